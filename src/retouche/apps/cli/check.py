@@ -1,0 +1,93 @@
+"""Verify that nothing outside the hole has changed.
+
+BEFORE and AFTER are compared in their own values (8 or 16 bit) outside MASK, grown as `retouche run` grows it; MASK may
+be the word alpha, where the hole was the picture's transparency. The largest difference and its place are printed.
+A JPEG or lossy WebP is encoded anew as a whole: with --lossy, each block away from the hole may differ by what encoding
+BEFORE alone does to it, plus 2 levels (JPEG) or 12 (WebP).
+
+examples:
+  retouche check photo.png filled.png mask.png
+  retouche check photo.jpg filled.jpg mask.png --lossy
+  retouche check photo.tif filled.tif mask.png --dilate 0 --json
+
+exit code: 0 kept, 1 violated, 2 bad input
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from retouche.apps.cli import terminal
+from retouche.errors import InputError
+
+if TYPE_CHECKING:
+    from retouche.inference.verify import Verdict
+
+
+@dataclass(frozen=True)
+class Options:
+    before: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="BEFORE")]
+    """The picture that was filled."""
+    after: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="AFTER")]
+    """The result."""
+    mask: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MASK|alpha")]
+    """The mask it was filled with."""
+    dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
+    """The --dilate it was filled with. auto: the longest side / 256, at least 1."""
+    invert_mask: terminal.Switch = False
+    """Black is the hole."""
+    lossy: terminal.Switch = False
+    """Allow what re-encoding alone does to a JPEG or lossy WebP."""
+    json: terminal.Switch = False
+    """One JSON object on stdout."""
+
+
+def main(options: Options) -> int:
+    """Compare, say the verdict."""
+    for path in (options.before, options.after, options.mask):
+        if not path.is_file() and not (path == options.mask and str(path) == "alpha"):
+            raise InputError(f"{path} is not there" if not path.exists() else f"{path} is no file")
+    from retouche.inference.verify import verify
+
+    mask = None if str(options.mask) == "alpha" and not options.mask.exists() else options.mask
+    verdict = verify(
+        options.before,
+        options.after,
+        mask,
+        terminal.dilation(options.dilate),
+        lossy=options.lossy,
+        invert=options.invert_mask,
+    )
+    if options.json:
+        terminal.show_json(verdict.as_json())
+    else:
+        print(explain(verdict))
+        if not verdict.kept and not options.lossy and options.after.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+            terminal.remark(f"{options.after.name} may be lossy: --lossy allows for what encoding alone does")
+    return 0 if verdict.kept else 1
+
+
+def explain(verdict: Verdict) -> str:
+    """The verdict in a line or a few."""
+    outside = f"outside the mask (grown by {verdict.dilate} pixels)"
+    lines = []
+    if verdict.where is not None:
+        x, y = verdict.where
+        lines.append(
+            f"largest difference {outside}: {verdict.largest} at ({x}, {y}); "
+            f"{verdict.changed} of {verdict.known} pixels differ"
+        )
+    elif verdict.kept:
+        lines.append(f"largest difference {outside}: 0; all {verdict.known} pixels are identical")
+    if (lossy := verdict.lossy) is not None:
+        lines.append(
+            f"{lossy.format}: re-encoding alone moves pixels by up to {lossy.reencoding}; beyond that {lossy.excess}, "
+            f"allowed {lossy.tolerance}, in {lossy.block[0]}x{lossy.block[1]} blocks without hole "
+            f"({lossy.judged} pixels judged; in blocks shared with the hole up to {lossy.shared})"
+        )
+    lines += [f"also: {text}" for text in verdict.differences]
+    return "\n".join([*lines, "kept" if verdict.kept else "violated"])

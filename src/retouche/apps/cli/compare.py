@@ -1,0 +1,95 @@
+"""Several models on one picture, on one contact sheet: the input with its hole marked, then each model's fill.
+
+examples:
+  retouche compare --image photo.jpg --mask mask.png --model harmonic exemplar --output sheet.png
+  retouche compare --image photo.jpg --mask mask.png --model default mine.safetensors --output sheet.jpg
+
+exit code: 0 done, 2 wrong use or bad input (nothing is written)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from retouche.apps.cli import terminal
+from retouche.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    image: Annotated[Path, tyro.conf.arg(metavar="P")]
+    """The picture."""
+    mask: Annotated[Path, tyro.conf.arg(metavar="P")]
+    """Its mask: white is the hole."""
+    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="M [M ...]")]
+    """Names, weight files or folders; `retouche models` lists the names."""
+    output: Annotated[Path, tyro.conf.arg(metavar="P")]
+    """The sheet: a file, its format by its suffix."""
+    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
+    """Grow the hole by N pixels. auto: the longest side / 256, at least 1."""
+    invert_mask: terminal.Switch = False
+    """Black is the hole."""
+    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
+    """What one pass of a model may take."""
+    threads: Annotated[int | None, terminal.without_default("N")] = None
+    """CPU threads. Default: all cores."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """For models that draw at random."""
+    overwrite: terminal.Switch = False
+    """Replace the sheet if it exists."""
+    json: terminal.Switch = False
+    """Models and seconds as one JSON object on stdout."""
+
+
+def main(options: Options) -> int:
+    """Fill with each model, write the sheet."""
+    dilate, memory = terminal.dilation(options.dilate), terminal.parse_bytes(options.memory)
+    if not options.model:
+        raise InputError("--model names none: give one or more")
+    terminal.check_inputs((options.image, "--image"), (options.mask, "--mask"))
+    terminal.check_output(options.output, (options.image, options.mask), overwrite=options.overwrite)
+
+    from retouche.image import open_picture, write_picture
+    from retouche.inference.devices import choose_device
+    from retouche.inference.load import load
+    from retouche.inference.names import resolve_name
+    from retouche.inference.sheet import Panel, contact_sheet, mark_hole, pixels_rgb
+    from retouche.masks import open_mask
+
+    terminal.set_threads(options.threads)
+    device = choose_device(options.device).device
+    models = []
+    for typed in options.model:
+        name, substitute = resolve_name(typed)
+        if substitute is not None:
+            terminal.remark(substitute)
+        models.append(load(name).to(device))
+    picture = open_picture(options.image)
+    hole, remarks = open_mask(options.mask, (picture.height, picture.width), invert=options.invert_mask)
+    for text in (*picture.remarks, *remarks):
+        terminal.remark(text)
+    before = pixels_rgb(picture)
+    caption = f"{options.image.name}\n{picture.width}x{picture.height}, {100 * hole.mean():.1f} % hole"
+    panels = [Panel(mark_hole(before, hole), caption)]
+    rows = []
+    for typed, model in zip(options.model, models, strict=True):
+        filled, report = model(picture, hole, dilate=dilate, seed=options.seed, memory=memory, report=True)
+        name = Path(typed).name if Path(typed).exists() else typed
+        panels.append(Panel(pixels_rgb(filled), f"{name}\n{report.strategy}, {report.seconds:.2f} s"))
+        rows.append({"model": typed, "method": report.method, "strategy": report.strategy, "seconds": report.seconds})
+    sheet = contact_sheet(panels)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(open_picture(sheet), options.output, overwrite=options.overwrite)
+    if options.json:
+        terminal.show_json({"output": str(options.output), "models": rows})
+    else:
+        for row in rows:
+            print(f"{row['model']}: {row['seconds']:.2f} s, {row['strategy']}")
+        print(options.output)
+    return 0

@@ -1,0 +1,50 @@
+"""Fetch the published weights of a method into the cache; checked against their SHA-256, resumed where cut.
+
+A file whose SHA-256 nobody has published is refused unless --accept-unknown-hash is said; its hash is then recorded,
+and demanded whenever the file is used. Files behind a browser's page (Google Drive) cannot be fetched: the address
+is printed, with the place where the file is to be saved. `retouche models` lists all names.
+
+examples:
+  retouche download aot-gan
+  retouche download deepfill-v2:places2-mmagic --accept-unknown-hash
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from retouche.apps.cli import terminal
+
+
+@dataclass(frozen=True)
+class Options:
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME[:TAG]")]
+    """The method, and which of its published weights."""
+    accept_unknown_hash: terminal.Switch = False
+    """Take a file without published SHA-256 on trust."""
+
+
+def main(options: Options) -> int:
+    """Fetch, say where it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from retouche.methods.loading import fetch_published, published
+
+    method, files = published(options.model)
+    for licence in dict.fromkeys(weights.licence for weights in files):
+        terminal.remark(f"licence of {method}:{files[0].tag}: {licence}")
+    columns = (TextColumn(files[0].file), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("fetch", total=None)
+        path = fetch_published(
+            options.model,
+            options.accept_unknown_hash,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(path)
+    return 0

@@ -1,0 +1,231 @@
+"""Judge models on pictures whose holes were cut on purpose: a table with intervals, plots and pictures.
+
+Pictures and masks pair by name (photos/a.jpg with masks/a.png or masks/a_mask.png); a folder that holds images/ and
+masks/ needs no --masks. A mask may also be drawn: --masks wide:2,box:1. The hole is exactly the mask, known pixels are
+put back, and figures in the hole and of the whole picture are told apart. The protocol, with hashes of pictures and
+masks, is printed and saved with the table, so that another lab gets the same digits.
+
+Models are names (harmonic, exemplar, mean; telea, navier-stokes, fsr with OpenCV), weight files, or folders with the
+pictures another program made; LABEL=MODEL calls one as you like.
+
+examples:
+  retouche eval --data photos/ --masks masks/ --model harmonic mine.safetensors --report table/ --size 256
+  retouche eval --data photos/ --masks wide:2,box:1 --model default telea lama=outputs/ --report table/ --size 512
+  retouche eval --data set/ --model harmonic --report table/ --size 256 --write-pack pack.json
+  retouche eval --pack pack.json --model mine.safetensors --report mine/
+  retouche eval --pack aot-gan --data places/ --masks irregular/ --model aot-gan --report aot/
+
+writes: index.html (the report), table.json, table.csv, pictures.jsonl (one row per picture and model)
+
+exit code: 0 done, 1 some pictures could not be used (listed; the table has the others), 2 wrong use or bad input
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from retouche.apps.batch.pairing import check_writable
+from retouche.apps.cli import terminal
+from retouche.errors import InputError
+
+if TYPE_CHECKING:
+    from retouche.evaluation.evaluate import Evaluation
+    from retouche.evaluation.pack import Pack
+    from retouche.evaluation.pictures import Item, Preparation
+
+MADE = ("index.html", "table.json", "table.csv", "pictures.jsonl")
+COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", "fid", "kid")
+
+
+@dataclass(frozen=True)
+class Options:
+    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="M [M ...]")]
+    """Who is judged: names, weight files or folders; LABEL=M gives a name for the table."""
+    report: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Where table and report go."""
+    data: Annotated[Path | None, terminal.without_default("DIR")] = None
+    """The pictures: a folder, or one that holds images/ and masks/. May be left out with --pack FILE."""
+    masks: Annotated[str | None, terminal.without_default("FOLDER|SPEC")] = None
+    """The holes: a folder of masks (white is the hole), one mask for all, or makers such as wide:2,box:1."""
+    size: Annotated[int | None, terminal.without_default("N")] = None
+    """Bring pictures to NxN: the shorter side by Lanczos, then the middle; masks by area, hole where at least a quarter
+    is. Default: whole pictures as they are."""
+    limit: Annotated[int | None, terminal.without_default("N")] = None
+    """Take the first N pictures only."""
+    pack: Annotated[str | None, terminal.without_default("FILE|NAME")] = None
+    """Repeat a protocol: a pack's file, or a paper's by name (deepfill-v1, deepfill-v2, aot-gan, structure-flow,
+    mmagic-deepfill-v1, mmagic-deepfill-v2)."""
+    write_pack: Annotated[Path | None, terminal.without_default("FILE")] = None
+    """Write a pack of this evaluation: list, hashes, size and masks."""
+    invert_mask: terminal.Switch = False
+    """Black is the hole."""
+    large_holes: terminal.Switch = False
+    """Masks that are mostly hole are meant so, not inverted."""
+    inception_weights: Annotated[Path | None, terminal.without_default("FILE")] = None
+    """Inception's weights; FID and KID are computed with them."""
+    lpips_weights: Annotated[tuple[Path, Path] | None, terminal.without_default("TRUNK HEADS")] = None
+    """AlexNet's or VGG16's weights and LPIPS' heads for it; LPIPS is computed with them."""
+    keep: terminal.Switch = False
+    """Also write what was filled: inputs/, masks/ and filled/MODEL/ in the report's folder."""
+    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    threads: Annotated[int | None, terminal.without_default("N")] = None
+    """CPU threads that fill. Default: all cores, less the workers."""
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Processes that decode and score beside the models."""
+    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
+    """What one pass of a model may take."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of drawn masks, and for models that draw at random."""
+    json: terminal.Switch = False
+    """table.json on stdout instead of the table for people."""
+
+
+def main(options: Options) -> int:
+    """Settle what can be settled, then fill and score."""
+    memory = terminal.parse_bytes(options.memory)
+    _check(options)
+
+    from retouche.evaluation.backbones import Backbones
+    from retouche.evaluation.evaluate import evaluate
+    from retouche.evaluation.fillers import Outputs, open_fillers
+    from retouche.evaluation.pack import read_pack, write_pack
+    from retouche.evaluation.pictures import check_items
+    from retouche.evaluation.report import Cache, Remembering, write_report
+    from retouche.inference.devices import choose_device
+
+    pack = None if options.pack is None else read_pack(options.pack)
+    items, preparation = _items(options, pack)
+    check_items(items, large_holes=options.large_holes, invert=preparation.invert)
+    terminal.set_threads(options.threads)
+    if options.threads is None and options.workers > 1:
+        terminal.set_threads(max(1, (os.cpu_count() or 1) - options.workers))
+    device = choose_device(options.device).device
+    fillers = open_fillers(options.model, items, device, options.seed, memory)
+    backbones = Backbones(options.inception_weights, options.lpips_weights, device)
+    options.report.mkdir(parents=True, exist_ok=True)
+    cache = Cache()
+    try:
+        remembering = [Remembering(filler, cache) for filler in fillers]
+        with _progress(len(items)) as advance:
+            made = evaluate(
+                items,
+                preparation,
+                remembering,
+                options.report,
+                backbones=backbones,
+                name="own" if pack is None else pack.name,
+                seed=options.seed,
+                workers=options.workers,
+                keep=options.keep,
+                unknown=() if pack is None else pack.unknown,
+                published=() if pack is None else pack.published,
+                advance=advance,
+            )
+        write_report(options.report / "index.html", made, preparation, remembering)
+    finally:
+        cache.close()
+    if options.write_pack is not None:
+        options.write_pack.parent.mkdir(parents=True, exist_ok=True)
+        write_pack(options.write_pack, options.write_pack.stem, preparation, made.items)
+    for filler in fillers:
+        if isinstance(filler, Outputs) and filler.changed:
+            terminal.remark(
+                f"{filler.name}: {filler.changed} outputs differ outside the hole; the original was put back there"
+            )
+    _show(made, options)
+    return 1 if made.skipped else 0
+
+
+def _check(options: Options) -> None:
+    if not options.model:
+        raise InputError("--model names none: give one or more")
+    if options.workers < 1:
+        raise InputError(f"--workers is {options.workers}: give 1 or more")
+    if options.size is not None and options.size < 16:
+        raise InputError(f"--size is {options.size}: give 16 or more pixels")
+    if options.data is None and options.pack is None:
+        raise InputError("--data is missing: give a folder of pictures")
+    if options.report.exists() and not options.report.is_dir():
+        raise InputError(f"--report {options.report} is a file: give a folder")
+    there = [name for name in MADE if (options.report / name).exists()]
+    if there and not _is_ours(options.report / "table.json"):
+        raise InputError(f"--report {options.report} holds a {there[0]} that is no evaluation's: give another folder")
+    check_writable(options.report)
+    for path, flag in (
+        (options.inception_weights, "--inception-weights"),
+        *((path, "--lpips-weights") for path in options.lpips_weights or ()),
+    ):
+        if path is not None and not path.exists():
+            raise InputError(f"{flag} {path} is not there: give a weight file")
+
+
+def _is_ours(table: Path) -> bool:
+    """Whether an earlier evaluation wrote it: then its folder may be written anew."""
+    from retouche.evaluation.table import FORMAT
+
+    try:
+        return bool(json.loads(table.read_text(encoding="utf-8"))["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _items(options: Options, pack: Pack | None) -> tuple[tuple[Item, ...], Preparation]:
+    from retouche.evaluation.pack import items_of
+    from retouche.evaluation.pictures import Preparation, find_items
+
+    if pack is not None:
+        if options.size is not None:
+            raise InputError(f"--size: the pack fixes it ({pack.preparation.size}): leave it out")
+        if pack.pictures is not None and options.invert_mask:
+            raise InputError("--invert-mask: the pack fixes it: leave it out")
+        items, preparation = items_of(pack, options.data, options.masks, options.limit)
+        if pack.pictures is None:
+            preparation = replace(preparation, mask_seed=options.seed, invert=options.invert_mask)
+        return items, preparation
+    assert options.data is not None
+    items, spec = find_items(options.data, options.masks, options.limit)
+    return items, Preparation(options.size, "crop", spec, options.seed, options.invert_mask)
+
+
+def _show(made: Evaluation, options: Options) -> None:
+    from retouche.evaluation.table import as_text
+
+    for each in made.skipped:
+        print(f"skipped: {each.name}: {each.reason}", file=sys.stderr)
+    if made.skipped:
+        total = len(made.skipped) + made.protocol.pictures
+        print(f"{len(made.skipped)} of {total} pictures could not be used", file=sys.stderr)
+    if options.json:
+        terminal.show_json(made.as_json())
+        return
+    print("\n".join(made.protocol.lines()))
+    print()
+    print(as_text(made.rows, made.measures, made.names, COLUMNS))
+    for row in made.published:
+        print(f"published: {row.model}, {row.bin}, {row.metric}: {row.value} ({row.source}; {row.remark})")
+    print(f"\n{options.report / 'index.html'}")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,245 @@
+"""Fill the holes of a picture, of a folder, of a glob or of a list of pictures.
+
+Nothing outside the mask (grown by --dilate) changes: same pixels, size, bit depth, colour profile and alpha.
+White in the mask is the hole. Masks of a folder are found by name: photos/a.jpg goes with masks/a.png or
+masks/a_mask.png; one mask may serve all pictures; without --mask the hole is where a picture is transparent.
+
+examples:
+  retouche run --image photo.jpg --mask mask.png --output filled.jpg
+  retouche run --image photo.png --output filled.png                     (the hole is the transparent part)
+  retouche run --image photos/ --mask masks/ --output filled/ --resume   (again after a stop: does the rest)
+  retouche run --image "photos/**/*.png" --mask logo.png --output filled/ --model harmonic --workers 4
+  retouche run --image list.txt --mask masks/ --output filled/ --json > filled.jsonl
+
+exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 nothing done: wrong use or bad input
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from retouche.apps.batch.pairing import Plan, plan
+from retouche.apps.cli import terminal
+from retouche.errors import InputError
+
+if TYPE_CHECKING:
+    from retouche.apps.batch.fill import Outcome, Settings
+    from retouche.inference.model import Model
+    from retouche.inference.report import Report
+
+
+@dataclass(frozen=True)
+class Options:
+    image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="P [P ...]")]
+    """What to fill: a file, a folder (with its subfolders), a glob in quotes, or a list file (.txt, a path a line)."""
+    output: Annotated[str, tyro.conf.arg(metavar="P")]
+    """Where to write. A folder if it exists as one, ends in a slash or the input is many (names, subfolders and
+    formats are kept); else a file, its format by its suffix."""
+    mask: Annotated[tuple[str, ...], terminal.without_default("P|alpha")] = ()
+    """The hole, white on black, of the picture's size: a file, a folder, a glob or a list file. "alpha", or nothing,
+    takes it from where the picture is transparent; the result is opaque."""
+    model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
+    """Who fills: a name, NAME:TAG, a weight file or a folder; `retouche models` lists the names."""
+    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    sketch: Annotated[str | None, terminal.without_default("P")] = None
+    """White strokes on black that the fill should follow, for models that listen to them: a file, or a folder."""
+    structure: Annotated[str | None, terminal.without_default("P")] = None
+    """A smoothed picture that keeps the edges, for models that take one: a file, or a folder."""
+    dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
+    """Grow the hole by N pixels. auto: the longest side / 256, at least 1. 0: exactly the mask."""
+    feather: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
+    """Width in pixels of the soft edge inside the grown ring. auto: half of --dilate."""
+    invert_mask: terminal.Switch = False
+    """Black is the hole."""
+    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
+    """What one pass of the model may take; larger pictures are cropped, scaled or tiled to fit."""
+    threads: Annotated[int | None, terminal.without_default("N")] = None
+    """CPU threads of each process. Default: all cores, shared among the workers."""
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Processes that fill a batch side by side."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """For models that draw at random: the same seed gives the same bytes."""
+    resume: terminal.Switch = False
+    """Skip the pictures that an earlier run with the same files, options and model has done
+    (OUTPUT/manifest.jsonl says so)."""
+    overwrite: terminal.Switch = False
+    """Replace files that exist, even the input itself."""
+    report: terminal.Switch = False
+    """Say what was done: strategy for each hole, crop, scale, passes, seconds, memory."""
+    json: terminal.Switch = False
+    """One JSON object for each picture on stdout."""
+    config: Annotated[str | None, tyro.conf.Suppress] = None
+    """IOPaint's file of settings, which say nothing to these models: accepted and left aside."""
+    model_dir: Annotated[str | None, tyro.conf.Suppress] = None
+    """IOPaint's folder of models: accepted and left aside."""
+
+
+def main(options: Options) -> int:
+    """Settle everything first, then fill."""
+    dilate, feather = terminal.dilation(options.dilate), terminal.dilation(options.feather)
+    memory = terminal.parse_bytes(options.memory)
+    if options.workers < 1:
+        raise InputError(f"--workers is {options.workers}: give 1 or more")
+    planned = plan(
+        options.image,
+        options.mask,
+        options.output,
+        sketch=options.sketch,
+        structure=options.structure,
+        overwrite=options.overwrite,
+        resume=options.resume,
+    )
+    for text in planned.remarks:
+        terminal.remark(text)
+    for flag, value in (("--config", options.config), ("--model-dir", options.model_dir)):
+        if value is not None:
+            terminal.remark(f"{flag} is IOPaint's and has no effect here")
+
+    # torch is loaded only now: what is wrong with the paths is said at once
+    from retouche.apps.batch.fill import Settings, ready
+    from retouche.inference.names import resolve_name
+
+    name, substitute = resolve_name(options.model)
+    if substitute is not None:
+        terminal.remark(substitute)
+    settings = Settings(
+        model=name,
+        device=options.device,
+        threads=_threads(options),
+        dilate=dilate,
+        feather=feather,
+        invert=options.invert_mask,
+        memory=memory,
+        seed=options.seed,
+        overwrite=options.overwrite or options.resume,
+    )
+    terminal.set_threads(settings.threads)
+    model = ready(settings)
+    _check_guides(model, options)
+    if planned.folder is None:
+        return _one(model, planned, settings, options)
+    return _batch(model, planned, settings, options)
+
+
+def _threads(options: Options) -> int | None:
+    if options.threads is not None or options.workers == 1:
+        return options.threads
+    import os
+
+    return max(1, (os.cpu_count() or 1) // options.workers)
+
+
+def _check_guides(model: Model, options: Options) -> None:
+    for word, given in (("sketch", options.sketch), ("structure", options.structure)):
+        if given is not None and word not in model.listens:
+            raise InputError(
+                f'model "{options.model}" takes no {word}: leave --{word} out, or choose a model that does'
+            )
+
+
+def _one(model: Model, planned: Plan, settings: Settings, options: Options) -> int:
+    from retouche.apps.batch.fill import Outcome, fill
+
+    job = planned.jobs[0]
+    report = fill(model, job, settings)
+    for text in report.remarks:
+        terminal.remark(text)
+    _show(Outcome(job, report.seconds, report), options)
+    return 0
+
+
+def _batch(model: Model, planned: Plan, settings: Settings, options: Options) -> int:
+    from retouche.apps.batch.fill import fill_all
+    from retouche.apps.batch.manifest import NAME, Manifest, model_hash, remove_leftovers
+
+    assert planned.folder is not None
+    manifest = Manifest(planned.folder, settings, model_hash(model))
+    jobs = list(planned.jobs)
+    if options.resume:
+        remove_leftovers({job.output.parent for job in jobs})
+        jobs = [job for job in jobs if not manifest.is_done(job)]
+        if len(jobs) < len(planned.jobs):
+            terminal.remark(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
+    remarks = terminal.Remarks()
+    failed: list[Outcome] = []
+    try:
+        with _progress(len(jobs)) as advance:
+            for outcome in fill_all(model, jobs, settings, options.workers):
+                manifest.add(outcome)
+                if outcome.report is None:
+                    failed.append(outcome)
+                    print(f"failed: {outcome.job.image}: {outcome.error}", file=sys.stderr)
+                else:
+                    remarks.add(outcome.job.image.name, outcome.report.remarks)
+                _show(outcome, options)
+                advance()
+    except KeyboardInterrupt:
+        print("retouche: stopped; the same command with --resume does the rest", file=sys.stderr)
+        raise
+    remarks.end()
+    if failed:
+        print(f"{len(failed)} of {len(jobs)} pictures failed ({planned.folder / NAME} tells all):", file=sys.stderr)
+        for outcome in failed:
+            print(f"  {outcome.job.image}: {outcome.error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on stderr where that is a terminal; yields a function to call after each picture."""
+    if not sys.stderr.isatty() or total == 0:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("filling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _show(outcome: Outcome, options: Options) -> None:
+    """A picture's result on stdout."""
+    job, report = outcome.job, outcome.report
+    if options.json:
+        line: dict[str, Any] = {
+            "input": str(job.image),
+            "mask": "alpha" if job.mask is None else str(job.mask),
+            "output": None if report is None else str(job.output),
+            "seconds": round(outcome.seconds, 3),
+            "error": outcome.error,
+        }
+        if report is not None:
+            line |= {"strategy": report.strategy, "remarks": list(report.remarks)}
+            if options.report:
+                line["report"] = report.as_json()
+        terminal.show_json(line)
+    elif report is not None:
+        print(job.output, flush=True)
+        if options.report:
+            print(_explain(report), flush=True)
+
+
+def _explain(report: Report) -> str:
+    """A report for people."""
+    lines = [
+        f"  {report.width}x{report.height}, {100 * report.hole_ratio:.2f} % hole, grown by {report.dilate} pixels, "
+        f"soft edge {report.feather}; model {report.model} ({report.method}) on {report.device}, "
+        f"{report.seconds:.2f} s, peak {terminal.show_bytes(report.peak_memory_bytes)}"
+    ]
+    for hole in report.holes:
+        left, top, right, bottom = hole.box
+        lines.append(
+            f"  hole {right - left}x{bottom - top} at ({left}, {top}): {hole.strategy}, seen at {hole.scale:.2g} of "
+            f"its size in a crop of {hole.crop[2] - hole.crop[0]}x{hole.crop[3] - hole.crop[1]}, "
+            f"{hole.passes} pass{'es' if hole.passes > 1 else ''}"
+        )
+    return "\n".join(lines)

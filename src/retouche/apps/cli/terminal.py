@@ -1,0 +1,207 @@
+"""What all verbs share: flags from dataclasses, remarks on stderr, progress, units, the process's settings."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from retouche.apps.batch.pairing import check_writable
+from retouche.errors import InputError
+
+OptionsT = TypeVar("OptionsT")
+
+
+def parse(options: type[OptionsT], words: Sequence[str], verb: str, description: str) -> OptionsT:
+    """Flags to an `Options`; exits with 0 after `--help` and with 2 after wrong flags."""
+    return tyro.cli(
+        options,
+        prog=f"retouche {verb}",
+        description=description.strip(),
+        args=list(words),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def without_default(metavar: str | None = None) -> Any:
+    """A flag whose help does not end in "(default: None)"; its text says what happens without it."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+"""A flag without a value, off unless given."""
+
+
+def remark(text: str) -> None:
+    """One line on stderr for what a user should know."""
+    print(f"remark: {text}", file=sys.stderr)
+
+
+def show_json(value: Any) -> None:
+    """One JSON object on its own line of stdout, at once."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+class Remarks:
+    """Remarks of a batch: each wording is shown once, with the first picture's name, and counted for the end."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str, remarks: Sequence[str]) -> None:
+        """Show the new ones."""
+        for text in remarks:
+            if text not in self.counts:
+                remark(f"{name}: {text}")
+            self.counts[text] += 1
+
+    def end(self) -> None:
+        """Say which were true of more than one picture."""
+        for text, count in self.counts.items():
+            if count > 1:
+                remark(f"on {count} pictures: {text}")
+
+
+class _WarningsToRemarks(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        remark(record.getMessage())
+
+
+def show_remarks() -> None:
+    """The library's warnings become remarks on stderr."""
+    logger = logging.getLogger("retouche")
+    if not any(isinstance(handler, _WarningsToRemarks) for handler in logger.handlers):
+        logger.addHandler(_WarningsToRemarks(logging.WARNING))
+
+
+def hide_python_warnings() -> None:
+    """They are for developers; `python -W` brings them back."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def share_the_cores() -> None:
+    """Let idle OpenMP threads sleep instead of spin, unless the user has said otherwise.
+
+    On a machine whose cores are busy with other work, spinning made fills ten times slower. Must come before torch is
+    imported; only here, never in the library: a process's threads belong to the program.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed blocks instead of returning each to the system: page faults cost up to half of the time.
+
+    Only here, never in the library: an allocator's settings belong to the program. Elsewhere than on glibc: nothing.
+    """
+    m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(m_mmap_threshold, 32 << 20)  # the most that 64-bit glibc admits
+    mallopt(m_trim_threshold, 512 << 20)
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def parse_bytes(text: str) -> int:
+    """ "2GiB", "800MB", "1.5g", "4096" -> bytes.
+
+    Raises: InputError
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?|)b?\s*", text.lower())
+    if match is None or float(match[1]) == 0:
+        raise InputError(f'memory "{text}" is no size: give one like 2GiB, 800MB or 4096 (bytes)')
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def show_bytes(count: int | None) -> str:
+    """Bytes for people: "1.4 GiB"."""
+    if count is None:
+        return "?"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def dilation(value: str) -> int | None:
+    """The word of `--dilate` or `--feather`: a number of pixels, or "auto" = None.
+
+    Raises: InputError
+    """
+    if value.lower() == "auto":
+        return None
+    if not value.isdecimal():
+        raise InputError(f'"{value}" is no number of pixels: give 0, 1, 2, ... or auto')
+    return int(value)
+
+
+def set_threads(threads: int | None) -> None:
+    """Use so many CPU threads; None leaves PyTorch's choice.
+
+    Raises: InputError
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"--threads is {threads}: give 1 or more")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def check_inputs(*named: tuple[Path, str]) -> None:
+    """That each (path, flag) is a file.
+
+    Raises: InputError
+    """
+    for path, flag in named:
+        if not path.exists():
+            raise InputError(f"{flag} {path} is not there: give a file")
+        if not path.is_file():
+            raise InputError(f"{flag} {path} is a folder: give one file")
+
+
+def check_output(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """That a file can be written, and that nothing is lost by it.
+
+    Raises: InputError
+    """
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder: give a file")
+    if any(os.path.realpath(path) == os.path.realpath(one) for one in inputs):
+        raise InputError(f"--output {path} is an input: give another")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} would be overwritten: say --overwrite, or give another --output")
+    check_writable(path.parent)
+
+
+@contextmanager
+def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr where that is a terminal; yields a function to call after each picture."""
+    if not sys.stderr.isatty() or total == 0:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)

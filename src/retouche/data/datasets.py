@@ -1,0 +1,244 @@
+"""From a place in the sequence of samples to what a network learns from: image, mask, guides, keys.
+
+Everything about a sample follows from its `Place`: which picture, which part of it, which hole. So it does not matter
+which process or worker makes it, nor after how many restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from retouche.data.augment import Crop, View, choose, cut, cut_plane, middle
+from retouche.data.mask_makers import Drawn, Masks, local_box
+from retouche.data.sampler import Place, order, sample_key
+from retouche.data.sketches import edges
+from retouche.data.sources import SUFFIXES, Source, UnreadableError
+from retouche.errors import DataError, InputError, RetoucheError
+from retouche.image import Picture, open_picture
+from retouche.layers.structure import SETTINGS, rtv
+from retouche.masks import open_sketch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture to learn from; the tensors have a batch of one.
+
+    Attributes:
+        image: (1, 3, S, S), -1..1
+        mask: (1, 1, S, S), 1 = hole
+        key: what the losses' randomness about it is drawn from
+        structure, sketch, box: as in `retouche.methods.method.Batch`, where asked for
+        bad: (name, reason) of the pictures that could not be read and were replaced by this one
+        enlarged: whether the part cut out was smaller than S
+        name: of the picture
+    """
+
+    image: Tensor
+    mask: Tensor
+    key: int
+    structure: Tensor | None = None
+    sketch: Tensor | None = None
+    box: Tensor | None = None
+    bad: tuple[tuple[str, str], ...] = ()
+    enlarged: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why no sample could be made: carried to the main process as words, since exceptions lose theirs on the way."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Guides:
+    """What samples hold beside image and mask.
+
+    Attributes:
+        structure: setting of the structure pictures, "" for none
+        structures: folder with ready structure pictures of the same names; None = computed on the fly
+        sketch: whether sketches are wanted
+        sketches: folder with sketches of the same names; None = the pictures' edges
+        local_box: side of the local box as a fraction of the image's, 0 for none
+    """
+
+    structure: str = ""
+    structures: Path | None = None
+    sketch: bool = False
+    sketches: Path | None = None
+    local_box: float = 0.0
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes samples from pictures."""
+
+    crop: Crop
+    masks: Masks
+    guides: Guides = field(default_factory=Guides)
+
+    def sample(self, name: str, picture: Picture, key: int, view: View | None = None) -> Sample:
+        """The sample of a key; `view` None = drawn from the key.
+
+        Raises: InputError or DataError if a guide or mask file does not fit
+        """
+        height, width = picture.height, picture.width
+        if view is None:
+            view = choose(np.random.default_rng([key & 0xFFFFFFFF, key >> 32]), height, width, self.crop)
+        image = cut(picture, view)
+        drawn = self.masks.draw(sample_key("hole", key), view.size, view.size)
+        left, top, right, bottom = view.box
+        return Sample(
+            image=image,
+            mask=torch.from_numpy(drawn.hole).float()[None, None],
+            key=key,
+            structure=self._structure(name, image, view, (height, width)),
+            sketch=self._sketch(name, image, view, (height, width)),
+            box=self._box(drawn, view.size),
+            enlarged=min(right - left, bottom - top) < view.size,
+            name=name,
+        )
+
+    def _structure(self, name: str, image: Tensor, view: View, size: tuple[int, int]) -> Tensor | None:
+        if not self.guides.structure:
+            return None
+        if self.guides.structures is not None:
+            ready = open_picture(companion(self.guides.structures, name, "structure picture"))
+            _check_size(ready, name, size, "structure picture")
+            return cut(ready, view)
+        made = rtv((image + 1) / 2, *SETTINGS[self.guides.structure])
+        return made.clamp(0, 1) * 2 - 1
+
+    def _sketch(self, name: str, image: Tensor, view: View, size: tuple[int, int]) -> Tensor | None:
+        if not self.guides.sketch:
+            return None
+        if self.guides.sketches is not None:
+            strokes = open_sketch(companion(self.guides.sketches, name, "sketch"), size)
+            return cut_plane(torch.from_numpy(strokes).float()[None, None], view)
+        return edges(image)
+
+    def _box(self, drawn: Drawn, size: int) -> Tensor | None:
+        if not self.guides.local_box:
+            return None
+        side = max(1, round(self.guides.local_box * size))
+        return torch.tensor([local_box(drawn.hole, drawn.box, (side, side))])
+
+
+def companion(folder: Path, name: str, word: str) -> Path:
+    """The file of the same name in another folder, whatever its suffix.
+
+    Raises: DataError if there is none
+    """
+    stem = Path(name).with_suffix("")
+    stem = Path(stem.name) if stem.is_absolute() else stem
+    for suffix in SUFFIXES:
+        path = folder / f"{stem}{suffix}"
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} holds no {word} for {name}: make {stem}.png there, or leave the folder out")
+
+
+def _check_size(picture: Picture, name: str, size: tuple[int, int], word: str) -> None:
+    if (picture.height, picture.width) != size:
+        raise InputError(
+            f"the {word} of {name} is {picture.width}x{picture.height} but the picture {size[1]}x{size[0]}: "
+            "make it from the picture at its full size"
+        )
+
+
+class TrainingSet(Dataset["Sample | Failure"]):
+    """Samples by place; a picture that cannot be read is replaced by the next one of its epoch that can."""
+
+    def __init__(self, source: Source, maker: Maker, seed: int) -> None:
+        self.source = source
+        self.maker = maker
+        self.seed = seed
+        self._bad: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.source.names)
+
+    def __getitem__(self, place: Place) -> Sample | Failure:
+        """The sample, or why the training cannot go on."""
+        count = len(self.source.names)
+        permutation = order(self.seed, place.epoch, count)
+        bad: list[tuple[str, str]] = []
+        try:
+            for further in range(count):
+                index = permutation[(place.position + further) % count]
+                picture = self._read(index)
+                if picture is None:
+                    bad.append((self.source.names[index], self._bad[index]))
+                    continue
+                made = self.maker.sample(self.source.names[index], picture, place.key)
+                return _with_bad(made, tuple(bad))
+        except RetoucheError as error:
+            return Failure(str(error))
+        return Failure(f"none of the {count} pictures of {self.source.title} can be read (first: {bad[0][1]})")
+
+    def _read(self, index: int) -> Picture | None:
+        if index in self._bad:
+            return None
+        try:
+            return self.source.read(index)
+        except UnreadableError as error:
+            self._bad[index] = str(error)
+            return None
+
+
+def _with_bad(sample: Sample, bad: tuple[tuple[str, str], ...]) -> Sample:
+    return replace(sample, bad=bad) if bad else sample
+
+
+Collated: TypeAlias = "list[Sample] | Failure"
+
+
+def keep_list(samples: list[Sample | Failure]) -> Collated:
+    """The collate function: the samples themselves, or the first failure."""
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, Failure):
+            return sample
+        good.append(sample)
+    return good
+
+
+def fixed_samples(source: Source, maker: Maker, seed: int, limit: int) -> list[Sample]:
+    """The same samples every time, each picture once with one hole, uncropped as far as can be: for validation.
+
+    Args:
+        limit: at most so many, evenly spread over the source
+
+    Raises: DataError if none can be read
+    """
+    count = len(source.names)
+    made: list[Sample] = []
+    said = ""
+    for i in range(min(limit, count)):
+        index = i * count // min(limit, count)
+        name = source.names[index]
+        try:
+            picture = source.read(index)
+        except UnreadableError as error:
+            said = said or str(error)
+            continue
+        view = middle(picture.height, picture.width, maker.crop)
+        made.append(maker.sample(name, picture, sample_key("validation", seed, name), view))
+    if not made:
+        raise DataError(f"none of the pictures of {source.title} can be read (first: {said})")
+    return made
+
+
+def stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    """One batch of tensors that are all there, or None."""
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.cat(present) if present and len(present) == len(tensors) else None

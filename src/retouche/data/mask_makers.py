@@ -1,0 +1,481 @@
+"""Holes to learn from and to be judged by: drawn at random, seeded, at any size.
+
+A specification names makers and how often each is drawn: "wide:2,box:1" draws two wide masks for one box,
+"strokes+box" unites the holes of both, "box(0.25)" gives a maker its number (sides are fractions of the picture's), and
+a word that is a folder takes masks from its files. All lengths are those of 256x256 pictures and scale with the size.
+
+Sources: Yu et al. 2018 (arXiv 1801.07892) and 2019 (arXiv 1806.03589) with their code; Liu et al. 2018
+(arXiv 1804.07723); Suvorov et al. 2021 (arXiv 2109.07161); mmagic (github.com/open-mmlab/mmagic).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from retouche.data.sampler import sample_key
+from retouche.errors import DataError, InputError
+from retouche.masks import Box, hole_ratio, open_mask
+
+Mask: TypeAlias = NDArray[np.bool_]
+Point: TypeAlias = tuple[float, float]
+
+REFERENCE = 256  # pixels; the picture size that lengths below belong to
+FULLEST = 0.95
+"""No mask may leave less than a twentieth of the picture known."""
+TRIES = 20
+
+
+class Drawn(NamedTuple):
+    """A mask (H, W), True = hole, and its local box where the maker has one of its own."""
+
+    hole: Mask
+    box: Box | None = None
+
+
+Maker: TypeAlias = Callable[[Generator, int, int, Sequence[float]], Drawn]
+"""(random numbers, height, width, the numbers in brackets) -> a mask."""
+
+
+def _scale(height: int, width: int) -> float:
+    return math.sqrt(height * width) / REFERENCE
+
+
+class _Canvas:
+    """Draws holes on a picture of the given size."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._picture = Image.new("1", (width, height))
+        self._draw = ImageDraw.Draw(self._picture)
+
+    def line(self, points: Sequence[Point], width: float) -> None:
+        self._draw.line([(x, y) for x, y in points], fill=1, width=max(1, round(width)))
+
+    def disc(self, centre: Point, radius: float) -> None:
+        x, y = centre
+        self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
+
+    def polygon(self, points: Sequence[Point]) -> None:
+        self._draw.polygon([(x, y) for x, y in points], fill=1)
+
+    def mask(self) -> Mask:
+        return np.array(self._picture, np.bool_)
+
+
+# Boxes ----------------------------------------------------------------------------------------------------------------
+
+
+def box(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """DeepFill's box: half of each side, anywhere, then shrunk by up to a sixteenth on two opposite sides alike.
+
+    Args:
+        numbers: the box's side as a fraction of the picture's; 0.5 unless given
+
+    Source: the official code at 256 pixels: box 128, shrunk by 0..16 at top and bottom and 0..16 at left and right
+    """
+    fraction = numbers[0] if numbers else 0.5
+    tall, wide = max(1, round(fraction * height)), max(1, round(fraction * width))
+    top, left = int(rng.integers(0, max(1, height - tall))), int(rng.integers(0, max(1, width - wide)))
+    shrink_y = int(rng.integers(0, tall // 8 + 1))
+    shrink_x = int(rng.integers(0, wide // 8 + 1))
+    hole = np.zeros((height, width), np.bool_)
+    hole[top + shrink_y : top + tall - shrink_y, left + shrink_x : left + wide - shrink_x] = True
+    return Drawn(hole, (left, top, left + wide, top + tall))
+
+
+def centre(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """A box in the middle, the same every time; its side is half of the picture's, or the fraction in `numbers`."""
+    fraction = numbers[0] if numbers else 0.5
+    tall, wide = max(1, round(fraction * height)), max(1, round(fraction * width))
+    top, left = (height - tall) // 2, (width - wide) // 2
+    hole = np.zeros((height, width), np.bool_)
+    hole[top : top + tall, left : left + wide] = True
+    return Drawn(hole, (left, top, left + wide, top + tall))
+
+
+# Strokes --------------------------------------------------------------------------------------------------------------
+
+
+def strokes(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """DeepFill v2's free-form strokes: one to three, each a chain of 4 to 11 segments that turns back and forth.
+
+    Source: the official code. It draws in a picture with height and width exchanged (no difference for squares) and
+        flips a copy that is then thrown away; neither is done here.
+    """
+    canvas = _Canvas(height, width)
+    scale = _scale(height, width)
+    mean_angle, spread = 2 * math.pi / 5, 2 * math.pi / 15
+    radius = math.hypot(height, width) / 8
+    for _ in range(int(rng.integers(1, 4))):
+        low, high = mean_angle - rng.uniform(0, spread), mean_angle + rng.uniform(0, spread)
+        vertices = int(rng.integers(4, 12))
+        angles = [
+            2 * math.pi - rng.uniform(low, high) if i % 2 == 0 else rng.uniform(low, high) for i in range(vertices)
+        ]
+        points = [(float(rng.integers(0, width)), float(rng.integers(0, height)))]
+        for angle in angles:
+            length = min(max(rng.normal(radius, radius // 2), 0), 2 * radius)
+            x, y = points[-1]
+            x = min(max(x + length * math.cos(angle), 0), width)
+            y = min(max(y + length * math.sin(angle), 0), height)
+            points.append((float(int(x)), float(int(y))))
+        thick = max(1, round(int(rng.uniform(12, 40)) * scale))
+        canvas.line(points, thick)
+        for point in points:
+            canvas.disc(point, thick / 2)
+    return Drawn(canvas.mask())
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Chains of straight segments, in pixels of a 256 picture; both ends of a range count.
+
+    Attributes:
+        chains: how many
+        length: of a segment
+        width: of its line
+        angles: a segment's angle is 0.01 + an integer below this, radians
+    """
+
+    chains: tuple[int, int]
+    length: tuple[int, int]
+    width: tuple[int, int]
+    angles: int = 4
+
+
+def _lines(rng: Generator, height: int, width: int, style: Lines) -> Mask:
+    canvas = _Canvas(height, width)
+    scale = _scale(height, width)
+    for number in range(int(rng.integers(style.chains[0], style.chains[1] + 1))):
+        x, y = float(rng.integers(0, width)), float(rng.integers(0, height))
+        for _ in range(int(rng.integers(1, 6))):
+            angle = 0.01 + int(rng.integers(0, style.angles))
+            angle = 2 * math.pi - angle if number % 2 == 0 else angle
+            length = scale * int(rng.integers(style.length[0], style.length[1] + 1))
+            thick = scale * int(rng.integers(style.width[0], style.width[1] + 1))
+            end_x = float(int(min(max(x + length * math.sin(angle), 0), width)))
+            end_y = float(int(min(max(y + length * math.cos(angle), 0), height)))
+            canvas.line([(x, y), (end_x, end_y)], thick)
+            x, y = end_x, end_y
+    return canvas.mask()
+
+
+def mmagic(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """mmagic's irregular holes: 4 to 9 chains, redrawn until the hole covers 15 to 65 % of the picture."""
+    style = Lines(chains=(4, 9), length=(20, 127), width=(10, 44), angles=6)
+    hole = _lines(rng, height, width, style)
+    for _ in range(TRIES):
+        if 0.15 <= hole_ratio(hole) <= 0.65:
+            break
+        hole = _lines(rng, height, width, style)
+    return Drawn(hole)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Several boxes, in pixels of a 256 picture; both ends of a range count."""
+
+    count: tuple[int, int]
+    margin: int
+    side: tuple[int, int]
+
+
+def _boxes(rng: Generator, height: int, width: int, style: Boxes) -> Mask:
+    scale = _scale(height, width)
+    margin = round(style.margin * scale)
+    hole = np.zeros((height, width), np.bool_)
+    for _ in range(int(rng.integers(style.count[0], style.count[1] + 1))):
+        sides = []
+        for length in (height, width):
+            most = max(1, min(round(style.side[1] * scale), length - 2 * margin - 1))
+            least = min(most, max(1, round(style.side[0] * scale)))
+            side = int(rng.integers(least, most + 1))
+            start = int(rng.integers(min(margin, length - side), max(margin, length - margin - side) + 1))
+            sides.append(slice(start, start + side))
+        hole[sides[0], sides[1]] = True
+    return hole
+
+
+def _lama(
+    rng: Generator, height: int, width: int, numbers: Sequence[float], lines: Lines, boxes: Boxes, share: float
+) -> Drawn:
+    """Lines or boxes, `share` boxes for each set of lines."""
+    if rng.uniform() < share / (1 + share):
+        return Drawn(_boxes(rng, height, width, boxes))
+    return Drawn(_lines(rng, height, width, lines))
+
+
+# the training sets of Suvorov et al. at 256 pixels: "wide" is what LaMa learned from, "narrow" their thin ablation
+_WIDE = (Lines((1, 6), (10, 209), (5, 104)), Boxes((1, 4), 10, (30, 150)), 1.0)
+_NARROW = (Lines((4, 13), (10, 89), (5, 44)), Boxes((1, 1), 0, (30, 128)), 1.0)
+
+
+# Irregular and object-shaped ------------------------------------------------------------------------------------------
+
+
+def irregular(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """Winding bands, blobs and specks until a drawn share of the picture, 1 to 60 %, is hole.
+
+    The look of the irregular mask set published with partial convolutions, which came from occlusions between video
+    frames: strips along borders, ragged islands, thin trails; six classes of hole area in equal parts.
+
+    Args:
+        numbers: least and largest hole ratio instead of 0.01 and 0.6
+    """
+    low, high = (numbers[0], numbers[1]) if len(numbers) == 2 else (0.01, 0.6)
+    wanted = rng.uniform(low, high)
+    scale = _scale(height, width)
+    hole = np.zeros((height, width), np.bool_)
+    for _ in range(400):
+        ratio = hole_ratio(hole)
+        if ratio >= wanted:
+            break
+        canvas = _Canvas(height, width)
+        room = math.sqrt((wanted - ratio) * height * width)  # the side of a square that would do, so nothing overshoots
+        kind = rng.uniform()
+        if kind < 0.6:
+            _trail(canvas, rng, height, width, min(room / 3, rng.uniform(3, 30) * scale))
+        else:
+            reach = min(room / 2, rng.uniform(4, 48) * scale)
+            middle = (rng.uniform(0, width), rng.uniform(0, height))
+            canvas.polygon(_outline(rng, middle, reach, rng.uniform(0.3, 1.0), ragged=0.5))
+        hole |= canvas.mask()
+    if not hole.any():
+        hole[int(rng.integers(height)), int(rng.integers(width))] = True
+    return Drawn(hole)
+
+
+def _trail(canvas: _Canvas, rng: Generator, height: int, width: int, thick: float) -> None:
+    """A band whose direction drifts and whose width breathes."""
+    x, y, angle = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, 2 * math.pi)
+    thick = max(1.0, thick)
+    for _ in range(int(rng.integers(4, 28))):
+        angle += rng.normal(0, 0.5)
+        step = max(1.0, thick * rng.uniform(0.4, 1.0))
+        end = (x + step * math.cos(angle), y + step * math.sin(angle))
+        here = thick * rng.uniform(0.6, 1.2)
+        canvas.line([(x, y), end], here)
+        canvas.disc(end, here / 2)
+        x, y = end
+
+
+def _outline(rng: Generator, middle: Point, reach: float, flatness: float, ragged: float) -> list[Point]:
+    """A closed curve around a point: a turned ellipse whose radius carries a few random waves."""
+    waves = [(k, rng.normal(0, ragged / (k + 1)), rng.uniform(0, 2 * math.pi)) for k in range(2, 8)]
+    turn = rng.uniform(0, 2 * math.pi)
+    points = []
+    for angle in np.linspace(0, 2 * math.pi, 72, endpoint=False):
+        radius = reach * max(0.15, 1 + sum(size * math.cos(k * angle + phase) for k, size, phase in waves))
+        x, y = radius * math.cos(angle), radius * flatness * math.sin(angle)
+        points.append(
+            (middle[0] + x * math.cos(turn) - y * math.sin(turn), middle[1] + x * math.sin(turn) + y * math.cos(turn))
+        )
+    return points
+
+
+def objects(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """Silhouettes as of things that stand in a picture: a body of one to four overlapping rounded or cornered parts.
+
+    One or two objects, each 15 to 50 % of the picture's side tall.
+    """
+    canvas = _Canvas(height, width)
+    side = math.sqrt(height * width)
+    for _ in range(int(rng.integers(1, 3))):
+        reach = side * rng.uniform(0.075, 0.25)
+        x, y = rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height
+        for _ in range(int(rng.integers(1, 5))):
+            outline = _outline(rng, (x, y), reach, rng.uniform(0.4, 1.0), ragged=0.2)
+            corners = outline if rng.uniform() < 0.6 else outline[:: int(rng.integers(6, 15))]
+            canvas.polygon(corners)
+            away, angle = reach * rng.uniform(0.5, 0.9), rng.uniform(0, 2 * math.pi)
+            x, y, reach = x + away * math.cos(angle), y + away * math.sin(angle), reach * rng.uniform(0.5, 0.9)
+    hole = canvas.mask()
+    if not hole.any():
+        hole[height // 2, width // 2] = True
+    return Drawn(hole)
+
+
+# From files -----------------------------------------------------------------------------------------------------------
+
+FILES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@lru_cache(maxsize=16)
+def _files(folder: str) -> tuple[Path, ...]:
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in FILES and path.is_file())
+    if not found:
+        raise DataError(f"{folder} holds no mask picture: give a folder with {', '.join(FILES)} files")
+    return tuple(found)
+
+
+def from_folder(rng: Generator, height: int, width: int, numbers: Sequence[float], folder: str) -> Drawn:
+    """A random file of a folder at the wanted size, mirrored and turned upside down by chance."""
+    paths = _files(folder)
+    path = paths[int(rng.integers(len(paths)))]
+    hole, _ = open_mask(path, None)
+    scaled = Image.fromarray(hole).resize((width, height), Image.Resampling.NEAREST)
+    hole = np.array(scaled, np.bool_)
+    if rng.uniform() < 0.5:
+        hole = hole[:, ::-1]
+    if rng.uniform() < 0.5:
+        hole = hole[::-1]
+    return Drawn(np.ascontiguousarray(hole))
+
+
+MAKERS: Mapping[str, Maker] = {
+    "box": box,
+    "centre": centre,
+    "strokes": strokes,
+    "irregular": irregular,
+    "mmagic": mmagic,
+    "wide": partial(_lama, lines=_WIDE[0], boxes=_WIDE[1], share=_WIDE[2]),
+    "narrow": partial(_lama, lines=_NARROW[0], boxes=_NARROW[1], share=_NARROW[2]),
+    "objects": objects,
+}
+"""The makers by the word that names them in a specification."""
+
+NUMBERS: Mapping[str, tuple[int, ...]] = {"box": (0, 1), "centre": (0, 1), "irregular": (0, 2)}
+"""How many numbers a maker takes in brackets; none unless listed."""
+
+
+# Specifications -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Masks:
+    """A parsed specification: draws one mask per key.
+
+    Attributes:
+        text: as given
+        weights: how often each of `unions` is drawn, relative
+        unions: makers whose holes are united
+    """
+
+    text: str
+    weights: tuple[float, ...]
+    unions: tuple[tuple[Maker, ...], ...]
+
+    def draw(self, key: int, height: int, width: int) -> Drawn:
+        """The mask of a key: the same key, size and specification give the same mask.
+
+        Redrawn, at most twenty times, while it is empty or leaves less than a twentieth of the picture known; after
+        that its edge is made known.
+
+        Returns: the mask, and a local box where a single maker with one drew it
+        Raises: DataError if a folder's mask cannot be read
+        """
+        for attempt in range(TRIES):
+            rng = np.random.default_rng([key & 0xFFFFFFFF, key >> 32, attempt])
+            total = sum(self.weights)
+            chosen = rng.uniform(0, total)
+            number = 0
+            while number < len(self.weights) - 1 and chosen >= self.weights[number]:
+                chosen -= self.weights[number]
+                number += 1
+            drawn = [maker(rng, height, width, ()) for maker in self.unions[number]]
+            hole = np.logical_or.reduce([one.hole for one in drawn])
+            if 0 < hole_ratio(hole) <= FULLEST or height * width < REFERENCE:
+                return Drawn(hole, drawn[0].box if len(drawn) == 1 else None)
+        edge = max(1, round(0.05 * min(height, width)))
+        hole[:edge] = hole[-edge:] = hole[:, :edge] = hole[:, -edge:] = False
+        hole[height // 2, width // 2] = True
+        return Drawn(hole)
+
+
+_WORD = re.compile(r"(?P<name>[^():]+)(?:\((?P<numbers>[\d., ]*)\))?")
+
+
+def parse_masks(text: str) -> Masks:
+    """A specification such as "wide:2,box:1", "strokes+box", "box(0.25)", "masks/" or "masks/:1,objects:1".
+
+    Raises: InputError naming the word that means nothing, DataError for a folder without masks
+    """
+    weights: list[float] = []
+    unions: list[tuple[Maker, ...]] = []
+    for part in _split(text):
+        words, weight = part, 1.0
+        if match := re.fullmatch(r"(.+):([\d.]+)", part):
+            words, weight = match[1], _number(match[2], text)
+            if weight <= 0:
+                raise InputError(f'masks "{text}": the weight {match[2]} must be above 0')
+        unions.append(tuple(_maker(word.strip(), text) for word in words.split("+")))
+        weights.append(weight)
+    if not unions:
+        raise InputError(f'masks "{text}" name none: give e.g. wide:2,box:1; known: {", ".join(MAKERS)} or a folder')
+    return Masks(text, tuple(weights), tuple(unions))
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand outside brackets."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+
+
+def _number(text: str, spec: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f'masks "{spec}": {text} is no number') from None
+
+
+def _maker(word: str, spec: str) -> Maker:
+    match = _WORD.fullmatch(word)
+    name = match["name"].strip() if match else word
+    if match and name in MAKERS:
+        numbers = [_number(one, spec) for one in (match["numbers"] or "").split(",") if one.strip()]
+        if len(numbers) not in NUMBERS.get(name, (0,)) or any(not 0 < one < 1 for one in numbers):
+            raise InputError(f'masks "{spec}": {word} does not fit; {name} takes {_takes(name)}')
+        return partial(_with_numbers, maker=MAKERS[name], fixed=tuple(numbers))
+    if Path(word).is_dir():
+        _files(word)  # says at once that there is none
+        return partial(from_folder, folder=word)
+    raise InputError(f'masks "{spec}": there is no maker or folder "{word}"; known: {", ".join(MAKERS)}')
+
+
+def _takes(name: str) -> str:
+    most = max(NUMBERS.get(name, (0,)))
+    return "no number" if not most else f"{most} number{'s' if most > 1 else ''} between 0 and 1, or none"
+
+
+def _with_numbers(
+    rng: Generator, height: int, width: int, numbers: Sequence[float], maker: Maker, fixed: tuple[float, ...]
+) -> Drawn:
+    return maker(rng, height, width, fixed)
+
+
+def local_box(hole: Mask, own: Box | None, side: tuple[int, int]) -> Box:
+    """The box that a local critic looks at: the maker's own where it has the wanted size, else around the hole.
+
+    Args:
+        hole: (H, W)
+        own: the maker's
+        side: height and width wanted, pixels
+    """
+    if own is not None and (own[3] - own[1], own[2] - own[0]) == side:
+        return own
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    top, left = (
+        min(max(round((int(at[0]) + int(at[-1]) + 1) / 2 - length / 2), 0), extent - length) if at.size else 0
+        for at, length, extent in zip((rows, columns), side, hole.shape, strict=True)
+    )
+    return (left, top, left + side[1], top + side[0])
+
+
+def histogram(ratios: Sequence[float], bins: int = 10) -> list[int]:
+    """How many hole ratios fall into each of `bins` equal classes of 0..1."""
+    counts: Any = np.histogram(np.asarray(ratios, np.float64), bins=bins, range=(0.0, 1.0))[0]
+    return [int(count) for count in counts]
+
+
+def mask_key(seed: int, number: int) -> int:
+    """The key of the mask with a number in a set with a seed."""
+    return sample_key("mask", seed, number)

@@ -1,0 +1,312 @@
+"""The run itself: pictures one after another through all models, figures into a stream of rows, a table at the end.
+
+Decoding and scoring may go to worker processes; filling stays in this one, in the pictures' order, so the table depends
+neither on the number of workers nor on who was quicker. No more than a few pictures are in memory at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from retouche import __version__
+from retouche.errors import DataError, InputError
+from retouche.evaluation import measures as figures
+from retouche.evaluation.backbones import Backbones
+from retouche.evaluation.fillers import Filler
+from retouche.evaluation.measures import MEASURES, Measure
+from retouche.evaluation.papers import Published
+from retouche.evaluation.pictures import EMPTY, Item, Preparation, Sample, Skipped, prepare
+from retouche.evaluation.protocol import METRICS_VERSION, Protocol, list_sha256, mask_words, size_words
+from retouche.evaluation.table import (
+    FORMAT,
+    VERSION,
+    Difference,
+    Row,
+    as_csv,
+    bin_of,
+    bootstrap_words,
+    rounded,
+    rows_and_differences,
+)
+from retouche.image import atomic_write
+from retouche.masks import hole_ratio
+from retouche.metrics import PSNR_CAP
+
+A = TypeVar("A")
+B = TypeVar("B")
+AHEAD = 3  # pictures per worker that may be under way
+
+
+@dataclass
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        measures: the table's figures, in order
+        ratios: (n,) hole ratios of the pictures scored
+        values: (n, models, measures of single pictures)
+        items: the pictures scored, with the hashes of file and hole: what a pack holds
+    """
+
+    protocol: Protocol
+    models: list[dict[str, Any]]
+    measures: tuple[Measure, ...]
+    rows: list[Row]
+    differences: list[Difference]
+    skipped: list[Skipped]
+    published: tuple[Published, ...]
+    ratios: NDArray[np.float64]
+    values: NDArray[np.float64]
+    items: list[tuple[Item, str, str]] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names."""
+        return [str(model["model"]) for model in self.models]
+
+    def as_json(self) -> dict[str, Any]:
+        """table.json: the same bytes every time, so no times and no paths."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "protocol": self.protocol.as_json(),
+            "models": self.models,
+            "metrics": [
+                {"metric": each.key, "title": each.title, "unit": each.unit, "better": each.better, "words": each.words}
+                for each in self.measures
+            ],
+            "rows": [row.as_json() for row in self.rows],
+            "differences": [each.as_json() for each in self.differences],
+            "skipped": [{"picture": each.name, "reason": each.reason} for each in self.skipped],
+            "published": [vars(each) for each in self.published],
+        }
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """One picture after all models."""
+
+    item: Item
+    truth: NDArray[np.uint8]
+    hole: NDArray[np.bool_]
+    fills: tuple[NDArray[np.uint8], ...]
+    extra: tuple[dict[str, float], ...]
+    picture_sha256: str
+    mask_sha256: str
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Its figures: one dictionary per model, NaN where a figure does not apply."""
+
+    item: Item
+    ratio: float
+    figures: tuple[dict[str, float], ...]
+    picture_sha256: str
+    mask_sha256: str
+
+
+def evaluate(
+    items: Sequence[Item],
+    preparation: Preparation,
+    fillers: Sequence[Filler],
+    folder: Path,
+    *,
+    backbones: Backbones,
+    name: str = "own",
+    seed: int = 0,
+    workers: int = 1,
+    keep: bool = False,
+    unknown: tuple[str, ...] = (),
+    published: tuple[Published, ...] = (),
+    advance: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Fill and score every picture; writes pictures.jsonl, table.json and table.csv into a folder.
+
+    Args:
+        items: the pictures, from `find_items` or a pack
+        preparation: their way to the evaluation's size
+        fillers: who is judged
+        folder: exists; each file is written whole or not at all
+        backbones: networks for LPIPS, FID, KID
+        name: of the protocol
+        seed: which the fillers have, for the protocol
+        workers: processes that decode and score; 1 = none but this one
+        keep: also write inputs/, masks/ and filled/MODEL/ as PNG
+        unknown: what the protocol leaves unsaid
+        published: rows printed elsewhere
+        advance: called after each picture
+
+    Raises: DataError where nothing could be scored
+    """
+    skipped: list[Skipped] = []
+    ratios, values = array("d"), array("d")
+    done: list[tuple[Item, str, str]] = []
+    measures = (*MEASURES, *backbones.measures)
+    names = [filler.name for filler in fillers]
+    with ExitStack() as stack:
+        stack.callback(backbones.close)
+        pool: Executor | None = None
+        if workers > 1:
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, context, initializer=_one_thread))
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        stream = stack.enter_context(atomic_write(folder / "pictures.jsonl"))
+        file = stack.enter_context(stream.open("w", encoding="utf-8"))
+        prepared = _ahead(pool, partial(prepare, preparation=preparation), items, workers)
+        filled = _filled(prepared, fillers, backbones, skipped, folder if keep else None, advance)
+        for scored in _ahead(pool, _score, filled, workers):
+            ratios.append(scored.ratio)
+            done.append((scored.item, scored.picture_sha256, scored.mask_sha256))
+            for model, found in zip(names, scored.figures, strict=True):
+                values.extend(found[measure.key] for measure in measures)
+                line = {
+                    "picture": scored.item.name,
+                    "model": model,
+                    "hole_ratio": rounded(scored.ratio),
+                    "bin": bin_of(scored.ratio),
+                    **{measure.key: rounded(found[measure.key]) for measure in measures},
+                }
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        if not done:
+            reasons = {each.reason for each in skipped}
+            if reasons == {"its mask is empty"}:
+                raise DataError(EMPTY)
+            first = f" (first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
+            raise DataError(f"none of {len(items)} pictures could be scored{first}: mend or replace them")
+        file.close()
+        table = np.frombuffer(values).reshape(len(ratios), len(fillers), len(measures))
+        rows, differences = rows_and_differences(np.frombuffer(ratios), table, names, measures)
+        rows += backbones.rows(names)
+    protocol = Protocol(
+        name=name,
+        pictures=len(done),
+        pictures_sha256=list_sha256([(item.name, digest) for item, digest, _ in done]),
+        size=size_words(preparation),
+        masks=mask_words(preparation),
+        masks_sha256=list_sha256([(item.name, digest) for item, _, digest in done]),
+        mean_hole_ratio=round(float(np.frombuffer(ratios).mean()), 6),
+        polarity="black = hole in the files" if preparation.invert else "white (1) = hole",
+        scored="composite (known pixels put back), in the hole and whole as each figure says",
+        rounding="8-bit RGB, rounded to the nearest level",
+        files="any lossless or lossy picture of the evaluation's size",
+        dilate=0,
+        feather=0,
+        seed=seed,
+        metrics=METRICS_VERSION,
+        psnr_cap=PSNR_CAP,
+        bootstrap=bootstrap_words(),
+        backbones=backbones.about(),
+        skipped=len(skipped),
+        unknown=unknown,
+        version=__version__,
+    )
+    made = Evaluation(
+        protocol,
+        [filler.about() for filler in fillers],
+        (*measures, *backbones.set_measures),
+        rows,
+        differences,
+        skipped,
+        published,
+        np.frombuffer(ratios),
+        table,
+        done,
+    )
+    write_text(folder / "table.json", json.dumps(made.as_json(), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "table.csv", as_csv(made.rows, made.measures))
+    return made
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _one_thread() -> None:
+    """A worker's own process: one thread is its share of the machine."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _ahead(pool: Executor | None, function: Callable[[A], B], given: Iterable[A], workers: int) -> Iterator[B]:
+    """Results in order, with a few computed ahead in the pool; without one, one after another."""
+    if pool is None:
+        yield from map(function, given)
+        return
+    waiting: deque[Any] = deque()
+    for one in given:
+        waiting.append(pool.submit(function, one))
+        if len(waiting) >= AHEAD * workers:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _filled(
+    prepared: Iterable[Sample | Skipped],
+    fillers: Sequence[Filler],
+    backbones: Backbones,
+    skipped: list[Skipped],
+    keep: Path | None,
+    advance: Callable[[], None],
+) -> Iterator[_Filled]:
+    for sample in prepared:
+        if isinstance(sample, Skipped):
+            skipped.append(sample)
+            advance()
+            continue
+        try:
+            fills = tuple(filler.fill(sample.item, sample.truth, sample.hole) for filler in fillers)
+        except DataError:
+            raise
+        except InputError as error:
+            skipped.append(Skipped(sample.item.name, str(error)))
+            advance()
+            continue
+        if keep is not None:
+            _keep(keep, sample, [filler.name for filler in fillers], fills)
+        extra = tuple(backbones.add(sample.truth, fills))
+        yield _Filled(sample.item, sample.truth, sample.hole, fills, extra, sample.picture_sha256, sample.mask_sha256)
+        advance()
+
+
+def _score(filled: _Filled) -> _Scored:
+    found = tuple(
+        {**figures.score(fill, filled.truth, filled.hole), **extra}
+        for fill, extra in zip(filled.fills, filled.extra, strict=True)
+    )
+    return _Scored(filled.item, hole_ratio(filled.hole), found, filled.picture_sha256, filled.mask_sha256)
+
+
+def _keep(folder: Path, sample: Sample, names: Sequence[str], fills: Sequence[NDArray[np.uint8]]) -> None:
+    """The input with its hole blanked, the hole, and each fill, as PNG under the picture's name."""
+    blank = np.where(sample.hole[..., None], np.uint8(127), sample.truth)
+    pictures = [("inputs", blank), ("masks", sample.hole.astype(np.uint8) * 255)]
+    pictures += [(f"filled/{file_name(name)}", fill) for name, fill in zip(names, fills, strict=True)]
+    for place, pixels in pictures:
+        path = (folder / place / sample.item.name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            Image.fromarray(pixels).save(file, "PNG")
+
+
+def file_name(name: str) -> str:
+    """A model's name as a folder's."""
+    return "".join(letter if letter.isalnum() or letter in "-_.+" else "-" for letter in name).strip(".") or "model"

@@ -1,0 +1,177 @@
+"""Who is judged: models of ours, published files, fills without weights, and the files another program wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from retouche.errors import DataError, InputError
+from retouche.evaluation.pictures import SUFFIXES, Item
+from retouche.image import open_picture
+from retouche.inference.load import load
+from retouche.inference.model import Model
+from retouche.inference.names import resolve_name
+from retouche.inference.sheet import pixels_rgb
+
+WEIGHTS = (".safetensors", ".pth", ".pt", ".pdparams", ".index", ".ckpt", ".bin", ".p")
+
+
+class Filler(Protocol):
+    """Something that fills.
+
+    Attributes:
+        name: how the table calls it
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def about(self) -> dict[str, Any]:
+        """What the table says of it: no paths."""
+        ...
+
+    def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """The filled picture (H, W, 3); outside the hole it is the truth, bit for bit.
+
+        Raises: InputError where this picture cannot be filled
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model of ours; it is never shown what the hole held."""
+
+    name: str
+    model: Model
+    seed: int = 0
+    memory: int | None = None
+
+    def about(self) -> dict[str, Any]:
+        model = self.model
+        return {
+            "model": self.name,
+            "kind": "model",
+            "method": model.method,
+            "layout": model.layout,
+            "preset": model.preset,
+            "sha256": model.source_sha256,
+            "title": model.record.title,
+        }
+
+    def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        blank = np.where(hole[..., None], np.uint8(0), truth)
+        filled = self.model(blank, hole, dilate=0, feather=0, seed=self.seed, memory=self.memory)
+        return np.where(hole[..., None], filled, truth)
+
+
+@dataclass
+class Outputs:
+    """The files another program wrote, one per picture, found by name.
+
+    Attributes:
+        changed: pictures whose file differed from the truth outside the hole (the truth is put back)
+    """
+
+    name: str
+    files: dict[str, Path]
+    changed: int = 0
+    _seen: set[int] = field(default_factory=set)
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "model": self.name,
+            "kind": "files of another program",
+            "known_pixels_changed": self.changed,
+        }
+
+    def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        path = self.files[_stem(item.name)]
+        pixels = pixels_rgb(open_picture(path))
+        if pixels.shape != truth.shape:
+            raise DataError(
+                f"{self.name}: {path.name} is {pixels.shape[1]}x{pixels.shape[0]} but the evaluation is at "
+                f"{truth.shape[1]}x{truth.shape[0]}: give outputs of that size (--keep writes the inputs)"
+            )
+        if item.number not in self._seen:
+            self._seen.add(item.number)
+            self.changed += int((pixels[~hole] != truth[~hole]).any())
+        return np.where(hole[..., None], pixels, truth)
+
+
+def _stem(name: str) -> str:
+    return Path(name).with_suffix("").as_posix()
+
+
+def open_fillers(
+    words: Sequence[str], items: Sequence[Item], device: torch.device, seed: int, memory: int | None
+) -> list[Filler]:
+    """The models of a command line.
+
+    Args:
+        words: NAME, NAME:TAG, a weight file or folder, a folder of pictures that another program wrote; each may be
+            called something else: LABEL=WORD
+        items: the pictures, for which a folder must hold an output each
+        device: where networks go
+        seed: for fills that draw at random
+        memory: bytes that one pass may take
+
+    Raises: InputError, WeightsError, DataError
+    """
+    fillers: list[Filler] = []
+    for word in words:
+        label, given = _labelled(word)
+        folder = Path(given)
+        if folder.is_dir() and not _holds_weights(folder):
+            fillers.append(_outputs(label or folder.resolve().name, folder, items))
+            continue
+        name, substitute = resolve_name(given)
+        if substitute is not None:
+            raise InputError(
+                f'no model "{given}" here, and a table names no substitutes: '
+                f"let that program fill the pictures, then say --model {given}=FOLDER"
+            )
+        fillers.append(
+            Network(label or (folder.stem if folder.exists() else given), load(name, device=device), seed, memory)
+        )
+    names = [filler.name for filler in fillers]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f'two models would be called "{name}": give one another name, e.g. --model second={name}')
+    return fillers
+
+
+def _labelled(word: str) -> tuple[str | None, str]:
+    label, sign, given = word.partition("=")
+    if sign and label and given and not Path(word).exists():
+        return label, given
+    return None, word
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any(path.suffix.lower() in WEIGHTS or path.name == "checkpoint" for path in folder.iterdir())
+
+
+def _outputs(name: str, folder: Path, items: Sequence[Item]) -> Outputs:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            stem = _stem(path.relative_to(folder).as_posix())
+            if stem in files:
+                raise DataError(f"{name}: {files[stem].name} and {path.name} have one name: keep one of them")
+            files[stem] = path
+    if not files:
+        raise DataError(f"--model {folder} holds neither weights nor pictures: give a weight file or outputs")
+    missing = [item.name for item in items if _stem(item.name) not in files]
+    if missing:
+        raise DataError(
+            f"{name}: {len(missing)} of {len(items)} pictures have no output in {folder} (first: {missing[0]}): "
+            f"name it {_stem(missing[0])}.png"
+        )
+    return Outputs(name, files)

@@ -1,0 +1,188 @@
+"""How the papers measured, as far as it is known: a pack for each, its unknowns named.
+
+Published figures are given only where their text could be read at the source that is named; tables that are known by
+hearsay alone are left out. All of them belong to pictures and masks that are not yours: read them beside, not against,
+your own rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from retouche.evaluation.pictures import Fit
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row printed elsewhere.
+
+    Attributes:
+        model: who filled
+        bin: hole ratios, as this table's bins where they agree, else in words
+        metric: the published name, with its unit
+        value: as printed
+        source: where it is printed
+        remark: what one must know to read it
+    """
+
+    model: str
+    bin: str
+    metric: str
+    value: str
+    source: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One published protocol.
+
+    Attributes:
+        name: of the pack
+        title: paper and data
+        size: side in pixels
+        fit: how pictures come to it
+        masks: specification of our drawn masks that stand for the protocol's, unless --masks gives the files
+        unknown: what is not known of the protocol, or differs here
+        published: rows to print beside
+    """
+
+    name: str
+    title: str
+    size: int
+    masks: str
+    unknown: tuple[str, ...]
+    published: tuple[Published, ...] = ()
+    fit: Fit = "crop"
+
+
+_MMAGIC = "README of mmagic's {} (github.com/open-mmlab/mmagic)"
+_HOLE_L1 = "mean absolute error in the hole times 100"
+_AOT_BINS = ("1-10 %", "10-20 %", "20-30 %", "30-40 %", "40-50 %", "50-60 %")
+_AOT = {
+    # (as attributed to the paper, mmagic's own file), by hole ratio
+    "l1 (relative, %) / mmagic: hole l1 x 100": (
+        ("0.55", "1.19", "2.11", "3.20", "4.51", "7.07"),
+        ("0.54", "1.47", "2.79", "4.38", "6.28", "10.16"),
+    ),
+    "PSNR, dB": (
+        ("34.79", "29.49", "26.03", "23.58", "21.65", "19.01"),
+        ("inf", "31.22", "27.65", "25.06", "23.01", "20.05"),
+    ),
+    "SSIM": (
+        ("0.976", "0.940", "0.890", "0.835", "0.773", "0.682"),
+        ("0.982", "0.951", "0.911", "0.866", "0.815", "0.739"),
+    ),
+}
+
+
+def _aot_rows() -> tuple[Published, ...]:
+    source = _MMAGIC.format("AOT-GAN")
+    remarks = (
+        "the paper's figure as that README prints it; its l1 is sum|a-b| / sum(a+b)",
+        "their converted file; their l1 is the mean absolute error in the hole times 100; "
+        '"inf" stems from pictures left unchanged',
+    )
+    return tuple(
+        Published(model, name, metric, values[which][number], source, remarks[which])
+        for which, model in enumerate(("AOT-GAN (paper)", "AOT-GAN (mmagic)"))
+        for metric, values in _AOT.items()
+        for number, name in enumerate(_AOT_BINS)
+    )
+
+
+def _mmagic_rows(
+    model: str, readme: str, data: str, figures: tuple[str, str, str], steps: str
+) -> tuple[Published, ...]:
+    remark = f"{data}, {steps}; drawn anew at each run, so not repeatable"
+    names = (f"l1 ({_HOLE_L1})", "PSNR, dB", "SSIM")
+    return tuple(
+        Published(model, "all", name, value, _MMAGIC.format(readme), remark)
+        for name, value in zip(names, figures, strict=True)
+    )
+
+
+_PAPERS = (
+    Paper(
+        "deepfill-v1",
+        "Yu et al. 2018 (arXiv 1801.07892): Places2 validation, one box",
+        256,
+        "box",
+        (
+            "which validation pictures and how they came to 256x256",
+            "where the boxes lay: drawn here as in training, 96 to 128 pixels wide and high",
+            "the denominator of the paper's l1, l2 and TV in per cent: here l1 and l2 of values in 0..1",
+            "whether the composite or the prediction was scored: here the composite",
+            "its table is not printed here: it could not be checked at the source",
+        ),
+    ),
+    Paper(
+        "deepfill-v2",
+        "Yu et al. 2019 (arXiv 1806.03589): Places2 validation, free-form strokes",
+        256,
+        "strokes",
+        (
+            "which validation pictures and how they came to 256x256",
+            "the seed of the strokes: drawn here by the published generator's rules",
+            "the denominator of the paper's l1 and l2 in per cent: here of values in 0..1",
+            "its table is not printed here: it could not be checked at the source",
+        ),
+    ),
+    Paper(
+        "aot-gan",
+        "Zeng et al. 2021 (arXiv 2104.01431): Places2 validation at 512, irregular masks by hole ratio",
+        512,
+        "irregular",
+        (
+            "which validation pictures, and which mask file went with which picture",
+            "the irregular mask files of Liu et al. 2018 are given by --masks; without it drawn masks stand for them",
+            "theirs truncates to 8 bit where this table rounds; its SSIM has a uniform window of 7, this one the "
+            "Gaussian of 11",
+            "FID by hole ratio is not known",
+        ),
+        _aot_rows(),
+    ),
+    Paper(
+        "structure-flow",
+        "Ren et al. 2019 (arXiv 1908.03852): Places2, 10,000 pictures with six masks each, 0-60 % hole",
+        256,
+        "irregular(0.01, 0.6)",
+        (
+            "which 10,000 pictures, and the pairing with masks (six each there, one here)",
+            "theirs truncates to 8 bit and takes SSIM with a uniform window of 51: not comparable with this SSIM",
+            'its "MAE" is the relative l1 of this table',
+            "FID there leaves out the last incomplete batch of 64",
+            "its table is not printed here: it could not be checked at the source",
+        ),
+        fit="squash",
+    ),
+    Paper(
+        "mmagic-deepfill-v1",
+        "mmagic's validation of DeepFill v1: Places365 at 256, one box of at most 128 pixels",
+        256,
+        "box",
+        (
+            "crops and boxes are drawn anew at each of their runs (crop 384, scaled to 256)",
+            "their box is shrunk at its top and left only",
+        ),
+        (
+            *_mmagic_rows("DeepFill v1", "DeepFill v1", "Places365-val", ("11.019", "23.429", "0.862"), "3500k steps"),
+            *_mmagic_rows("DeepFill v1", "DeepFill v1", "CelebA-val", ("6.677", "26.878", "0.911"), "1500k steps"),
+        ),
+    ),
+    Paper(
+        "mmagic-deepfill-v2",
+        "mmagic's validation of DeepFill v2: Places365 at 256, irregular masks of 15 to 65 %",
+        256,
+        "mmagic",
+        ("crops and masks are drawn anew at each of their runs",),
+        (
+            *_mmagic_rows("DeepFill v2", "DeepFill v2", "Places365-val", ("8.635", "22.398", "0.815"), "100k steps"),
+            *_mmagic_rows("DeepFill v2", "DeepFill v2", "CelebA-val", ("5.411", "25.721", "0.871"), "20k steps"),
+            *_mmagic_rows("PConv U-Net", "PConv", "Places365-val", ("8.776", "22.762", "0.801"), "their file"),
+            *_mmagic_rows("PConv U-Net", "PConv", "CelebA-val", ("5.990", "25.404", "0.853"), "their file"),
+        ),
+    ),
+)
+PAPERS = {paper.name: paper for paper in _PAPERS}
+"""By the name that `--pack` takes."""

@@ -1,0 +1,331 @@
+"""The pictures and holes of an evaluation: paired by name before anything is decoded, brought to size, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from retouche.data.mask_makers import Masks, mask_key, parse_masks
+from retouche.errors import DataError, InputError, RetoucheError
+from retouche.image import open_picture
+from retouche.inference.sheet import pixels_rgb
+from retouche.masks import hole_ratio, open_mask
+from retouche.weights.store import sha256_of
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+HOLE_SHARE = 0.25
+"""A pixel of a shrunk mask is hole where at least so much of its area is."""
+LOOKED_AT = 24  # masks, evenly spread, that tell before the start whether a folder's masks are inverted or empty
+SUSPICIOUS = 0.6  # hole ratio above which most masks of a set look inverted
+
+Fit = Literal["crop", "squash"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture and its mask's file; None where masks are drawn.
+
+    `picture_sha256` (of the file) and `mask_sha256` (of the hole's bits) are what a pack demands; None demands nothing.
+    """
+
+    number: int
+    name: str
+    image: Path
+    mask: Path | None
+    picture_sha256: str | None = None
+    mask_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture and its hole come to the size of the evaluation.
+
+    Attributes:
+        size: side in pixels, or None for pictures as they are
+        fit: "crop" scales the shorter side by Lanczos and cuts the middle square; "squash" scales both sides
+        masks: a specification of drawn masks, or None for files
+        mask_seed: of drawn masks
+        invert: black is the hole in mask files
+    """
+
+    size: int | None = None
+    fit: Fit = "crop"
+    masks: str | None = None
+    mask_seed: int = 0
+    invert: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture ready to be filled: truth (H, W, 3) uint8 RGB, hole (H, W), and the hashes of what they came from."""
+
+    item: Item
+    truth: NDArray[np.uint8]
+    hole: NDArray[np.bool_]
+    picture_sha256: str
+    mask_sha256: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that could not be used, and why."""
+
+    name: str
+    reason: str
+
+
+# Pairing --------------------------------------------------------------------------------------------------------------
+
+
+def find_items(data: Path, masks: str | None, limit: int | None = None) -> tuple[tuple[Item, ...], str | None]:
+    """Pair the pictures of a folder with their masks.
+
+    Args:
+        data: a folder of pictures (with its subfolders); one that holds `images` and `masks` has both
+        masks: a folder (pairs by stem, or stem and `_mask`), one file for all, a specification such as "wide:2,box:1",
+            or None for the folder beside the images
+        limit: only so many, in the order of their names
+
+    Returns: items, and the specification where masks are drawn
+    Raises: DataError where there are no pictures, or names and counts do not fit
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit is {limit}: give 1 or more")
+    if not data.exists():
+        raise DataError(f"--data {data} is not there: give a folder of pictures")
+    if not data.is_dir():
+        raise DataError(f"--data {data} is a file: give a folder of pictures")
+    root = data / "images" if (data / "images").is_dir() else data
+    if masks is None:
+        if root == data or not (data / "masks").is_dir():
+            raise DataError("--masks is missing: give a folder, one file, or a specification such as wide:2,box:1")
+        masks = str(data / "masks")
+    folder = Path(masks)
+    pictures = _files(root)
+    inside = _files(folder) if folder.is_dir() else []
+    if folder.is_dir() and folder.resolve() != root.resolve():
+        own = {path.resolve() for path in inside}
+        pictures = [path for path in pictures if path.resolve() not in own]
+    if not pictures:
+        raise DataError(f"--data {root} holds no pictures ({' '.join(SUFFIXES)})")
+    names = {path: path.relative_to(root).as_posix() for path in pictures}
+    if folder.is_dir():
+        pairs = _paired(pictures, root, inside, folder)
+    elif folder.is_file():
+        pairs = {path: folder for path in pictures}
+    elif re.search(r"[/\\]", masks) and "," not in masks and ":" not in masks:
+        raise DataError(
+            f"--masks {masks} is not there: give a folder, one file, or a specification such as wide:2,box:1"
+        )
+    else:
+        parse_masks(masks)  # says at once what means nothing
+        chosen = pictures[:limit]
+        return tuple(Item(n, names[path], path, None) for n, path in enumerate(chosen)), masks
+    return tuple(Item(n, names[path], path, pairs[path]) for n, path in enumerate(pictures[:limit])), None
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _stem(path: Path, root: Path) -> str:
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _paired(pictures: Sequence[Path], root: Path, masks: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    if not masks:
+        raise DataError(f"--masks {folder} holds no pictures ({' '.join(SUFFIXES)})")
+    by_stem: dict[str, Path] = {}
+    for path in pictures:
+        stem = _stem(path, root)
+        if stem in by_stem:
+            raise DataError(f"{by_stem[stem]} and {path} have one name: rename one, so that each has its own mask")
+        by_stem[stem] = path
+    found: dict[Path, Path] = {}
+    strangers = []
+    for mask in masks:
+        stem = _stem(mask, folder)
+        base = re.sub(r"_mask\d*$", "", stem)
+        picture = by_stem.get(stem) or by_stem.get(base)
+        if picture is None:
+            strangers.append(mask)
+        elif picture in found:
+            raise DataError(f"{picture.name} has two masks ({found[picture].name}, {mask.name}): keep one of them")
+        else:
+            found[picture] = mask
+    missing = [path for path in pictures if path not in found]
+    counts = f"{len(pictures)} pictures, {len(masks)} masks"
+    if missing:
+        first = missing[0]
+        raise DataError(
+            f"{counts}: {len(missing)} pictures have no mask (first: {_stem(first, root)}): "
+            f"name it {first.stem}.png or {first.stem}_mask.png"
+        )
+    if strangers:
+        raise DataError(
+            f"{counts}: {len(strangers)} masks belong to no picture (first: {_stem(strangers[0], folder)}): "
+            "take them out, or add the pictures"
+        )
+    return found
+
+
+# Before the start -----------------------------------------------------------------------------------------------------
+
+
+def check_items(items: Sequence[Item], *, large_holes: bool, invert: bool) -> None:
+    """What can be told of the files at once: sizes that differ, masks that are all empty or look inverted.
+
+    Raises: DataError naming the first
+    """
+    wrong = []
+    for item in items:
+        if item.mask is None:
+            return
+        sizes = (_size_of(item.image), _size_of(item.mask))
+        if None not in sizes and sizes[0] != sizes[1]:
+            wrong.append((item, sizes))
+    if wrong:
+        (item, sizes) = wrong[0]
+        assert item.mask is not None and sizes[0] is not None and sizes[1] is not None
+        raise DataError(
+            f"{len(wrong)} of {len(items)} masks have another size than their picture (first: {item.mask.name} is "
+            f"{sizes[1][0]}x{sizes[1][1]}, {item.name} is {sizes[0][0]}x{sizes[0][1]}): give masks of the same size"
+        )
+    step = max(1, len(items) // LOOKED_AT)
+    ratios = []
+    for item in items[::step][:LOOKED_AT]:
+        assert item.mask is not None
+        try:
+            ratios.append(hole_ratio(open_mask(item.mask, None, invert=invert)[0]))
+        except RetoucheError:
+            continue  # skipped and counted when its turn comes
+    if ratios and max(ratios) == 0 and len(ratios) == len(items):
+        raise DataError(EMPTY)
+    large = sum(ratio > SUSPICIOUS for ratio in ratios)
+    if ratios and large > len(ratios) / 2 and not large_holes:
+        remedy = "leave out --invert-mask" if invert else "say --invert-mask if black is the hole"
+        raise DataError(
+            f"{large} of {len(ratios)} masks looked at are more than {SUSPICIOUS:.0%} hole, as if inverted: "
+            f"{remedy}, or --large-holes if it is meant so"
+        )
+
+
+EMPTY = "all masks are empty: there is nothing to judge; white is the hole (black with --invert-mask)"
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """Width and height as displayed, from the file's header; None where it cannot be read."""
+    try:
+        with Image.open(path) as opened:
+            width, height = opened.size
+            turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    return (height, width) if turned else (width, height)
+
+
+# Decoding -------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Masks:
+    return parse_masks(text)
+
+
+def prepare(item: Item, preparation: Preparation) -> Sample | Skipped:
+    """Decode one picture and its hole and bring them to size; what cannot be used is returned as such.
+
+    Raises: DataError where a pack demands other bits, or the sizes differ
+    """
+    try:
+        picture_sha256 = sha256_of(item.image)
+        if item.picture_sha256 not in (None, picture_sha256):
+            raise DataError(
+                f"{item.name} is not the picture of the pack (SHA-256 differs): use the pack's own pictures"
+            )
+        pixels = pixels_rgb(open_picture(item.image))
+    except DataError:
+        raise
+    except (RetoucheError, OSError) as error:
+        return Skipped(item.name, _without_paths(str(error), item))
+    if item.mask is None:
+        truth = sized(pixels, preparation.size, preparation.fit)
+        height, width = truth.shape[:2]
+        assert preparation.masks is not None
+        hole = _parsed(preparation.masks).draw(mask_key(preparation.mask_seed, item.number), height, width).hole
+    else:
+        try:
+            hole, _ = open_mask(item.mask, None, invert=preparation.invert)
+        except (RetoucheError, OSError) as error:
+            return Skipped(item.name, _without_paths(str(error), item))
+        if item.mask is not None and hole.shape != pixels.shape[:2]:
+            raise DataError(
+                f"{item.mask.name} is {hole.shape[1]}x{hole.shape[0]} but {item.name} is "
+                f"{pixels.shape[1]}x{pixels.shape[0]}: give a mask of the same size"
+            )
+        truth = sized(pixels, preparation.size, preparation.fit)
+        hole = sized_mask(hole, preparation.size, preparation.fit)
+    mask_sha256 = sha256_of_hole(hole)
+    if item.mask_sha256 not in (None, mask_sha256):
+        raise DataError(f"the mask of {item.name} is not the pack's (its bits differ): use the pack's own masks")
+    if not hole.any():
+        return Skipped(item.name, "its mask is empty")
+    if hole.all():
+        return Skipped(item.name, "its mask leaves nothing known")
+    return Sample(item, truth, hole, picture_sha256, mask_sha256)
+
+
+def _without_paths(text: str, item: Item) -> str:
+    """The reason without the machine's folders, so that tables are the same everywhere."""
+    for path in (item.image, item.mask):
+        if path is not None:
+            text = text.replace(str(path), path.name)
+    return text
+
+
+def sha256_of_hole(hole: NDArray[np.bool_]) -> str:
+    """The hash of the hole's very bits and its size."""
+    size = f"{hole.shape[0]}x{hole.shape[1]}:".encode()
+    return hashlib.sha256(size + np.packbits(hole).tobytes()).hexdigest()
+
+
+def sized(pixels: NDArray[np.uint8], size: int | None, fit: Fit = "crop") -> NDArray[np.uint8]:
+    """(H, W, 3) -> (size, size, 3): Lanczos, then the middle square; None keeps the picture."""
+    if size is None:
+        return pixels
+    target, box = _place(pixels.shape[1], pixels.shape[0], size, fit)
+    picture = Image.fromarray(pixels)
+    if picture.size != target:
+        picture = picture.resize(target, Image.Resampling.LANCZOS)
+    return np.asarray(picture.crop(box)).copy()
+
+
+def sized_mask(hole: NDArray[np.bool_], size: int | None, fit: Fit = "crop") -> NDArray[np.bool_]:
+    """(H, W) -> (size, size): by area, hole where at least a quarter of a pixel is; then the same square."""
+    if size is None:
+        return hole
+    target, box = _place(hole.shape[1], hole.shape[0], size, fit)
+    share = Image.fromarray(hole.astype(np.float32))
+    if share.size != target:
+        share = share.resize(target, Image.Resampling.BOX)
+    return np.asarray(share.crop(box)) >= HOLE_SHARE - 1e-6
+
+
+def _place(width: int, height: int, size: int, fit: Fit) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Width and height to scale to, and the box (left, top, right, bottom) to cut."""
+    if fit == "squash":
+        return (size, size), (0, 0, size, size)
+    scale = size / min(width, height)
+    target = (max(size, round(width * scale)), max(size, round(height * scale)))
+    left, top = (target[0] - size) // 2, (target[1] - size) // 2
+    return target, (left, top, left + size, top + size)

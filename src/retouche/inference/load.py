@@ -1,0 +1,97 @@
+"""From a name, a file or a folder to a model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from retouche.errors import InputError, WeightsError
+from retouche.inference.model import Model
+from retouche.inference.names import resolve_name
+from retouche.methods import DEFAULT, find
+from retouche.methods.loading import installed, load_file
+from retouche.methods.method import Method
+
+log = logging.getLogger("retouche")
+
+
+def load(model: str | Path, *, semantics: str = "original", device: str | torch.device = "cpu") -> Model:
+    """A model ready to fill.
+
+    Args:
+        model: NAME ("deepfill-v2"), NAME:TAG ("deepfill-v2:places2"), or a FILE or FOLDER, recognised by content;
+            "default" is the shipped choice, and names of programs we do not have stand for it, with a remark
+        semantics: "original", or "port" for a port's own numbers where a converted file has two targets
+        device: where the networks go
+
+    Raises: InputError for an unknown name, WeightsError for a file that cannot be used or a method without weights
+    """
+    typed, remark = resolve_name(str(model)) if isinstance(model, str) else (str(model), None)
+    if remark is not None:
+        log.warning(remark)
+    if isinstance(model, str) and not _looks_like_path(typed):
+        name, _, tag = typed.partition(":")
+        record = find(name)
+        if record.fill is not None:
+            return Model(name=model, method=DEFAULT if name == "default" else name)
+        path = _installed(name, tag, record)
+    else:
+        path = Path(model)
+    loaded = load_file(path, semantics=semantics)
+    made = Model(
+        name=str(model),
+        method=loaded.method,
+        config=loaded.config,
+        generator=loaded.generator,
+        critics=loaded.critics,
+        layout=loaded.layout,
+        preset=loaded.preset,
+        header=loaded.header,
+        source_sha256=loaded.source_sha256,
+    )
+    return made.to(device)
+
+
+def _looks_like_path(model: str) -> bool:
+    return Path(model).exists() or "/" in model or "\\" in model or bool(Path(model).suffix and ":" not in model)
+
+
+def _installed(name: str, tag: str, record: Method) -> Path:
+    """The downloaded file of a method's published weights.
+
+    Raises: WeightsError saying how to get one
+    """
+    if not record.weights:
+        raise WeightsError(f'"{name}" has no published weights: train it (retouche train {name}) or give a file')
+    tags = [weights.tag for weights in record.weights]
+    if tag and tag not in tags:
+        raise InputError(f'"{name}" has no weights "{tag}"; known: {", ".join(tags)}')
+    if (path := installed(f"{name}:{tag}" if tag else name)) is not None:
+        return path
+    raise WeightsError(
+        f'the weights of "{name}" are not here: retouche download {name}:{tag or tags[0]}, or give a file'
+    )
+
+
+def create(method: str, preset: str | None = None, seed: int = 0) -> Model:
+    """A freshly initialised network, the same kind of object as a loaded one.
+
+    Args:
+        method: a trainable method's name
+        preset: one of its presets; None = the first
+        seed: of the initial weights; the global random state is left as it was
+    """
+    record = find(method)
+    if record.build is None:
+        raise InputError(f'"{method}" fills without weights: there is no network to create')
+    preset = next(iter(record.presets)) if preset is None else preset
+    if preset not in record.presets:
+        raise InputError(f'"{method}" has no preset "{preset}"; known: {", ".join(record.presets)}')
+    config = record.presets[preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = record.build(config).eval()
+        critics = {name: critic.eval() for name, critic in record.critics(config).items()}
+    return Model(name=method, method=method, config=config, generator=generator, critics=critics, preset=preset)

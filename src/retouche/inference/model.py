@@ -1,0 +1,368 @@
+"""The one object users hold: a method with its networks, and how to bring any picture before it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retouche.errors import InputError, WeightsError
+from retouche.image import Box, Picture, PictureLike, open_picture, pad_to
+from retouche.inference.report import HoleReport, Report, peak_memory_bytes
+from retouche.inference.strategy import MEMORY_BYTES, Region, Window, plan
+from retouche.inference.windows import enlarged, read_window
+from retouche.masks import MaskLike, default_dilation, dilate, feather_weight, hole_ratio, open_mask, open_sketch
+from retouche.methods import find
+from retouche.methods.harmonic import fill as harmonic
+from retouche.methods.method import Generator, Method, Scope
+
+log = logging.getLogger("retouche")
+
+
+@dataclass(frozen=True)
+class Guides:
+    """What may steer a fill beside the known pixels, at the picture's size."""
+
+    sketch: np.ndarray | None = None  # (H, W) bool, True = stroke
+    structure: Picture | None = None
+
+
+@dataclass
+class Model:
+    """A method, its settings and its networks; call it with a picture and a mask.
+
+    Attributes:
+        name: what it was loaded by
+        method: "aot-gan", "exemplar", ...
+        config: the method's frozen settings; None for fills without weights
+        generator: tensors in, `Prediction` out; None for fills without weights and for critics' files
+        critics: name -> network, where the file or method has them
+        layout: whose names the file used; None for own files and fresh networks
+        preset: the preset it was created from or saved with
+        header: what the weight file says of itself
+        source_sha256: the weight file's hash
+    """
+
+    name: str
+    method: str
+    config: Any = None
+    generator: Generator | None = None
+    critics: dict[str, nn.Module] = field(default_factory=dict)
+    layout: str | None = None
+    preset: str | None = None
+    header: dict[str, str] = field(default_factory=dict)
+    source_sha256: str | None = None
+
+    @property
+    def record(self) -> Method:
+        """The method's record."""
+        return find(self.method)
+
+    @property
+    def scope(self) -> Scope:
+        """What it can see and fill."""
+        return self.record.scope(self.config)
+
+    @property
+    def listens(self) -> frozenset[str]:
+        """The guides it takes: "sketch", "structure"."""
+        return self.record.listens(self.config)
+
+    @property
+    def multiple(self) -> int:
+        """The generator's sides must divide by this."""
+        return self.generator.multiple if self.generator is not None else 1
+
+    @property
+    def smallest(self) -> int:
+        """The generator's shortest side."""
+        return self.generator.smallest if self.generator is not None else 1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator's weights are."""
+        weights = next(self.generator.parameters(), None) if self.generator is not None else None
+        return weights.device if weights is not None else torch.device("cpu")
+
+    def to(self, device: torch.device | str) -> Model:
+        """Move all networks; returns the model itself."""
+        for network in (self.generator, *self.critics.values()):
+            if network is not None:
+                network.to(device)
+        return self
+
+    def save(self, path: str | Path, **header: str) -> None:
+        """Write networks and settings to a safetensors file that is runnable alone.
+
+        Raises: WeightsError for fills without weights
+        """
+        from retouche.weights.own import save_networks
+
+        if self.generator is None and not self.critics:
+            raise WeightsError(f'"{self.method}" has no weights to save')
+        kept = {key: value for key, value in self.header.items() if key in {"licence", "step", "ema", "perceptual"}}
+        if self.source_sha256 is not None:
+            kept["source_sha256"] = self.source_sha256
+        save_networks(
+            Path(path),
+            method=self.method,
+            layout=self.layout,
+            preset=self.preset,
+            config=self.config,
+            generator=self.generator,
+            critics=self.critics,
+            **{**kept, **header},
+        )
+
+    @overload
+    def __call__(
+        self,
+        picture: PictureLike,
+        mask: MaskLike,
+        sketch: MaskLike | None = None,
+        structure: PictureLike | None = None,
+        dilate: int | None = None,
+        feather: int | None = None,
+        seed: int = 0,
+        memory: int | None = None,
+        report: Literal[False] = False,
+    ) -> Any: ...
+
+    @overload
+    def __call__(
+        self,
+        picture: PictureLike,
+        mask: MaskLike,
+        sketch: MaskLike | None = None,
+        structure: PictureLike | None = None,
+        dilate: int | None = None,
+        feather: int | None = None,
+        seed: int = 0,
+        memory: int | None = None,
+        *,
+        report: Literal[True],
+    ) -> tuple[Any, Report]: ...
+
+    def __call__(
+        self,
+        picture: PictureLike,
+        mask: MaskLike,
+        sketch: MaskLike | None = None,
+        structure: PictureLike | None = None,
+        dilate: int | None = None,
+        feather: int | None = None,
+        seed: int = 0,
+        memory: int | None = None,
+        report: bool = False,
+    ) -> Any:
+        """Fill the holes of a picture of any size; outside the dilated mask nothing changes.
+
+        Args:
+            picture: path, PIL image, array (H, W[, C]) uint8 or uint16, float tensor (3, H, W) or (N, 3, H, W) in
+                0..1, or a `Picture`
+            mask: path, PIL image, array or tensor of the picture's size; > 127 (8 bit), > 0.5 (float), 1 (boolean,
+                or an array whose maximum is 1) is hole. For a batch (N, 1, H, W), or one mask for all
+            sketch: white strokes on black, same size, for a model that listens to it
+            structure: an edge-preserving smoothed picture of the same size, for a model that takes one
+            dilate: pixels to grow the mask by; None = round(longest side / 256), at least 1; 0 = exactly the mask
+            feather: width of the soft edge inside the grown ring, pixels; None = half the dilation
+            seed: for methods that draw at random
+            memory: bytes that one pass may take; None = 2 GiB
+            report: also return what was done
+
+        Returns: the type given (a PIL image for a path), or (that, `Report`); for a batch, a list of reports
+        Raises: InputError
+        """
+        if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
+            masks = _batch_masks(mask, picture.shape[0])
+            options = (sketch, structure, dilate, feather, seed, memory)
+            pairs = [self(one, each, *options, report=True) for one, each in zip(picture, masks, strict=True)]
+            batch = torch.stack([one for one, _ in pairs])
+            return (batch, [each for _, each in pairs]) if report else batch
+        started = time.perf_counter()
+        if self.generator is None and self.record.fill is None:
+            raise WeightsError(f"{self.name} holds only critics of {self.method}: give the generator's file")
+        opened = open_picture(picture)
+        size = (opened.height, opened.width)
+        hole, remarks = open_mask(mask[0] if isinstance(mask, Tensor) and mask.ndim == 4 else mask, size)
+        remarks = [*opened.remarks, *remarks]
+        guides = self._guides(sketch, structure, size)
+        grow, soft = _ring(dilate, feather, size)
+        grown, grow, said = _grown(hole, grow)
+        soft = min(soft, grow)
+        budget = MEMORY_BYTES if memory is None else memory
+        if budget <= 0:
+            raise InputError(f"memory is {budget} bytes: give a positive budget, e.g. 2GiB")
+        if dilate is None and grown.any():
+            said.append(f"mask grown by {grow} pixels (say 0 to keep exactly the mask)")
+        if "structure" in self.listens and guides.structure is None and grown.any():
+            said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
+        canvas = opened.copy()
+        regions = plan(grown, self.scope, budget) if grown.any() else []
+        weight = feather_weight(hole, grown, soft)
+        ratio = hole_ratio(grown)
+        done = [self._fill(canvas, region, grown, weight, guides, seed) for region in regions]
+        said += _strategy_remarks(done, self.scope)
+        for remark in (*remarks, *said):
+            log.info(remark)
+        made = Report(
+            model=self.name,
+            method=self.method,
+            layout=self.layout,
+            device=str(self.device),
+            width=opened.width,
+            height=opened.height,
+            hole_ratio=ratio,
+            dilate=grow,
+            feather=soft,
+            seed=seed,
+            memory_bytes=budget,
+            holes=tuple(done),
+            seconds=time.perf_counter() - started,
+            peak_memory_bytes=peak_memory_bytes(self.device),
+            remarks=(*remarks, *said),
+        )
+        filled = canvas if isinstance(picture, Picture) else canvas.as_given()
+        return (filled, made) if report else filled
+
+    def _guides(self, sketch: MaskLike | None, structure: PictureLike | None, size: tuple[int, int]) -> Guides:
+        for word, given in (("sketch", sketch), ("structure", structure)):
+            if given is not None and word not in self.listens:
+                raise InputError(f'model "{self.name}" takes no {word}: leave it out, or choose a model that does')
+        picture = None if structure is None else open_picture(structure)
+        if picture is not None and (picture.height, picture.width) != size:
+            raise InputError(
+                f"structure is {picture.width}x{picture.height} but the picture is {size[1]}x{size[0]}: "
+                "give one of the same size"
+            )
+        return Guides(None if sketch is None else open_sketch(sketch, size), picture)
+
+    def _fill(
+        self, canvas: Picture, region: Region, hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
+    ) -> HoleReport:
+        """Fill one region in place; what is filled counts as known for the windows and regions that follow."""
+        left, top, right, bottom = region.box
+        pixels = int(hole[top:bottom, left:right].sum())
+        for window in region.windows:
+            crop, target = window.crop, window.target
+            if not hole[target[1] : target[3], target[0] : target[2]].any():
+                continue  # boxes of neighbouring regions may overlap: already filled
+            prediction = self._predict(canvas, window, region, hole, guides, seed)
+            length = (crop[3] - crop[1], crop[2] - crop[0])
+            part = (target[0] - crop[0], target[1] - crop[1], target[2] - crop[0], target[3] - crop[1])
+            for band, box in enlarged(prediction, length, part):
+                here = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
+                at = (slice(here[1], here[3]), slice(here[0], here[2]))
+                canvas.paste(band, here, torch.from_numpy(weight[at] * hole[at])[None, None])
+                hole[at] = False
+        return HoleReport(
+            region.box, region.strategy, region.scale, len(region.windows), region.windows[0].crop, pixels
+        )
+
+    @torch.inference_mode()
+    def _predict(
+        self, canvas: Picture, window: Window, region: Region, hole: np.ndarray, guides: Guides, seed: int
+    ) -> Tensor:
+        """The prediction for one window at the size the method sees: (1, 3, h, w), -1..1, on the CPU."""
+        image, mask = read_window(canvas, hole, window.crop, region.scale)
+        if not (mask == 0).any():
+            raise InputError("the hole leaves nothing known around it: mask less of the picture")
+        if self.generator is None:
+            fill = self.record.fill
+            assert fill is not None  # checked at the door
+            return fill(image, mask, seed)
+        if self.scope.centre is not None:
+            image, mask = _only_centre_hole(image, mask, *self.scope.centre)
+        sketch, structure = self._guide_windows(guides, window.crop, region.scale, image)
+        image, inner = pad_to(image, self.multiple, self.smallest)
+        mask, _ = pad_to(mask, self.multiple, self.smallest)
+        sketch, structure = (
+            None if guide is None else pad_to(guide, self.multiple, self.smallest)[0].to(self.device)
+            for guide in (sketch, structure)
+        )
+        made = self.generator(image.to(self.device), mask.to(self.device), sketch=sketch, structure=structure)
+        if made.refined is None:
+            raise WeightsError(
+                f"{self.name} holds only the structure network of {self.method}: "
+                "give the folder that holds the texture network too"
+            )
+        return made.refined[..., inner[1] : inner[3], inner[0] : inner[2]].float().cpu()
+
+    def _guide_windows(
+        self, guides: Guides, crop: Box, scale: float, image: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The guides at the window's place and size: sketch (1, 1, h, w) 0 or 1, structure (1, 3, h, w)."""
+        size = image.shape[-2:]
+        sketch = structure = None
+        if guides.sketch is not None:
+            strokes = torch.from_numpy(guides.sketch[crop[1] : crop[3], crop[0] : crop[2]]).float()[None, None]
+            # a thin stroke survives shrinking: a seen pixel is stroke where any of its cell is
+            sketch = strokes if strokes.shape[-2:] == size else functional.adaptive_max_pool2d(strokes, size)
+        if guides.structure is not None:
+            nothing = np.zeros((guides.structure.height, guides.structure.width), bool)
+            structure, _ = read_window(guides.structure, nothing, crop, scale)
+        return sketch, structure
+
+
+def _only_centre_hole(image: Tensor, mask: Tensor, side: int, centre: int) -> tuple[Tensor, Tensor]:
+    """Fill harmonically every hole but what lies in the middle, which is all that a centre-hole network fills.
+
+    Shrinking may widen a hole by a pixel beyond the middle: that rim is in the block which such networks predict, too.
+    """
+    first = (side - centre) // 2
+    middle = torch.zeros_like(mask)
+    middle[..., first : first + centre, first : first + centre] = 1
+    return torch.where(mask.bool(), harmonic(image, mask, 0), image), mask * middle
+
+
+def _batch_masks(mask: MaskLike, count: int) -> list[Any]:
+    """One mask per picture of a batch."""
+    if isinstance(mask, Tensor) and mask.ndim == 4:
+        if mask.shape[0] not in {1, count}:
+            raise InputError(f"{mask.shape[0]} masks for {count} pictures: give one for all, or one for each")
+        return list(mask) if mask.shape[0] == count else [mask[0]] * count
+    return [mask] * count
+
+
+def _ring(dilate: int | None, feather: int | None, size: tuple[int, int]) -> tuple[int, int]:
+    """Dilation and feather in pixels, with their defaults."""
+    for word, given in (("dilate", dilate), ("feather", feather)):
+        if given is not None and given < 0:
+            raise InputError(f"{word} is {given} pixels: give 0 or more")
+    grow = default_dilation(*size) if dilate is None else dilate
+    return grow, grow // 2 if feather is None else feather
+
+
+def _grown(hole: np.ndarray, grow: int) -> tuple[np.ndarray, int, list[str]]:
+    """The dilated hole (a fresh array), the dilation used, and remarks; one that leaves nothing known is undone."""
+    if not hole.any():
+        return hole.copy(), grow, []
+    if hole.all():
+        raise InputError("the mask covers the whole picture: leave something known to fill from")
+    grown = dilate(hole, grow) if grow else hole.copy()
+    if grown.all():
+        return hole.copy(), 0, [f"mask not grown: {grow} pixels more would leave nothing known"]
+    return grown, grow, []
+
+
+def _strategy_remarks(holes: list[HoleReport], scope: Scope) -> list[str]:
+    said = []
+    shrunk = [hole for hole in holes if hole.scale < 1]
+    if shrunk:
+        worst = min(hole.scale for hole in shrunk)
+        said.append(
+            f"{len(shrunk)} of {len(holes)} holes are larger than the method fills well ({scope.hole} pixels) or than "
+            f"the memory budget allows: filled at down to {worst:.0%} of full size and enlarged"
+        )
+    if scope.statistics and any(hole.strategy != "whole" for hole in holes):
+        said.append(
+            "the network takes statistics over all it sees: a crop is filled a little differently than the whole"
+        )
+    return said

@@ -1,0 +1,194 @@
+"""How a hole of any size is brought before a method that is at home with one size: whole, crop, scale, tile.
+
+Pure geometry: from the hole, the method's `Scope` and a memory budget follow the windows to read and the parts of
+them to paste. Nothing here depends on the machine's free memory, so the same call plans the same windows everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from retouche.image import Box
+from retouche.masks import components, dilate
+from retouche.methods.method import Scope
+
+MEMORY_BYTES = 2 << 30
+"""Default budget for one pass of a network, beside the picture itself."""
+MARGIN = 16
+"""Known surroundings that every window shows around what it pastes, in pixels at the method's scale."""
+OVERVIEW = 256
+"""Even the smallest hole is shown with this many pixels around it, seen at the method's scale."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One pass: read `crop`, seen at `scale`, and paste the prediction inside `target`."""
+
+    crop: Box
+    target: Box
+
+
+@dataclass(frozen=True)
+class Region:
+    """How one group of holes is filled.
+
+    Attributes:
+        box: the holes' bounding box in the picture, pixels
+        strategy: "whole" (the picture is one crop), "crop", "scale" (the crop is shrunk), "tile" (several windows at
+            full resolution), "scale and tile", or "centre" (the crop a centre-hole network wants)
+        scale: size the method sees / size in the picture, at most 1
+        windows: the passes, in order
+    """
+
+    box: Box
+    strategy: str
+    scale: float
+    windows: tuple[Window, ...]
+
+
+def affordable_pixels(scope: Scope, memory: int) -> int:
+    """Pixels of the largest crop whose pass stays within `memory` bytes: solves a p + b p^2 = memory."""
+    a, b = scope.pixel_bytes, scope.square_bytes
+    pixels = memory / a if b == 0 else (math.sqrt(a * a + 4 * b * memory) - a) / (2 * b)
+    return max(int(pixels), 64 * 64)
+
+
+def plan(hole: np.ndarray, scope: Scope, memory: int = MEMORY_BYTES) -> list[Region]:
+    """Regions that together cover every hole pixel.
+
+    Args:
+        hole: (H, W) bool, True = hole, after dilation
+        scope: what the method can see and fill
+        memory: bytes one pass may take
+    """
+    if scope.centre is not None:
+        side, centre = scope.centre
+        return [_centred(box, side, centre) for box in components(hole, 0)]
+    gap = min(64, scope.side // 8)  # holes this near share a crop
+    return _shared([_region(hole, box, scope, memory) for box in components(hole, gap)], hole.shape)
+
+
+def _centred(box: Box, side: int, centre: int) -> Region:
+    """A square around the hole's middle, possibly reaching beyond the picture, in which the hole fits the centre."""
+    left, top, right, bottom = box
+    extent = max(right - left, bottom - top)
+    factor = max(1.0, extent / centre)
+    length = math.ceil(side * factor)
+    x, y = (left + right - length) // 2, (top + bottom - length) // 2
+    return Region(box, "centre", side / length, (Window((x, y, x + length, y + length), box),))
+
+
+def _shared(regions: list[Region], size: tuple[int, ...]) -> list[Region]:
+    """Regions without those that a larger region's only window shows anyway, with enough around them."""
+    order = sorted(regions, key=lambda region: -_area(region.windows[0].crop))
+    kept: list[Region] = []
+    for region in order:
+        for index, host in enumerate(kept):
+            if host.scale == region.scale == 1 and len(host.windows) == 1 and _shows(host, region.box, size):
+                box = _union(host.windows[0].target, region.box)
+                kept[index] = Region(box, host.strategy, 1.0, (Window(host.windows[0].crop, box),))
+                break
+        else:
+            kept.append(region)
+    return kept
+
+
+def _shows(host: Region, box: Box, size: tuple[int, ...]) -> bool:
+    """Whether the host's crop holds the box with a margin, except where the picture ends."""
+    crop, ends = host.windows[0].crop, (0, 0, size[1], size[0])
+    return all(
+        (inside - outside if side < 2 else outside - inside) >= (0 if outside == end else MARGIN)
+        for side, (inside, outside, end) in enumerate(zip(box, crop, ends, strict=True))
+    )
+
+
+def _union(one: Box, two: Box) -> Box:
+    return min(one[0], two[0]), min(one[1], two[1]), max(one[2], two[2]), max(one[3], two[3])
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _region(hole: np.ndarray, box: Box, scope: Scope, memory: int) -> Region:
+    height, width = hole.shape
+    left, top, right, bottom = box
+    thick = thickness(hole[top:bottom, left:right])
+    scale = min(1.0, scope.hole / thick)
+    # lengths in the picture from here on; what the method sees is `scale` times as long
+    longest = scope.side / scale
+    room = min(longest, math.sqrt(affordable_pixels(scope, memory)) / scale)  # side of a square window
+    context = scope.context * min(max(right - left, bottom - top), thick)
+    needed = [min(extent + 2 * max(MARGIN / scale, 0.25 * thick), full) for extent, full in _axes(box, width, height)]
+    fits = max(needed) <= longest and needed[0] * needed[1] <= room * room
+    if fits:
+        wanted = [
+            min(max(extent + 2 * context, min(longest / 2, OVERVIEW / scale)), longest, full)
+            for extent, full in _axes(box, width, height)
+        ]
+        spare = math.sqrt(min(1.0, room * room / (wanted[0] * wanted[1])))
+        size = [max(need, want * spare) for need, want in zip(needed, wanted, strict=True)]
+        if max(width, height) <= longest and width * height <= min(2 * size[0] * size[1], room * room):
+            size = [width, height]  # a crop would spare too little to be worth losing the overview
+        crop = _around(box, math.ceil(size[0]), math.ceil(size[1]), width, height)
+        windows: tuple[Window, ...] = (Window(crop, box),)
+    else:
+        windows = _tiles(hole, box, int(room))
+    if scale < 1:
+        strategy = "scale" if fits else "scale and tile"
+    else:
+        strategy = "tile" if not fits else "whole" if windows[0].crop == (0, 0, width, height) else "crop"
+    return Region(box, strategy, scale, windows)
+
+
+def _axes(box: Box, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return ((box[2] - box[0], width), (box[3] - box[1], height))
+
+
+def _around(box: Box, crop_width: int, crop_height: int, width: int, height: int) -> Box:
+    """A crop of this size with the box in its middle, moved inward where it would leave the picture."""
+    crop_width, crop_height = min(crop_width, width), min(crop_height, height)
+    left = min(max((box[0] + box[2] - crop_width) // 2, 0), width - crop_width)
+    top = min(max((box[1] + box[3] - crop_height) // 2, 0), height - crop_height)
+    return left, top, left + crop_width, top + crop_height
+
+
+def _tiles(hole: np.ndarray, box: Box, side: int) -> tuple[Window, ...]:
+    """Overlapping windows over a box, those that know most first, so that later ones lean on what is filled."""
+    height, width = hole.shape
+    step = max(1, side // 2)
+    found: list[tuple[float, Window]] = []
+    for y in range(box[1], box[3], step):
+        for x in range(box[0], box[2], step):
+            target = (x, y, min(x + step, box[2]), min(y + step, box[3]))
+            if not hole[target[1] : target[3], target[0] : target[2]].any():
+                continue
+            crop = _around(target, side, side, width, height)
+            share = float(hole[crop[1] : crop[3], crop[0] : crop[2]].mean())
+            found.append((share, Window(crop, target)))
+    return tuple(window for _, window in sorted(found, key=lambda item: item[0]))
+
+
+def thickness(hole: np.ndarray) -> float:
+    """How thick a hole is, in pixels: about twice the largest distance from a hole pixel to the nearest known one.
+
+    Args:
+        hole: (h, w) bool, cut to its bounding box; beyond the box counts as known
+
+    Returns: at least the true thickness, at most 1.5 times it; never more than the longer side
+    """
+    known = np.pad(~hole, 1, constant_values=True)
+    # halving keeps the measurement cheap on holes of many megapixels; nothing finer is needed
+    factor = 1
+    while known.size > 1 << 20:
+        trimmed = known[: known.shape[0] // 2 * 2, : known.shape[1] // 2 * 2]
+        known = trimmed[::2, ::2] | trimmed[1::2, ::2] | trimmed[::2, 1::2] | trimmed[1::2, 1::2]
+        known = np.pad(known, 1, constant_values=True)
+        factor *= 2
+    radius = 2
+    while not dilate(known, radius).all():
+        radius = math.ceil(radius * 1.4)
+    return float(min(2 * radius * factor, max(hole.shape)))

@@ -1,0 +1,106 @@
+"""The block of AOT-GAN: dilated convolutions side by side, whose sum of views is let in through a gate.
+
+Source: Zeng et al. 2021 (arXiv 2104.01431), researchmm/AOT-GAN-for-Inpainting; the narrow branches are those of
+lazy-cat-y/SII-GAN-for-Image-Inpainting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Branch = Literal["plain", "narrow", "shrinking"]
+Gate = Literal["normalised", "plain"]
+
+
+class DilatedBranch(nn.Module):
+    """One view of the features: a dilated 3x3 convolution and, unless plain, a narrow pass behind it.
+
+    Args:
+        inputs, outputs: channels
+        rate: dilation in pixels
+        kind: "plain" ends after the dilated convolution and its ReLU; "narrow" goes on through a quarter of the
+            channels (1x1, 3x3, 1x1, ReLU between them, none at the end); "shrinking" is narrow without the padding
+            of its inner 3x3, so that the result is 2 pixels smaller each way
+    """
+
+    def __init__(self, inputs: int, outputs: int, rate: int, kind: Branch = "plain") -> None:
+        super().__init__()
+        self.kind = kind
+        self.dilated = nn.Conv2d(inputs, outputs, 3, dilation=rate)
+        if kind != "plain":
+            self.squeeze = nn.Conv2d(outputs, outputs // 4, 1)
+            self.inner = nn.Conv2d(outputs // 4, outputs // 4, 3)
+            self.expand = nn.Conv2d(outputs // 4, outputs, 1)
+
+    def forward(self, padded: Tensor) -> Tensor:
+        """Features already padded by the rate -> (N, outputs, h, w), or (h - 2, w - 2) where shrinking."""
+        x = functional.relu(self.dilated(padded))
+        if self.kind == "plain":
+            return x
+        x = functional.relu(self.squeeze(x))
+        if self.kind == "narrow":
+            x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        return self.expand(functional.relu(self.inner(x)))
+
+
+class DilatedBlock(nn.Module):
+    """Dilated branches, joined and let in through a gate that looks at the block's input.
+
+    Args:
+        channels: in and out
+        rates: dilations of the branches, each of channels / len(rates)
+        branch: as in `DilatedBranch`
+        fuse: whether a 3x3 convolution mixes the joined branches
+        gate: "normalised" lets the new in by sigmoid of the gate normalised over the whole map (see
+            `normalised_gate`); "plain" keeps the old by sigmoid of the gate
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rates: Sequence[int] = (1, 2, 4, 8),
+        branch: Branch = "plain",
+        fuse: bool = True,
+        gate: Gate = "normalised",
+    ) -> None:
+        super().__init__()
+        self.rates, self.rule = tuple(rates), gate
+        self.branches = nn.ModuleList(DilatedBranch(channels, channels // len(rates), r, branch) for r in rates)
+        self.fuse = nn.Conv2d(channels, channels, 3) if fuse else None
+        self.gate = nn.Conv2d(channels, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, h, w) -> the same shape; h and w must exceed the largest rate."""
+        widest = max(self.rates)
+        padded = functional.pad(x, (widest,) * 4, mode="reflect")  # once: the inner part of it is a narrower padding
+        joined = torch.cat([b(_trimmed(padded, widest - r)) for b, r in zip(self.branches, self.rates, strict=True)], 1)
+        if self.fuse is not None:
+            joined = self.fuse(functional.pad(joined, (1, 1, 1, 1), mode="reflect"))
+        if joined.shape != x.shape:  # shrinking branches
+            joined = functional.interpolate(joined, size=x.shape[-2:], mode="bilinear", align_corners=True)
+        gate = self.gate(_trimmed(padded, widest - 1))
+        if self.rule == "plain":
+            return torch.lerp(joined, x.to(joined.dtype), torch.sigmoid(gate))
+        return torch.lerp(x.to(joined.dtype), joined, normalised_gate(gate))
+
+
+def normalised_gate(x: Tensor) -> Tensor:
+    """sigmoid(10 * (x - mean) / (std + 1e-9) - 5), mean and unbiased std over (h, w) per sample and channel.
+
+    Steep: only positions more than half a deviation above the mean open. In half precision the inside is float32,
+    since 1e-9 and the rounding of the mean would be lost.
+    """
+    exact = x if x.dtype == torch.float64 else x.float()
+    variance, mean = torch.var_mean(exact, dim=(2, 3), correction=1, keepdim=True)
+    return torch.sigmoid((exact - mean) * (10 / (variance.sqrt() + 1e-9)) - 5).to(x.dtype)
+
+
+def _trimmed(x: Tensor, pixels: int) -> Tensor:
+    """The map without `pixels` rows and columns at each side."""
+    h, w = x.shape[-2:]
+    return x[..., pixels : h - pixels, pixels : w - pixels]

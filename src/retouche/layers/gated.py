@@ -1,0 +1,62 @@
+"""Gated convolution: each feature learns, place by place, how far to let itself through.
+
+Source: Yu et al. 2019 (arXiv 1806.03589), github.com/JiahuiYu/generative_inpainting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional
+
+from retouche.errors import InputError
+from retouche.layers.padding import PaddedConv2d, Padding
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "elu": functional.elu,
+    "relu": functional.relu,
+    "leaky_relu": lambda x: functional.leaky_relu(x, 0.2),
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "tanh": lambda x: x.tanh(),
+}
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation of this name.
+
+    Raises: InputError if there is none
+    """
+    if name not in ACTIVATIONS:
+        raise InputError(f'no activation "{name}"; known: {", ".join(ACTIVATIONS)}')
+    return ACTIVATIONS[name]
+
+
+class GatedConv2d(PaddedConv2d):
+    """activation(feature) * sigmoid(gate), both made by one convolution: its first half of channels, and its second.
+
+    Args:
+        inputs: channels of the image
+        outputs: channels after the gate, so that the kernel has twice as many
+        kernel, stride, dilation, rule: as in `PaddedConv2d`
+        activate: a name of `ACTIVATIONS`
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        rule: Padding = "same",
+        activate: str = "elu",
+    ) -> None:
+        super().__init__(inputs, 2 * outputs, kernel, stride, dilation, rule)
+        self.activate = activation(activate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        feature, gate = super().forward(x).chunk(2, dim=1)
+        return self.activate(feature) * gate.sigmoid()

@@ -1,0 +1,167 @@
+"""The membrane: the smoothest continuation of known values into a hole.
+
+Inside the hole every value is the mean of its four neighbours (Laplace's equation), known pixels are held fixed and
+the picture's border is a mirror. Solved by conjugate gradients with one multigrid cycle as preconditioner; memory
+and time grow with the hole's bounding box only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DAMPING = 0.8  # of Jacobi's relaxation: the usual value for the five-point stencil
+SWEEPS = 2  # relaxations before and after each visit to the coarser grid
+EDGE = 0.5  # two parallel links over twice the distance conduct as one
+ANCHOR = 0.6  # the same for links to known pixels, which stay closer than a whole coarse cell
+MOST_STEPS = 80
+
+
+def membrane(values: Tensor, mask: Tensor, tolerance: float = 2e-5) -> Tensor:
+    """Fill the hole of each sample with the membrane through its known values.
+
+    Args:
+        values: (N, C, H, W), float; values inside the hole are not read
+        mask: (N, 1, H, W), 1 = hole; each sample needs a known pixel
+        tolerance: the last correction's largest change, relative to the range of the known values around the hole
+
+    Returns: (N, C, H, W), the known values unchanged
+    """
+    filled = values.clone()
+    for sample in range(len(values)):
+        hole = mask[sample, 0] > 0.5
+        if hole.any():
+            top, bottom, left, right = _box(hole)
+            part = filled[sample, :, top:bottom, left:right]
+            part.copy_(_solve(part.unsqueeze(1), hole[None, None, top:bottom, left:right], tolerance).squeeze(1))
+    return filled
+
+
+def _box(hole: Tensor) -> tuple[int, int, int, int]:
+    """The hole's bounding box with the ring of known pixels around it: top, bottom, left, right."""
+    rows, columns = hole.any(1).nonzero(), hole.any(0).nonzero()
+    return (
+        max(0, int(rows[0]) - 1),
+        min(hole.shape[0], int(rows[-1]) + 2),
+        max(0, int(columns[0]) - 1),
+        min(hole.shape[1], int(columns[-1]) + 2),
+    )
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """One level's equations: diagonal * u - sum(link * neighbour) = right side, on hole cells only."""
+
+    hole: Tensor  # (1, 1, h, w), 1 = unknown
+    across: Tensor  # (1, 1, h, w - 1), conductance between horizontal neighbours, both unknown
+    along: Tensor  # (1, 1, h - 1, w), the same for vertical ones
+    diagonal: Tensor  # (1, 1, h, w), 1 where known
+
+    def neighbours(self, u: Tensor) -> Tensor:
+        total = torch.zeros_like(u)
+        total[..., :-1] += self.across * u[..., 1:]
+        total[..., 1:] += self.across * u[..., :-1]
+        total[..., :-1, :] += self.along * u[..., 1:, :]
+        total[..., 1:, :] += self.along * u[..., :-1, :]
+        return total
+
+    def apply(self, u: Tensor) -> Tensor:
+        return self.diagonal * u - self.neighbours(u)
+
+    def coarser(self) -> _Grid:
+        """Cells joined two by two; a cell with any unknown in it is unknown."""
+        h, w = self.hole.shape[-2:]
+        anchors = (self.diagonal - self.neighbours(torch.ones_like(self.hole))) * self.hole
+        hole = F.max_pool2d(_even(self.hole), 2)
+        across = EDGE * _pairs(self.across[..., 1::2], -2)[..., : (w + 1) // 2 - 1]
+        along = EDGE * _pairs(self.along[..., 1::2, :], -1)[..., : (h + 1) // 2 - 1, :]
+        coarse = _Grid(hole, across, along, torch.zeros_like(hole))
+        diagonal = coarse.neighbours(torch.ones_like(hole)) + ANCHOR * 4 * F.avg_pool2d(_even(anchors), 2)
+        return _Grid(hole, across, along, torch.where(diagonal > 0, diagonal, 1))
+
+
+def _even(u: Tensor) -> Tensor:
+    return F.pad(u, (0, u.shape[-1] % 2, 0, u.shape[-2] % 2))
+
+
+def _pairs(u: Tensor, axis: int) -> Tensor:
+    """Sums of two neighbours along one axis; an odd last one stands alone."""
+    u = F.pad(u, (0, 0, 0, u.shape[-2] % 2) if axis == -2 else (0, u.shape[-1] % 2))
+    return u.unflatten(axis, (-1, 2)).sum(axis)
+
+
+def _restrict(residual: Tensor) -> Tensor:
+    """The transpose of `_prolong`: repeated borders there are repeated borders here."""
+    weights = residual.new_tensor([0.25, 0.75, 0.75, 0.25])
+    padded = F.pad(_even(residual), (1, 1, 1, 1), mode="replicate")
+    down = F.conv2d(padded, weights.view(1, 1, 4, 1), stride=(2, 1))
+    return F.conv2d(down, weights.view(1, 1, 1, 4), stride=(1, 2))
+
+
+def _prolong(u: Tensor, h: int, w: int) -> Tensor:
+    return F.interpolate(u, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
+
+
+def _cycle(grids: list[_Grid], right: Tensor) -> Tensor:
+    """One symmetric V-cycle from zero: an approximate solution for this right side."""
+    grid = grids[0]
+    if len(grids) == 1:
+        return right / grid.diagonal
+    relax = DAMPING * grid.hole / grid.diagonal
+    u = relax * right
+    for _ in range(SWEEPS - 1):
+        u = u + relax * (right - grid.apply(u))
+    residual = (right - grid.apply(u)) * grid.hole
+    coarse = _cycle(grids[1:], _restrict(residual) * grids[1].hole)
+    u = u + _prolong(coarse, *u.shape[-2:]) * grid.hole
+    for _ in range(SWEEPS):
+        u = u + relax * (right - grid.apply(u))
+    return u
+
+
+def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
+    """values (C, 1, H, W), hole (1, 1, H, W) -> the membrane, C systems at once."""
+    dtype = values.dtype if values.dtype == torch.float64 else torch.float32
+    unknown = hole.to(dtype)
+    across, along = torch.ones_like(unknown[..., 1:]), torch.ones_like(unknown[..., 1:, :])
+    everywhere = _Grid(torch.ones_like(unknown), across, along, torch.zeros_like(unknown))
+    degree = everywhere.neighbours(torch.ones_like(unknown))
+    finest = _Grid(
+        unknown,
+        unknown[..., 1:] * unknown[..., :-1],
+        unknown[..., 1:, :] * unknown[..., :-1, :],
+        torch.where(hole, degree, 1),
+    )
+    grids = [finest]
+    while max(grids[-1].hole.shape[-2:]) > 1:
+        grids.append(grids[-1].coarser())
+
+    known = values.to(dtype).masked_fill(hole, 0)
+    ring = (everywhere.neighbours(unknown) > 0) & ~hole  # known pixels beside the hole
+    around = known[:, ring[0]]  # (C, ring pixels)
+    middle = around.mean(1).view(-1, 1, 1, 1)
+    reach = float((around.amax(1) - around.amin(1)).max())
+    u = torch.where(hole, middle, known)
+    if reach == 0:
+        return u.to(values.dtype)
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum((1, 2, 3), keepdim=True)
+
+    residual = (everywhere.neighbours(u) - degree * u) * unknown
+    step = direction = _cycle(grids, residual)
+    energy = dot(residual, step)
+    for _ in range(MOST_STEPS):
+        image = finest.apply(direction) * unknown
+        length = energy / dot(direction, image).clamp_min(torch.finfo(dtype).tiny)
+        u = u + length * direction
+        residual = residual - length * image
+        if float((length * direction).abs().max()) <= tolerance * reach:
+            break
+        step = _cycle(grids, residual)
+        energy, previous = dot(residual, step), energy
+        direction = step + energy / previous.clamp_min(torch.finfo(dtype).tiny) * direction
+    return u.to(values.dtype)

@@ -1,0 +1,62 @@
+"""Convolutions that keep a picture's size, by the three ways of padding that published networks use."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retouche.errors import InputError
+
+Padding = Literal["same", "zeros", "reflect"]
+"""same: TensorFlow's, zeros, the odd one of an odd total at the bottom and right, so that a kernel of 3 with stride 2
+pads 0 before and 1 after an even side; zeros: the same number of zeros on all sides, whatever the stride; reflect: as
+many mirrored pixels, so a side must be longer than its padding."""
+
+
+def margins(side: int, kernel: int, stride: int, dilation: int, padding: Padding) -> tuple[int, int]:
+    """Pixels to add before and after a side so that a convolution makes ceil(side / stride) of it.
+
+    Raises: InputError if there is no such padding
+    """
+    if padding not in get_args(Padding):
+        raise InputError(f'no padding "{padding}"; known: {", ".join(get_args(Padding))}')
+    reach = (kernel - 1) * dilation
+    if padding == "same":
+        total = max((-(side // -stride) - 1) * stride + reach + 1 - side, 0)
+        return total // 2, total - total // 2
+    return reach // 2, reach // 2
+
+
+def pad(x: Tensor, kernel: int, stride: int = 1, dilation: int = 1, padding: Padding = "same") -> Tensor:
+    """(N, C, H, W) with the margins that a square kernel needs."""
+    top, bottom = margins(x.shape[2], kernel, stride, dilation, padding)
+    left, right = margins(x.shape[3], kernel, stride, dilation, padding)
+    return functional.pad(x, (left, right, top, bottom), mode="reflect" if padding == "reflect" else "constant")
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A 2-D convolution with a square kernel that pads its image by one of the three rules.
+
+    Args:
+        inputs, outputs: channels
+        kernel, stride, dilation: in pixels
+        rule: how the image is padded, see `Padding`
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, rule: Padding = "same"
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, dilation=dilation)
+        margins(1, kernel, stride, dilation, rule)  # refuses an unknown rule now
+        self.rule: Padding = rule
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
+        if self.rule == "zeros" or (self.rule == "same" and stride == 1 and kernel % 2):
+            # the convolution pads by itself, without a padded copy
+            reach = (kernel - 1) * dilation
+            return functional.conv2d(x, self.weight, self.bias, stride, reach // 2, dilation)
+        padded = pad(x, kernel, stride, dilation, self.rule)
+        return functional.conv2d(padded, self.weight, self.bias, stride, 0, dilation)

@@ -1,0 +1,51 @@
+"""What training lowers, as pure functions: tensors in, a scalar out."""
+
+from retouche.losses.adversarial import (
+    gradient_penalty,
+    hinge_critic,
+    hinge_generator,
+    least_squares_critic,
+    least_squares_generator,
+    soft_label,
+    soft_mask_critic,
+    soft_mask_generator,
+    wasserstein_critic,
+    wasserstein_generator,
+)
+from retouche.losses.correctness import sampling_correctness
+from retouche.losses.perceptual import perceptual_and_style, perceptual_loss, style_loss
+from retouche.losses.reconstruction import box_discounted_l1, discounted_l1, l1
+from retouche.losses.structural import (
+    binary_critic,
+    binary_generator,
+    feature_reconstruction,
+    overlap_reconstruction,
+    structural_loss,
+)
+from retouche.losses.vgg import VGG
+
+__all__ = [
+    "VGG",
+    "binary_critic",
+    "binary_generator",
+    "box_discounted_l1",
+    "discounted_l1",
+    "feature_reconstruction",
+    "gradient_penalty",
+    "hinge_critic",
+    "hinge_generator",
+    "l1",
+    "least_squares_critic",
+    "least_squares_generator",
+    "overlap_reconstruction",
+    "perceptual_and_style",
+    "perceptual_loss",
+    "sampling_correctness",
+    "soft_label",
+    "soft_mask_critic",
+    "soft_mask_generator",
+    "structural_loss",
+    "style_loss",
+    "wasserstein_critic",
+    "wasserstein_generator",
+]

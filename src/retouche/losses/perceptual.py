@@ -1,0 +1,107 @@
+"""Losses on the features of a frozen trunk: perceptual (the features themselves) and style (their Gram matrices).
+
+Sources: Johnson et al. 2016 (arXiv 1603.08155), Gatys et al. 2016 (arXiv 1508.06576); layers and sums as in published
+inpainting code. What is compared passes the trunk once however many losses read its features, and the original passes
+without a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from retouche.errors import InputError
+from retouche.losses.vgg import VGG
+
+Features = Mapping[str, Tensor]
+
+PERCEPTUAL_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE_LAYERS = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+"""The layers of AOT-GAN, StructureFlow and EdgeConnect, all of VGG19."""
+
+
+def features(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str]) -> tuple[Features, Features]:
+    """One pass of each picture: features of the prediction, and of the image without a graph.
+
+    Args:
+        trunk: `retouche.losses.vgg`
+        prediction: (N, 3, H, W), -1..1
+        image: the original, same shape and range
+        layers: names of the trunk's layers
+
+    Raises: InputError if the sizes differ
+    """
+    if prediction.shape != image.shape:
+        raise InputError(f"prediction is {tuple(prediction.shape)} but image is {tuple(image.shape)}: give one size")
+    with torch.no_grad():
+        wanted = trunk(image, layers)
+    return trunk(prediction, layers), wanted
+
+
+def feature_distance(
+    predicted: Features,
+    wanted: Features,
+    layers: Sequence[str] = PERCEPTUAL_LAYERS,
+    distance: Literal["l1", "l2"] = "l1",
+) -> Tensor:
+    """Sum over the layers of the mean absolute ("l1") or mean squared ("l2") difference."""
+    differences = [_full(predicted[name]) - _full(wanted[name]) for name in layers]
+    return sum_of([(d.abs() if distance == "l1" else d.square()).mean() for d in differences])
+
+
+def gram(x: Tensor) -> Tensor:
+    """Products of all pairs of channels, averaged: (N, C, h, w) -> (N, C, C), divided by C * h * w."""
+    c, h, w = x.shape[1:]
+    with torch.autocast(x.device.type, enabled=False):
+        flat = _full(x).flatten(2)  # (N, C, h * w)
+        return flat @ flat.transpose(1, 2) / (c * h * w)
+
+
+def style_distance(predicted: Features, wanted: Features, layers: Sequence[str] = STYLE_LAYERS) -> Tensor:
+    """Sum over the layers of the mean absolute difference of Gram matrices."""
+    return sum_of([(gram(predicted[name]) - gram(wanted[name])).abs().mean() for name in layers])
+
+
+def perceptual_loss(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str] = PERCEPTUAL_LAYERS) -> Tensor:
+    """Sum over the layers of the mean absolute difference of features.
+
+    Args:
+        trunk: a VGG19 of `retouche.losses.vgg`
+        prediction: (N, 3, H, W), -1..1
+        image: the original, same shape and range
+        layers: names of the trunk's layers, each of weight 1
+
+    Returns: a scalar, differentiable in the prediction
+    Raises: InputError if the sizes differ or a layer is not built
+    """
+    return feature_distance(*features(trunk, prediction, image, layers), layers)
+
+
+def style_loss(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> Tensor:
+    """Sum over the layers of the mean absolute difference of Gram matrices; arguments as of `perceptual_loss`."""
+    return style_distance(*features(trunk, prediction, image, layers), layers)
+
+
+def perceptual_and_style(
+    trunk: VGG,
+    prediction: Tensor,
+    image: Tensor,
+    perceptual_layers: Sequence[str] = PERCEPTUAL_LAYERS,
+    style_layers: Sequence[str] = STYLE_LAYERS,
+) -> tuple[Tensor, Tensor]:
+    """`perceptual_loss` and `style_loss` from the same features, at the price of one of them."""
+    found = features(trunk, prediction, image, list(dict.fromkeys([*perceptual_layers, *style_layers])))
+    return feature_distance(*found, perceptual_layers), style_distance(*found, style_layers)
+
+
+def sum_of(terms: Sequence[Tensor]) -> Tensor:
+    """The sum of scalars."""
+    return torch.stack(list(terms)).sum()
+
+
+def _full(x: Tensor) -> Tensor:
+    """Half-precision features in float32: their sums overflow or round away."""
+    return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x

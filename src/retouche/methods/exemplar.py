@@ -1,0 +1,290 @@
+"""Exemplar synthesis: the hole becomes a collage of patches from the known part of the same picture.
+
+From coarse to fine, two steps alternate: every patch that touches the hole looks for the most similar patch among
+those wholly known, and the overlapping finds vote for the hole's colours. The scheme is that of Wexler, Shechtman and
+Irani (Space-time completion of video, PAMI 2007), the search PatchMatch (Barnes, Shechtman, Finkelstein, Goldman,
+SIGGRAPH 2009); texture energies beside the colours keep smooth patches from winning everywhere (Newson, Almansa,
+Fradet, Gousseau, Perez, SIAM J. Imaging Sciences 2014). What is different here: patches are compared by their
+principal components, plus a little by their distance in the picture; small levels are searched exhaustively; the
+coarsest level starts from rings of masked best matches; the last level takes its fine detail from single patches,
+its shading from the votes and, a little, from the membrane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from retouche.layers.laplace import membrane
+from retouche.layers.patchmatch import (
+    Patches,
+    components,
+    describe,
+    describe_targets,
+    distances,
+    patches_of,
+    pick,
+    search_around,
+    search_everywhere,
+    vote,
+)
+from retouche.methods.method import Method, Scope
+
+SIDE = 7  # of a patch, in pixels
+COMPONENTS = 24
+TEXTURE = 3.0  # a texture energy's weight against a colour's
+NEARNESS = 2.0  # a source at the far corner is as unlike as this colour distance
+THIN = 4  # the coarsest level is the one on which no hole pixel is further from the known ones, in pixels
+FEWEST = 100  # sources a coarser level must offer
+TOO_FEW = 20  # sources below which a collage is hopeless and the membrane stays
+EXHAUSTIVE = 1 << 24  # comparisons up to which every target is compared with every source
+FLATTER = 0.5  # a coarser level whose patches vary less than this share of the finer one's has lost a pattern
+MASKED_SOURCES = 2048  # compared at the coarsest level's start
+MASKED_RINGS = 16
+CENTRAL = 1.2  # a vote's confidence falls by this factor per pixel away from the known ones
+CRISP = 2.0  # detail finer than this comes from single patches, sigma in pixels
+SHADE = 8.0  # shading coarser than this leans towards the membrane, sigma in pixels
+LEANING = 0.3  # chosen with TEXTURE on training photographs and drawn masks
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One scale of the picture.
+
+    Attributes:
+        features: (1, 5, h, w), colours and two texture energies, 0 in the hole
+        hole: (h, w), bool
+    """
+
+    features: Tensor
+    hole: Tensor
+
+
+def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
+    """Fill each sample's hole with patches of its known part.
+
+    Args:
+        image: (N, 3, H, W), -1..1; the hole is not read
+        mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole, with at least one known pixel in each sample
+        seed: of the random search; the same seed, input and thread count give the same bytes
+
+    Returns: (N, 3, H, W)
+    """
+    mask = mask.expand(len(image), 1, *image.shape[-2:])
+    filled = []
+    for sample, hole in zip(image.float().split(1), mask[:, 0] > 0.5, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        filled.append(_fill_one(sample, hole, generator) if hole.any() else sample)
+    return torch.cat(filled).to(image.dtype)
+
+
+def _fill_one(image: Tensor, hole: Tensor, generator: torch.Generator) -> Tensor:
+    """image (1, 3, H, W), hole (H, W) bool -> (1, 3, H, W)"""
+    smooth = membrane(image, hole[None, None])
+    if len(patches_of(hole, SIDE).sources) < TOO_FEW:
+        return smooth
+    levels = _pyramid(image.masked_fill(hole, 0), hole)
+    patches, match, features = None, None, None
+    for number in reversed(range(len(levels))):
+        level = levels[number]
+        finer = patches_of(level.hole, SIDE)
+        if patches is None or match is None or features is None:
+            features, match = _first_guess(level, finer), None
+        else:
+            features = torch.where(level.hole, _doubled(features, level.hole), level.features)
+            match = _doubled_matches(patches, match, finer, generator)
+        patches = finer
+        features, match, cost, votes = _refine(level, features, patches, match, number == 0, generator)
+        if number == len(levels) - 1 and number > 0:
+            # A mean of many patches would tell the finer levels that the texture is smooth.
+            features = torch.where(level.hole, pick(features, patches, match, cost), features)
+    assert patches is not None and match is not None and features is not None
+    crisp = pick(features, patches, match, cost)[:, :3]
+    return _finish(image, hole, votes[:, :3], crisp, smooth)
+
+
+def _pyramid(picture: Tensor, hole: Tensor) -> list[_Level]:
+    """Halved until the hole is thin, as long as there are patches to copy from; the finest level first."""
+    pictures, holes = [picture], [hole]
+    while min(holes[-1].shape) >= 3 * SIDE:
+        deepest = float(_depth(holes[-1], MASKED_RINGS + 1).max())
+        coarser, coarser_hole = _halved(pictures[-1], holes[-1])
+        patches = patches_of(coarser_hole, SIDE)
+        if deepest <= THIN or len(patches.sources) < FEWEST or len(patches.targets) == 0:
+            break
+        # Bricks finer than a coarse pixel cannot be found again on the way back: start while they can be seen.
+        if deepest <= MASKED_RINGS and _variation(coarser, patches) < FLATTER * _variation(
+            pictures[-1], patches_of(holes[-1], SIDE)
+        ):
+            break
+        pictures.append(coarser)
+        holes.append(coarser_hole)
+    texture = _texture(picture, hole, radius=min(2 ** (len(holes) - 1), 16)) * TEXTURE
+    levels = []
+    for number, (at_scale, its_hole) in enumerate(zip(pictures, holes, strict=True)):
+        if number:
+            texture, _ = _halved(texture, holes[number - 1])
+        levels.append(_Level(torch.cat([at_scale, texture], 1).masked_fill(its_hole, 0), its_hole))
+    return levels
+
+
+def _variation(picture: Tensor, patches: Patches) -> float:
+    """The mean variance within a known patch."""
+    mean, square = (F.avg_pool2d(values, patches.size, 1).flatten(2) for values in (picture, picture.square()))
+    return float((square - mean.square())[..., patches.sources].mean())
+
+
+def _halved(picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of the known pixels two by two; hole where most of the cell is."""
+    odd = (0, hole.shape[1] % 2, 0, hole.shape[0] % 2)
+    known = (~hole)[None, None].to(picture.dtype)
+    share = F.avg_pool2d(F.pad(known, odd), 2)
+    whole = F.avg_pool2d(F.pad(torch.ones_like(known), odd), 2)
+    mean = F.avg_pool2d(F.pad(picture * known, odd), 2) / share.clamp_min(0.25)
+    return mean, (share < 0.5 * whole)[0, 0]
+
+
+def _texture(picture: Tensor, hole: Tensor, radius: int) -> Tensor:
+    """Mean slopes across and along (1, 2, H, W) of known neighbours within a square; 0 where there are none."""
+    known = (~hole)[None, None].to(picture.dtype)
+    grey = picture.mean(1, keepdim=True)
+
+    def spread(values: Tensor, axis: int) -> Tensor:
+        values = F.pad(values, (0, 0, 0, 1) if axis == 2 else (0, 1))
+        rows = F.avg_pool2d(values, (2 * radius + 1, 1), 1, (radius, 0))
+        return F.avg_pool2d(rows, (1, 2 * radius + 1), 1, (0, radius))
+
+    slopes = []
+    for axis in (3, 2):
+        pairs = picture.shape[axis] - 1
+        both = known.narrow(axis, 0, pairs) * known.narrow(axis, 1, pairs)
+        slope = (grey.narrow(axis, 1, pairs) - grey.narrow(axis, 0, pairs)).abs() * both
+        slopes.append(spread(slope, axis) / spread(both, axis).clamp_min(1e-3))
+    return torch.cat(slopes, 1)
+
+
+def _depth(hole: Tensor, most: int) -> Tensor:
+    """(H, W): how many pixels in from the known ones a hole pixel lies, up to `most`; 0 where known."""
+    left = hole[None, None].float()
+    depth = torch.zeros_like(left)
+    for _ in range(most):
+        depth += left
+        left = 1 - F.max_pool2d(1 - left, 3, 1, 1)
+    return depth[0, 0]
+
+
+def _first_guess(level: _Level, patches: Patches) -> Tensor:
+    """The coarsest level filled from outside in: each ring's pixels are those of the patch most like what is known.
+
+    A membrane would do, but its mean colours attract smooth patches where the picture is full of detail.
+    """
+    if float(_depth(level.hole, MASKED_RINGS + 1).max()) > MASKED_RINGS:
+        return membrane(level.features, level.hole[None, None])
+    features, left = level.features.clone(), level.hole.clone()
+    h, w = patches.size
+    some = patches.sources[:: max(1, -(-len(patches.sources) // MASKED_SOURCES))]
+
+    def gathered(values: Tensor, corners: Tensor) -> Tensor:
+        y, x = patches.rows_columns(corners)
+        parts = [values[0, :, y + dy, x + dx] for dy in range(h) for dx in range(w)]
+        return torch.stack(parts, 2).transpose(0, 1)  # (corners, C, h * w)
+
+    sources = gathered(features, some)
+    rows, squares = sources.flatten(1), sources.flatten(1).square()
+    while left.any():
+        known = (~left)[None, None].to(features.dtype)
+        y, x = (left & (F.max_pool2d(known, 3, 1, 1)[0, 0] > 0)).nonzero().unbind(1)
+        top = (y - h // 2).clamp(0, patches.grid[0] - 1)
+        side = (x - w // 2).clamp(0, patches.grid[1] - 1)
+        corners = top * patches.grid[1] + side
+        seen = gathered(known.expand_as(features), corners).flatten(1)
+        wanted = gathered(features, corners).flatten(1) * seen
+        best = torch.cat(
+            [
+                (part_seen @ squares.T - 2 * part_wanted @ rows.T).argmin(1)
+                for part_seen, part_wanted in zip(seen.split(1024), wanted.split(1024), strict=True)
+            ]
+        )
+        features[0, :, y, x] = sources[best, :, (y - top) * w + x - side].T
+        left[y, x] = False
+    return features
+
+
+def _doubled(features: Tensor, hole: Tensor) -> Tensor:
+    h, w = hole.shape
+    return F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
+
+
+def _doubled_matches(coarse: Patches, match: Tensor, patches: Patches, generator: torch.Generator) -> Tensor:
+    """Each target moves as its place on the coarser level did; anywhere, where that leads to no source."""
+    y, x = patches.rows_columns(patches.targets)
+    parent = (y // 2).clamp_max(coarse.grid[0] - 1) * coarse.grid[1] + (x // 2).clamp_max(coarse.grid[1] - 1)
+    slot = coarse.slot[parent]
+    from_y, from_x = coarse.rows_columns(match[slot.clamp_min(0)])
+    at_y, at_x = coarse.rows_columns(parent)
+    moved, possible = patches.moved(patches.targets, 2 * (from_y - at_y), 2 * (from_x - at_x))
+    anywhere = torch.randint(len(patches.sources), (len(patches.targets),), generator=generator)
+    return torch.where(possible & (slot >= 0), moved, patches.sources[anywhere.to(moved.device)])
+
+
+def _refine(
+    level: _Level, features: Tensor, patches: Patches, match: Tensor | None, finest: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Search and vote in turn on one level: the new features, matches, their squared distances, the votes."""
+    kernels = components(features, patches, COMPONENTS)
+    descriptors = describe(features, kernels, NEARNESS)
+    comparisons = len(patches.sources) * len(patches.targets)
+    y, x = patches.rows_columns(patches.targets)
+    depth = _depth(level.hole, 16)[y + patches.size[0] // 2, x + patches.size[1] // 2]
+    confidence = CENTRAL**-depth
+    for turn in range(2 if finest else 4):
+        if turn:
+            describe_targets(descriptors, features, kernels, patches)
+        if comparisons <= EXHAUSTIVE:
+            match = search_everywhere(descriptors, patches)
+        else:
+            if match is None:
+                match = search_everywhere(descriptors, patches, stride=-(-comparisons // EXHAUSTIVE))
+            match = search_around(descriptors, patches, match, 2, max(patches.grid) // 2, generator)
+        cost = distances(descriptors, patches, match)
+        usual = cost.sort().values[len(cost) * 3 // 4].clamp_min(1e-8)
+        weights = torch.exp(-cost / (2 * usual)).clamp_min(1e-6) * confidence
+        votes = vote(features, patches, match, weights)
+        features = torch.where(level.hole, votes, features)
+    assert match is not None  # each level has at least two turns
+    return features, match, cost, votes
+
+
+def _finish(image: Tensor, hole: Tensor, votes: Tensor, crisp: Tensor, smooth: Tensor) -> Tensor:
+    """Fine detail of single patches on the shading of the votes, which leans a little towards the membrane."""
+    rows, columns = hole.any(1).nonzero(), hole.any(0).nonzero()
+    box = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    inside = hole[box[1:]].to(image.dtype)
+    difference = (crisp[box] - votes[box]) * inside
+    filled = crisp[box] - _blurred(difference, CRISP)
+    filled = filled + LEANING * _blurred((smooth[box] - filled) * inside, SHADE)
+    result = image.clone()
+    result[box] = torch.where(inside > 0, filled.clamp(-1, 1), image[box])
+    return result
+
+
+def _blurred(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur with zeros all around."""
+    radius = round(3 * sigma)
+    x = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
+    bell = torch.exp(-x.square() / (2 * sigma * sigma))
+    bell = bell / bell.sum()
+    planes = values.transpose(0, 1)  # (C, 1, h, w)
+    planes = F.conv2d(planes, bell.view(1, 1, -1, 1), padding=(radius, 0))
+    return F.conv2d(planes, bell.view(1, 1, 1, -1), padding=(0, radius)).transpose(0, 1)
+
+
+METHOD = Method(
+    title="Exemplar synthesis after Wexler et al. 2007, Barnes et al. 2009, Newson et al. 2014",
+    source="https://doi.org/10.1109/TPAMI.2007.60, https://doi.org/10.1145/1531326.1531330, arXiv 1503.05528",
+    fill=fill,
+    scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=700.0),
+)

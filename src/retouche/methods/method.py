@@ -1,0 +1,279 @@
+"""The method record: what the rest of the house knows about one way to fill holes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from retouche.errors import InputError
+from retouche.weights.layout import Layout
+
+Fill = Callable[[Tensor, Tensor, int], Tensor]
+"""(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a generator makes of one batch, hole or not; nothing is composited.
+
+    Attributes:
+        refined: (N, 3, H, W), -1..1; None where only a part of the method is loaded
+        coarse: the first stage's output of the same shape
+        structure: the edge-preserving structure picture of the same shape
+        flow: (N, 2, h, w), offsets (x, y) in feature pixels
+    """
+
+    refined: Tensor | None
+    coarse: Tensor | None = None
+    structure: Tensor | None = None
+    flow: Tensor | None = None
+
+
+class Generator(nn.Module):
+    """The interface of every network that fills: tensors in, tensors out, no files, devices or settings.
+
+    Attributes:
+        multiple: both sides of the image must divide by this
+        smallest: no side may be shorter
+    """
+
+    multiple: int
+    smallest: int
+
+    def forward(
+        self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+    ) -> Prediction:
+        """Fill a batch.
+
+        Args:
+            image: (N, 3, H, W), RGB, -1..1, complete or already blanked
+            mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole
+            sketch: (N, 1, H, W), 1 = stroke, where the network listens to one
+            structure: (N, 3, H, W), -1..1, a structure picture, where the network takes one
+        """
+        raise NotImplementedError
+
+
+def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The image and its mask in the image's dtype and batch size, after the checks every generator makes at its door.
+
+    Raises: InputError naming the size or value and the remedy
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
+        raise InputError(f"image is {tuple(image.shape)} {image.dtype}: give a float tensor (N, 3, H, W) in -1..1")
+    n, _, h, w = image.shape
+    if mask.shape not in {(n, 1, h, w), (1, 1, h, w)}:
+        raise InputError(f"mask is {tuple(mask.shape)} but image is {tuple(image.shape)}: give ({n}, 1, {h}, {w})")
+    multiple, smallest = network.multiple, network.smallest
+    if h % multiple or w % multiple or min(h, w) < smallest:
+        padded = [max(smallest, side) for side in (h, w)]
+        padded = [side + -side % multiple for side in padded]
+        raise InputError(
+            f"image is {w}x{h} but sides must be multiples of {multiple}, at least {smallest}: "
+            f"pad it to {padded[1]}x{padded[0]}"
+        )
+    if not torch.compiler.is_compiling() and not (image.isfinite().all() and mask.isfinite().all()):
+        raise InputError("image or mask holds NaN or infinity: clean it first")
+    return image, mask.to(image).expand(n, 1, h, w)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a method can see and fill, for the hole strategy of `inference`.
+
+    Attributes:
+        side: longest side of a crop that the method is at home with, in pixels; larger crops are scaled down
+        hole: largest extent of a hole it fills well inside such a crop, in pixels
+        context: known surroundings wanted around a hole, as a multiple of the hole's extent
+        pixel_bytes: peak working memory per crop pixel, in bytes
+        square_bytes: peak working memory per crop pixel squared, in bytes (attention over all pairs)
+        centre: (side, hole) of a network that only knows one picture size with its hole in the middle
+        statistics: the network normalises by statistics of the whole map, so that a crop changes the fill everywhere
+    """
+
+    side: int = 512
+    hole: int = 256
+    context: float = 1.0
+    pixel_bytes: float = 2000.0
+    square_bytes: float = 0.0
+    centre: tuple[int, int] | None = None
+    statistics: bool = False
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file: where it is, what it is, and what one may do with it."""
+
+    tag: str
+    file: str
+    url: str | None
+    sha256: str | None
+    licence: str
+    trained_on: str
+    layout: str
+    remark: str = ""
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a recipe learns from in one turn.
+
+    Attributes:
+        image: (N, 3, H, W), RGB, -1..1, complete
+        mask: (N, 1, H, W), 1 = hole, each picture its own
+        structure: (N, 3, H, W), -1..1, the image's structure picture, where the recipe asks for it
+        sketch: (N, 1, H, W), 1 = stroke, of the whole image, where the recipe asks for it
+        keys: (N,) int64, one random key per sample; a loss draws its randomness from it, so that it does not depend on
+            how samples are spread over processes
+        box: (N, 4) int64, left, top, right, bottom of the local box around each hole, for methods with a local critic
+    """
+
+    image: Tensor
+    mask: Tensor
+    structure: Tensor | None = None
+    sketch: Tensor | None = None
+    keys: Tensor | None = None
+    box: Tensor | None = None
+
+
+class Recipe(Protocol):
+    """How one method is trained: whose turn it is to lower which losses.
+
+    Attributes:
+        players: name -> network that is trained. The loop replaces each value by the network set up for device,
+            precision and processes, so `turns` calls `self.players[name](...)` and nothing else of a player
+        batches: how many fresh batches one step consumes (critic turns on batches of their own)
+        ema: decay of the generator's averaged weights, 0 = none
+        clip: player -> largest gradient norm; absent = none
+    """
+
+    players: dict[str, nn.Module]
+    batches: int
+    ema: float
+    clip: Mapping[str, float]
+
+    def optimizer(self, player: str) -> torch.optim.Optimizer:
+        """A fresh optimiser over this player's weights."""
+        ...
+
+    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield (player, named losses already weighted); the loop sums them, steps that player alone, and resumes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training preset learns from; the loop and the data set read it.
+
+    Attributes:
+        size: sides of the square training images, pixels; masks and boxes scale with it
+        batch: pictures per batch, over all processes
+        masks: which holes, e.g. "strokes+box", "wide:2,box:1" (see retouche.data.mask_makers)
+        crop: "random": a random square from the full-size picture; "resize": the whole picture, its aspect lost;
+            "area": a random rectangle of 0.08..1 of the area and aspect 3/4..4/3, resized; "short": the shorter side
+            scaled to between 1 and 25/16 times `size`, then a random square
+        crop_scale: side of the square that "random" cuts, as a multiple of `size`; it is then resized to `size`. With
+            "short" what the shorter side is scaled to, as a multiple of `size`, unless 1
+        flip: mirror half of the pictures left to right
+        jitter: largest change of brightness, contrast, saturation and hue, 0..1
+        structure: setting of the structure pictures (retouche.layers.structure.SETTINGS), "" where none are needed
+        sketch: whether the method learns from sketches
+        local_box: side of the local box around the hole as a fraction of `size`, 0 where no critic needs one
+    """
+
+    size: int = 256
+    batch: int = 16
+    masks: str = "strokes+box"
+    crop: Literal["random", "resize", "area", "short"] = "random"
+    crop_scale: float = 1.0
+    flip: bool = False
+    jitter: float = 0.0
+    structure: str = ""
+    sketch: bool = False
+    local_box: float = 0.0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a run lends to a recipe beside the networks.
+
+    Attributes:
+        vgg: (depth, normalisation) -> a frozen trunk on the run's device, the same object for the same arguments.
+            Raises InputError if the user named no `--perceptual-weights`
+        processes: how many share each batch
+        total: sum of a tensor over all processes, without gradient
+        started: names ("generator.conv1.weight") of the tensors that `--from` filled
+        device: where batches and networks are
+    """
+
+    vgg: Callable[..., Any]
+    processes: int = 1
+    total: Callable[[Tensor], Tensor] = Tensor.detach
+    started: frozenset[str] = frozenset()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def ratio(self, numerator: Tensor, denominator: Tensor) -> Tensor:
+        """Sum over all processes of `numerator` / sum of `denominator`, as this process's share of the loss.
+
+        Gradients and logged losses are averaged over processes, so each share is multiplied by their number.
+        """
+        return self.processes * numerator / self.total(denominator)
+
+
+def uniform(keys: Tensor, purpose: str, shape: Sequence[int] = ()) -> Tensor:
+    """Numbers in 0..1, drawn per sample: the same however samples are spread over processes.
+
+    Args:
+        keys: (N,) int64, `Batch.keys`
+        purpose: a word that tells this draw from others for the same samples
+        shape: of one sample's numbers
+
+    Returns: (N, *shape) float32 on the keys' device
+    """
+    generator = torch.Generator()
+    rows = []
+    for key in keys.tolist():
+        digest = hashlib.blake2b(f"{key} {purpose}".encode(), digest_size=8).digest()
+        generator.manual_seed(int.from_bytes(digest, "little") >> 1)
+        rows.append(torch.rand(tuple(shape), generator=generator))
+    return torch.stack(rows).to(keys.device)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One paper's method, or one fill without weights; each method's file ends in its record.
+
+    Attributes:
+        title: for people: name, authors, year
+        source: paper and official code
+        fill: fills without weights have this and nothing of the following
+        presets: name -> frozen dataclass with the network's settings; the first is the default
+        build: configuration -> generator, freshly initialised from torch's global random state
+        critics: configuration -> critic name -> network
+        layouts: how published files name the same tensors
+        weights: the published files known
+        scope: configuration -> what it can see and fill
+        listens: configuration -> which guides it takes: "sketch", "structure"
+        recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
+            (`Data`), `steps` and the recipe's own numbers; the first is the default
+        recipe: (training preset, networks by name: "generator" and the critics, tools) -> how they are trained
+    """
+
+    title: str
+    source: str
+    fill: Fill | None = None
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable[[Any], Generator] | None = None
+    critics: Callable[[Any], dict[str, nn.Module]] = lambda config: {}
+    layouts: tuple[Layout, ...] = ()
+    weights: tuple[Weights, ...] = ()
+    scope: Callable[[Any], Scope] = lambda config: Scope()
+    listens: Callable[[Any], frozenset[str]] = lambda config: frozenset()
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Callable[[Any, Mapping[str, nn.Module], Tools], Recipe] | None = None

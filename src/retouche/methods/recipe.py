@@ -1,0 +1,75 @@
+"""What the recipes of several methods share; each recipe stands in its method's file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from retouche.errors import InputError
+from retouche.layers.spectral import SpectralConv2d
+from retouche.methods.method import Tools
+
+
+def adam(
+    network: nn.Module, learning_rate: float, betas: tuple[float, float], epsilon: float = 1e-8
+) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2014, arXiv 1412.6980) over what a network lets be trained, at a constant rate."""
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    return torch.optim.Adam(weights, lr=learning_rate, betas=betas, eps=epsilon)
+
+
+def judged(critic: nn.Module, real: Tensor, fake: Tensor, *guides: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Scores of originals and of filled pictures from one pass, for critics without batch statistics.
+
+    Args:
+        critic: (image, *guides) -> scores, one or more rows a sample
+        real, fake: (N, 3, H, W)
+        guides: (N, C, H, W), the same for both; None where there is none
+    """
+    twice = [None if guide is None else torch.cat([guide, guide]) for guide in guides]
+    scores = critic(torch.cat([real, fake]), *twice)
+    return scores[: len(real)], scores[len(real) :]
+
+
+def across(tools: Tools, mean: Tensor, weight: Tensor) -> Tensor:
+    """A mean over this process's `weight` (a number of pixels) as its share of the mean over all processes' pixels.
+
+    Means per picture need no such care; a mean over the hole does where holes differ in size.
+    """
+    weight = weight.detach().to(mean).clamp_min(1e-6)
+    return tools.ratio(mean * weight, weight)
+
+
+def squared(tools: Tools, mean: Tensor) -> Tensor:
+    """The square of a mean over the whole batch as this process's share: values and gradients average to its own."""
+    whole = tools.total(mean) / tools.processes
+    return 2 * whole * mean - whole.square()
+
+
+INITIAL: dict[str, Callable[[Tensor], Tensor] | None] = {
+    "glorot": nn.init.xavier_uniform_,
+    "normal": lambda kernel: nn.init.normal_(kernel, 0, 0.02),
+    "kaiming": lambda kernel: nn.init.kaiming_uniform_(kernel, mode="fan_out"),
+    "torch": None,
+}
+"""How kernels are drawn: Glorot and Bengio 2010, normal numbers of deviation 0.02, He et al. 2015 by outputs, or as
+PyTorch builds its layers (biases too; otherwise they are 0)."""
+
+
+def initialise(network: nn.Module, name: str) -> None:
+    """Draw the kernels of a network's convolutions and linear layers anew; biases 0.
+
+    Raises: InputError for a name that `INITIAL` does not have
+    """
+    if name not in INITIAL:
+        raise InputError(f'no initial weights "{name}"; known: {", ".join(INITIAL)}')
+    draw = INITIAL[name]
+    if draw is None:
+        return
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralConv2d)):
+            draw(layer.weight_orig if isinstance(layer, SpectralConv2d) else layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,601 @@
+"""StructureFlow: an edge-preserving structure picture is completed first, then texture flows in along it.
+
+Paper: Ren, Yu, Zhang, Li, Liu, Li, "StructureFlow: Image Inpainting via Structure-aware Appearance Flow", ICCV 2019
+(arXiv 1908.03852). Code: RenYurui/StructureFlow; a published file computes here what it computes there, but for the
+sampler's backward pass (see `layers.sampling`) and the last step to 8 bit, which truncates there and rounds here.
+
+Two networks, trained in three stages: the structure network; the texture network on true structure pictures; the
+texture network on the structure network's output. Every input is picture 3, structure 3, mask 1 channels, with 0 in
+the hole; only the texture network's structure is complete. The structure network completes S * (1 - mask), where S
+should come from the complete picture; where there is none, S is made of the known pixels (`structure_of_known`).
+Constructor defaults of the published FlowGen (layer norm in the flow column, spectral norm) are not what its files
+were trained with; what follows is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retouche.errors import InputError
+from retouche.layers.sampling import gaussian_sample
+from retouche.layers.spectral import SpectralConv2d
+from retouche.layers.structure import structure_of_known
+from retouche.losses.adversarial import least_squares_critic, least_squares_generator
+from retouche.losses.correctness import EPSILON, LAYER, correctness_map
+from retouche.losses.perceptual import PERCEPTUAL_LAYERS, STYLE_LAYERS, Features, feature_distance, style_distance
+from retouche.losses.reconstruction import l1
+from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
+from retouche.methods.recipe import adam
+from retouche.weights.layout import Layout, Part, Parts
+
+INPUTS = 7
+
+
+@dataclass(frozen=True)
+class Network:
+    """Settings of the networks; which of them there are is the paper's stage."""
+
+    structure: bool = True
+    """The structure network: stage 1 trains it, stage 3 and use need it."""
+    texture: bool = True
+    """The flow and texture network: stages 2 and 3 train it."""
+    width: int = 64
+    """Channels of the first layer; the deepest have eight times as many."""
+    smoothing: str = "script"
+    """How structure pictures were made (`layers.structure.SETTINGS`): "script" for the published Places2 and Paris
+    files, "example" for CelebA, as their example pictures tell."""
+
+
+# Blocks
+
+
+class Block(nn.Module):
+    """Reflection padding, convolution, normalisation, activation.
+
+    Args:
+        norm: "instance" (without parameters), "layer" (over channels and places together), "none"
+        activation: "relu", "leaky", "tanh", "none"
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        padding: int,
+        norm: str = "none",
+        activation: str = "relu",
+        spectral: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.padding, self.activation = padding, activation
+        self.norm = _norm(norm, outputs)
+        self.conv = (
+            SpectralConv2d(inputs, outputs, kernel, stride, bias=bias)
+            if spectral
+            else nn.Conv2d(inputs, outputs, kernel, stride, bias=bias)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.padding:
+            x = functional.pad(x, (self.padding,) * 4, mode="reflect")
+        return _activated(self.norm(self.conv(x)), self.activation)
+
+
+class Expand(nn.Module):
+    """Transposed convolution to twice the size, instance norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.transConv = nn.ConvTranspose2d(inputs, outputs, 6, 2, 2)
+        self.norm = _norm("instance", outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.transConv(x)))
+
+
+class LayerNorm(nn.Module):
+    """Normalisation over all channels and places of a sample; scale and shift per channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, functional.layer_norm(x, x.shape[1:]), self.weight)
+
+
+def _norm(name: str, channels: int) -> nn.Module:
+    if name == "instance":
+        return nn.InstanceNorm2d(channels)
+    return LayerNorm(channels) if name == "layer" else nn.Identity()
+
+
+def _activated(x: Tensor, activation: str) -> Tensor:
+    if activation == "relu":
+        return functional.relu(x)
+    if activation == "leaky":
+        return functional.leaky_relu(x, 0.2)
+    return torch.tanh(x) if activation == "tanh" else x
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 blocks around a shortcut, no activation after the sum."""
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            Block(channels, channels, 3, 1, 1, norm), Block(channels, channels, 3, 1, 1, norm, "none")
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.model(x)
+
+
+class Residuals(nn.Module):
+    """Several residual blocks."""
+
+    def __init__(self, count: int, channels: int, norm: str) -> None:
+        super().__init__()
+        self.model = nn.Sequential(*(Residual(channels, norm) for _ in range(count)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class ToImage(nn.Module):
+    """3 x 3 convolution to a picture in -1..1."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.conv = Block(inputs, 3, 3, 1, 1, activation="tanh")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def _twice() -> nn.Upsample:
+    return nn.Upsample(scale_factor=2)
+
+
+# Structure network
+
+
+class StructureNetwork(nn.Module):
+    """(N, 7, H, W) -> the completed structure picture (N, 3, H, W); sides are multiples of 8."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        w, norm = width, "instance"
+        self.input_layer = Block(INPUTS, w, 7, 1, 3, norm, spectral=True)
+        self.down_sample = nn.ModuleList(
+            [
+                nn.Sequential(
+                    Block(w, 2 * w, 4, 2, 1, norm, spectral=True), Block(2 * w, 2 * w, 5, 1, 2, norm, spectral=True)
+                ),
+                nn.Sequential(
+                    Block(2 * w, 4 * w, 4, 2, 1, norm, spectral=True), Block(4 * w, 4 * w, 5, 1, 2, norm, spectral=True)
+                ),
+                nn.Sequential(Block(4 * w, 8 * w, 4, 2, 1, norm, spectral=True)),
+            ]
+        )
+        self.up_sample = nn.ModuleList(
+            nn.Sequential(Residuals(4, c, norm), _twice(), Block(c, c // 2, 5, 1, 2, norm, spectral=True))
+            for c in (8 * w, 4 * w, 2 * w)
+        )
+        self.content_param = nn.ModuleList(Block(c, c, 5, 1, 2, norm) for c in (4 * w, 2 * w, w))
+        self.image_net = ToImage(w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = [self.input_layer(x)]  # (N, w, H, W)
+        for down in self.down_sample:
+            kept.append(down(kept[-1]))
+        x = kept.pop()  # (N, 8 w, H/8, W/8)
+        for up, content, skip in zip(self.up_sample, self.content_param, reversed(kept), strict=True):
+            x = up(x) + content(skip)
+        return self.image_net(x)
+
+
+# Texture network
+
+
+class FlowColumn(nn.Module):
+    """(N, 7, H, W) -> where each place takes its texture from, (N, 2, H/4, W/4), in pixels of that grid, unbounded."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        w, norm = width, "instance"
+        first = (Block(INPUTS, w // 2, 7, 1, 3, norm), Block(w // 2, w, 4, 2, 1, norm), Block(w, w, 5, 1, 2, norm))
+        self.down_sample_flow = nn.ModuleList([nn.Sequential(*first)])
+        for c in (2 * w, 4 * w, 8 * w):
+            self.down_sample_flow.append(nn.Sequential(Block(c // 2, c, 4, 2, 1, norm), Block(c, c, 5, 1, 2, norm)))
+        self.up_sample_flow = nn.ModuleList(
+            [
+                nn.Sequential(Residuals(2, 8 * w, norm), Expand(8 * w, 4 * w)),
+                nn.Sequential(Block(8 * w, 4 * w, 5, 1, 2, norm), Residuals(2, 4 * w, norm), Expand(4 * w, 2 * w)),
+            ]
+        )
+        self.location = nn.Sequential(
+            Block(4 * w, w, 5, 1, 2, norm), Block(w, 2, 3, 1, 1, activation="none", bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = []
+        for down in self.down_sample_flow:
+            x = down(x)
+            kept.append(x)
+        for up, skip in zip(self.up_sample_flow, (kept[2], kept[1]), strict=True):
+            x = torch.cat([up(x), skip], 1)
+        return self.location(x)
+
+
+class ImageColumn(nn.Module):
+    """(N, 7, H, W) and a flow -> picture (N, 3, H, W): features are fetched along the flow, coarsely and finely."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        w, norm = width, "layer"
+        self.down_sample = nn.ModuleList(
+            [
+                nn.Sequential(
+                    Block(INPUTS, w // 2, 7, 1, 3, norm),
+                    Block(w // 2, w, 4, 2, 1, norm),
+                    Block(w, w, 5, 1, 2, norm),
+                    Block(w, 2 * w, 4, 2, 1, norm),
+                    Block(2 * w, 2 * w, 5, 1, 2, norm),
+                ),
+                nn.Sequential(Block(2 * w, 4 * w, 5, 1, 2, norm), Block(4 * w, 8 * w, 4, 2, 1, norm)),
+            ]
+        )
+        self.up_sample = nn.ModuleList(
+            [
+                nn.Sequential(Residuals(2, 8 * w, norm), _twice(), Block(8 * w, 4 * w, 5, 1, 2, norm)),
+                nn.Sequential(
+                    Block(8 * w, 4 * w, 5, 1, 2, norm),
+                    Residuals(2, 4 * w, norm),
+                    _twice(),
+                    Block(4 * w, 2 * w, 5, 1, 2, norm),
+                    Residuals(2, 2 * w, norm),
+                    _twice(),
+                    Block(2 * w, w, 5, 1, 2, norm),
+                    ToImage(w),
+                ),
+            ]
+        )
+
+    def forward(self, x: Tensor, flow: Tensor) -> Tensor:
+        features = self.down_sample[0](x)  # (N, 2 w, H/4, W/4)
+        coarse = gaussian_sample(features, flow, 16, 4.0)
+        fine = gaussian_sample(features, flow, 4, 2.0)
+        x = self.up_sample[0](self.down_sample[1](features))  # (N, 4 w, H/4, W/4)
+        return self.up_sample[1](torch.cat([x, coarse, fine], 1))
+
+
+class TextureNetwork(nn.Module):
+    """(N, 7, H, W) -> picture (N, 3, H, W) and flow (N, 2, H/4, W/4)."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.flow_column = FlowColumn(width)
+        self.conv_column = ImageColumn(width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        flow = self.flow_column(x)
+        return self.conv_column(x, flow), flow
+
+
+# Generator
+
+
+class StructureFlow(Generator):
+    """Both networks in a row, or one of them.
+
+    The structure network alone gives `structure` and no `refined`; the texture network alone takes the `structure`
+    it is given as complete. Where the structure network gets none, it is made of the known pixels.
+    """
+
+    multiple, smallest = 16, 48  # four halvings; reflection of 2 pixels needs 3 at the deepest
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+        if not (config.structure or config.texture):
+            raise InputError("structure-flow needs the structure network, the texture network or both")
+        self.smoothing = config.smoothing
+        self.structure = StructureNetwork(config.width) if config.structure else None
+        self.texture = TextureNetwork(config.width) if config.texture else None
+        self.apply(_initialised)
+
+    def forward(
+        self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+    ) -> Prediction:
+        image, mask = checked(self, image, mask)
+        known = 1 - mask
+        masked = image * known  # 0 in the hole: mid-grey
+        if structure is None:
+            if self.structure is None:
+                raise InputError(
+                    "the texture network alone needs structure=, a complete structure picture: give one, or load the "
+                    "folder with both networks"
+                )
+            structure = structure_of_known(masked, mask, self.smoothing)
+        elif structure.shape not in {image.shape, (1, *image.shape[1:])}:
+            raise InputError(f"structure is {tuple(structure.shape)} but image is {tuple(image.shape)}: give one size")
+        elif not torch.compiler.is_compiling() and not structure.isfinite().all():
+            raise InputError("structure holds NaN or infinity: clean it first")
+        structure = structure.to(image).expand_as(image)
+        if self.structure is not None:
+            structure = self.structure(torch.cat([masked, structure * known, mask], 1))
+        if self.texture is None:
+            return Prediction(None, structure=structure)
+        refined, flow = self.texture(torch.cat([masked, structure, mask], 1))
+        return Prediction(refined, structure=structure, flow=flow)
+
+
+def _initialised(layer: nn.Module) -> None:
+    """The published start: Xavier's normal numbers for ReLU, biases 0."""
+    weight = getattr(layer, "weight_orig", getattr(layer, "weight", None))
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | SpectralConv2d) and isinstance(weight, Tensor):
+        nn.init.xavier_normal_(weight, 2**0.5)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+# Critics
+
+
+class Shrink(nn.Module):
+    """To half the size: two 3 x 3 blocks and pooling, plus pooling and a 1 x 1 block; activations inside both."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv_1 = nn.Sequential(
+            Block(inputs, inputs, 3, 1, 1, activation="leaky", spectral=True),
+            Block(inputs, outputs, 3, 1, 1, activation="leaky", spectral=True),
+            nn.AvgPool2d(2),
+        )
+        self.conv_2 = nn.Sequential(nn.AvgPool2d(2), Block(inputs, outputs, 1, 1, 0, activation="leaky", spectral=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv_1(x) + self.conv_2(x)
+
+
+class Patches(nn.Module):
+    """Picture (N, 3, H, W) -> one score per patch, (N, 1, H/8, W/8)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            Block(3, width, 4, 2, 1, activation="leaky", spectral=True),
+            Shrink(width, 2 * width),
+            Shrink(2 * width, 4 * width),
+            Block(4 * width, 1, 1, 1, 0, activation="none", spectral=True, bias=False),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(image)
+
+
+class Critic(nn.Module):
+    """Scores of patches at full and at half size, by two separate networks; no last activation (least squares)."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.model_1, self.model_2 = Patches(width), Patches(width)
+        self.apply(_initialised)
+
+    def forward(self, image: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+        """Score whole predictions or originals; the mask is not looked at."""
+        half = functional.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
+        return [self.model_1(image), self.model_2(half)]
+
+
+def critics(config: Network) -> dict[str, nn.Module]:
+    """One critic for each network that there is."""
+    wanted = {"structure": config.structure, "texture": config.texture}
+    return {name: Critic(config.width) for name, there in wanted.items() if there}
+
+
+# Recipe
+
+DATA = Data(size=256, batch=8, masks="irregular", crop="resize", structure="script")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How StructureFlow is trained, in three stages; the numbers are those of the code's model_config.yaml."""
+
+    network: Network = Network(texture=False)
+    data: Data = DATA
+    steps: int = 8_000_000
+    """The code's ceiling; nobody says where to stop."""
+    stage: Literal["structure", "texture", "joint"] = "structure"
+    """The first two may run side by side; "joint" tunes the texture network on the structure network's output."""
+    learning_rate: float = 1e-4
+    """Of all networks."""
+    betas: tuple[float, float] = (0.0, 0.999)
+    """Adam's two decays."""
+    reconstruction: float = 4.0
+    """Weight of the L1 of the whole picture: 4 for structure, 5 for texture."""
+    adversarial: float = 1.0
+    """Weight of the critic's judgement for the generator."""
+    correctness: float = 0.0
+    """Weight of the sampling correctness: 0.25 wherever there is a flow."""
+    content: float = 0.0
+    """Weight of feature differences: 0.1 in the joint stage, in the code only."""
+    style: float = 0.0
+    """Weight of Gram matrices' differences within the hole: 250 in the joint stage, in the code only."""
+
+
+class StageRecipe:
+    """Least squares, L1 and, for the texture network, VGG19's say, all on the raw output for the whole picture."""
+
+    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+        generator, self.training, self.tools = networks["generator"], training, tools
+        if training.stage == "joint":
+            wanted = {f"generator.{name}" for name in generator.state_dict()}
+            if absent := sorted(wanted - tools.started):
+                raise InputError(
+                    "structure-flow joint goes on from both earlier networks and "
+                    f'{len(absent)} tensors are missing (first: "{absent[0]}"): give --from STRUCTURE TEXTURE'
+                )
+            assert isinstance(generator, StructureFlow) and generator.structure is not None
+            generator.structure.requires_grad_(False)
+        self.critic = "structure" if training.stage == "structure" else "texture"
+        self.players = {"generator": generator, self.critic: networks[self.critic]}
+        self.batches, self.ema = 1, 0.0
+        self.clip: Mapping[str, float] = {}
+        # the published code feeds VGG19 the picture as it is, without ImageNet's mean and deviation
+        wanted_trunk = training.correctness or training.content or training.style
+        self.trunk = tools.vgg(19, normalisation="none") if wanted_trunk else None
+
+    def optimizer(self, player: str) -> torch.optim.Optimizer:
+        return adam(self.players[player], self.training.learning_rate, self.training.betas)
+
+    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        (batch,) = batches
+        assert batch.structure is not None
+        prediction = self.players["generator"](batch.image, batch.mask, structure=batch.structure)
+        first = self.training.stage == "structure"
+        made, target = (prediction.structure, batch.structure) if first else (prediction.refined, batch.image)
+        scores = self.players[self.critic](torch.cat([target, made.detach()]))
+        pairs = [least_squares_critic(*map_.chunk(2)) for map_ in scores]
+        yield self.critic, {"least_squares": torch.stack(pairs).mean()}
+        scales = [least_squares_generator(map_) for map_ in self.players[self.critic](made)]
+        terms = {
+            "reconstruction": self.training.reconstruction * l1(made, target),
+            "adversarial": self.training.adversarial * torch.stack(scales).mean(),
+        }
+        yield "generator", terms | self._seen(batch, made, prediction.flow)
+
+    def _seen(self, batch: Batch, made: Tensor, flow: Tensor | None) -> dict[str, Tensor]:
+        """The terms on VGG's features; originals pass the trunk once, without a graph, whatever is compared."""
+        training, image, mask = self.training, batch.image, batch.mask
+        if self.trunk is None or flow is None:
+            return {}
+        terms: dict[str, Tensor] = {}
+        layers = dict.fromkeys([LAYER] * bool(training.correctness) + [*PERCEPTUAL_LAYERS] * bool(training.content))
+        with torch.no_grad():
+            wanted: Features = self.trunk(image, list(layers))
+        if training.correctness:
+            with torch.no_grad():
+                there = self.trunk(image * (1 - mask), [LAYER])[LAYER]
+            places = correctness_map(wanted[LAYER], there, flow)
+            hole = functional.interpolate(mask.to(places), size=places.shape[-2:])
+            terms["correctness"] = training.correctness * self.tools.ratio((places * hole).sum(), hole.sum() + EPSILON)
+        if training.content:
+            terms["content"] = training.content * feature_distance(self.trunk(made, list(PERCEPTUAL_LAYERS)), wanted)
+        if training.style:
+            with torch.no_grad():
+                within = self.trunk(image * mask, list(STYLE_LAYERS))
+            terms["style"] = training.style * style_distance(self.trunk(made * mask, list(STYLE_LAYERS)), within)
+        return terms
+
+
+def _stages(smoothing: str) -> tuple[Training, Training, Training]:
+    """The three stages for structure pictures of one setting; where the values are not said they are the first's."""
+    data = replace(DATA, structure=smoothing)
+    first = Training(network=Network(texture=False, smoothing=smoothing), data=data)
+    second = replace(
+        first,
+        network=Network(structure=False, smoothing=smoothing),
+        stage="texture",
+        reconstruction=5.0,
+        correctness=0.25,
+    )
+    return first, second, replace(second, network=Network(smoothing=smoothing), stage="joint", content=0.1, style=250.0)
+
+
+STAGES = ("structure", "texture", "joint")
+RECIPES = {
+    **dict(zip(STAGES, _stages("script"), strict=True)),
+    # the settings that the code's CelebA examples were smoothed with
+    **dict(zip([f"{stage}-celeba" for stage in STAGES], _stages("example"), strict=True)),
+}
+
+
+# Published files
+
+
+def _config(parts: Parts, semantics: str) -> Network:
+    generator = parts.get("generator", {})
+    widths = {
+        "structure": generator.get("structure.input_layer.conv.bias"),
+        "texture": generator.get("texture.flow_column.down_sample_flow.0.2.conv.bias"),
+    }
+    found = {name: bias for name, bias in widths.items() if bias is not None}
+    if not found:  # critics alone
+        found = {name: tensors["model_1.model.0.conv.bias"] for name, tensors in parts.items() if name in widths}
+    return Network("structure" in found, "texture" in found, width=len(next(iter(found.values()))))
+
+
+def _by_name(parts: Parts, file: str) -> Parts:
+    """Both critics have the same tensors: only the published file name tells the structure network's."""
+    return {"structure": parts["texture"]} if "s_dis" in file else parts
+
+
+LAYOUTS = (
+    Layout(
+        "renyurui",
+        {"generator": Part("input_layer.conv.weight_orig", rename=((r"(.+)", r"structure.\1"),))},
+        _config,
+        detects=lambda tensors: "content_param.0.conv.weight" in tensors,
+    ),
+    Layout(
+        "renyurui",
+        {"generator": Part("flow_column.location.1.conv.weight", rename=((r"(.+)", r"texture.\1"),))},
+        _config,
+    ),
+    Layout("renyurui", {"texture": Part("model_1.model.1.conv_1.0.conv.weight_orig")}, _config, by_name=_by_name),
+)
+
+
+def _weights() -> tuple[Weights, ...]:
+    folders: Mapping[str, str] = {
+        "places2": "1K7U6fYthC4Acsx0GBde5iszHJWymyv1A",
+        "celeba": "1PrLgcEd964etxZcHIOE93uUONB9-b6pI",
+        "paris": "18AQpgsYZtA_eL-aJb6n8-geWLdihwXAi",
+    }
+    return tuple(
+        Weights(
+            tag=tag,
+            file=f"latest_net_{network}.pth",
+            url=f"https://drive.google.com/drive/folders/{folder}",
+            sha256=None,
+            licence="CC BY-NC 4.0 (the repository's; none is stated for the files): not for commercial use",
+            trained_on={"places2": "Places2", "celeba": "CelebA", "paris": "Paris StreetView"}[tag],
+            layout="renyurui",
+            remark="one of two files in a shared folder: fetch both by hand and give their folder; not checked here",
+        )
+        for tag, folder in folders.items()
+        for network in ("s_gen", "f_gen")
+    )
+
+
+METHOD = Method(
+    title="StructureFlow (Ren et al. 2019)",
+    source="arXiv 1908.03852; https://github.com/RenYurui/StructureFlow",
+    presets={
+        "places2": Network(),  # Paris StreetView too
+        "celeba": Network(smoothing="example"),
+        "structure": Network(texture=False),  # stage 1
+        "texture": Network(structure=False),  # stages 2 and 3
+    },
+    build=StructureFlow,
+    critics=critics,
+    layouts=LAYOUTS,
+    weights=_weights(),
+    # instance and layer norm look at the whole picture: a crop is filled a little differently
+    scope=lambda config: Scope(side=256, hole=128, context=1.0, pixel_bytes=5000.0, statistics=True),
+    listens=lambda config: frozenset({"structure"}),
+    recipes=RECIPES,
+    recipe=StageRecipe,
+)

@@ -1,0 +1,1 @@
+"""The one training loop: it knows the Recipe protocol, and no paper."""

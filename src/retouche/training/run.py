@@ -1,0 +1,553 @@
+"""A whole training: from a data folder and a preset to weights that run, resumed where it stopped.
+
+The run folder holds `config.json`, `log.jsonl`, `tensorboard/`, `samples/`, `checkpoints/step-N/` (the newest two),
+`last.safetensors` and `best.safetensors`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from retouche.data.augment import Crop
+from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
+from retouche.data.mask_makers import histogram, mask_key, parse_masks
+from retouche.data.sampler import Sampler, sample_key
+from retouche.data.sources import Source, hold_out, open_source
+from retouche.errors import DataError, InputError
+from retouche.image import atomic_write
+from retouche.losses.vgg import vgg
+from retouche.masks import hole_ratio
+from retouche.methods import find
+from retouche.methods.method import Batch, Data, Generator, Method, Recipe, Tools
+from retouche.training import checkpoint, loop, samples, validation
+from retouche.training.checkpoint import Training
+from retouche.training.engine import Engine
+from retouche.training.health import Health
+from retouche.training.log import RunLog
+from retouche.training.settings import Run, remember
+from retouche.training.start import fill, read_start
+from retouche.weights.own import save_networks
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two trainings out of one folder
+    fcntl = None  # type: ignore[assignment]
+
+JUDGED = 100
+"""Validation pictures at most."""
+SHOWN = 512
+"""Masks counted for the histogram."""
+GENERATOR = "generator"
+
+
+class Progress(NamedTuple):
+    """What a listener is told after each step."""
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    pictures_per_second: float
+    pictures_per_step: int
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who watches a training; only the first process tells.
+
+    Attributes:
+        progress: called after each step
+        remark: called with words for the user
+    """
+
+    progress: Callable[[Progress], None] = lambda progress: None
+    remark: Callable[[str], None] = lambda words: None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        step: steps done
+        finished: whether these are all; otherwise it was interrupted and can be resumed
+        best: the best validation score, if there was any
+        first: whether this process is the one that speaks
+    """
+
+    step: int
+    finished: bool
+    best: float | None
+    first: bool
+
+
+def train(run: Run, listener: Listener | None = None) -> Outcome:
+    """Train, or go on training, until the preset's number of steps.
+
+    Ctrl-C (or SIGTERM) ends the step, saves, and returns an outcome that is not finished.
+
+    Raises: InputError for settings that cannot be, DataError if pictures or disk fail or nothing is finite any more;
+        the last checkpoint is then whole
+    """
+    listener = listener or Listener()
+    run.check()
+    record = find(run.method)
+    if record.recipe is None or record.build is None:
+        raise InputError(f'"{run.method}" cannot be trained: it fills without weights, or has no recipe')
+    if hasattr(run.preset, "fitted"):
+        run = replace(run, preset=run.preset.fitted())
+    pictures = _Pictures.of(run)
+    engine = Engine(run)
+    if run.preset.data.batch % (engine.processes * run.accumulate):
+        raise InputError(
+            f"--batch {run.preset.data.batch} cannot be shared by {engine.processes} processes in {run.accumulate} "
+            f"parts each: give a multiple of {engine.processes * run.accumulate}"
+        )
+    with _held(run.folder, engine), _own_randomness(), _stoppable() as stop:
+        if engine.first:
+            remember(run, checkpoint.newest(run.folder) is not None)
+        engine.barrier()
+        session = _Session(run, record, pictures, engine, listener if engine.first else Listener())
+        try:
+            return session.go(stop)
+        finally:
+            session.close()
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What is learned from and what is judged."""
+
+    train: Source
+    judged: Source
+    maker: Maker
+
+    @staticmethod
+    def of(run: Run) -> _Pictures:
+        data: Data = run.preset.data
+        crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter)
+        guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
+        source = open_source(run.data)
+        if run.validate is not None:
+            train, judged = source, open_source(run.validate)
+        else:
+            kept, held = hold_out(source.names)
+            train, judged = source.subset(kept), source.subset(held)
+        return _Pictures(train, judged, Maker(crop, parse_masks(data.masks), guides))
+
+
+class _Session:
+    """One process's part of a running training."""
+
+    def __init__(self, run: Run, record: Method, pictures: _Pictures, engine: Engine, listener: Listener) -> None:
+        self.run, self.record, self.engine, self.listener = run, record, engine, listener
+        self.pictures = pictures
+        self.data: Data = run.preset.data
+        resumed = checkpoint.newest(run.folder)
+        state = {} if resumed is None else checkpoint.read_state(resumed)
+        networks = self._networks()
+        _check_size(run, networks[GENERATOR])
+        start, remarks = ({}, []) if resumed is not None else read_start(run.start, run.method, networks)
+        started = frozenset(start) if resumed is None else frozenset(state["started"])
+        for network in networks.values():
+            network.to(engine.device)
+            if getattr(run.preset, "channels_last", False):
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.perceptual: str | None = None
+        self.trunks: dict[Any, nn.Module] = {}
+        tools = Tools(self._trunk, engine.processes, engine.total, started, engine.device)
+        assert record.recipe is not None
+        with torch.random.fork_rng(devices=validation.here()):
+            torch.manual_seed(sample_key("recipe", run.seed))  # it may draw initial weights of its own
+            self.recipe: Recipe = record.recipe(run.preset, networks, tools)
+        fill(networks, start)
+        optimizers = {name: self.recipe.optimizer(name) for name in self.recipe.players}
+        for name, network in self.recipe.players.items():
+            full = name in getattr(self.recipe, "full_precision", ())
+            self.recipe.players[name] = engine.player(network, full_precision=full)
+        average = loop.average_of(networks[GENERATOR]) if self.recipe.ema else {}
+        fresh = {
+            "started": sorted(started),
+            "best": None,
+            "bad": {},
+            "health": Health().as_json(),
+            "names": self._names(),
+        }
+        self.training = Training(networks, optimizers, average, 0, fresh)
+        _seed(sample_key("process", run.seed, engine.process))
+        if resumed is not None:
+            remarks += checkpoint.load(resumed, self.training, engine)
+            if self.training.state["names"] != self._names():
+                raise InputError(
+                    f"{run.folder} was trained on other pictures than {run.data} holds now: bring them back, or give "
+                    "another --run"
+                )
+        self.judged = fixed_samples(pictures.judged, pictures.maker, run.seed, JUDGED)
+        self.health = Health.from_json(self.training.state["health"])
+        self.log = RunLog(run.folder, self.training.step) if engine.first else None
+        if resumed is not None:
+            listener.remark(f"resumed at step {self.training.step}")
+        for words in remarks:
+            self._remark(words)
+
+    # Preparation
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """Fresh networks, the same in every process."""
+        assert self.record.build is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(sample_key("weights", self.run.seed))
+            networks: dict[str, nn.Module] = {GENERATOR: self.record.build(self.run.preset.network)}
+            networks |= self.record.critics(self.run.preset.network)
+        for network in networks.values():
+            network.train()
+        return networks
+
+    def _trunk(self, depth: int, normalisation: str | None = None, last: str | None = None) -> nn.Module:
+        """`Tools.vgg`."""
+        if self.run.perceptual is None:
+            raise InputError(
+                f"this preset's perceptual losses need VGG{depth}: give --perceptual-weights FILE (torchvision's), or "
+                '"random" for a random trunk, which is another loss than the published one'
+            )
+        wanted: Any = (depth, self.run.perceptual, last, normalisation)
+        if wanted not in self.trunks:
+            trunk = vgg(*wanted)
+            self.perceptual = f"VGG{depth} {trunk.origin}"
+            self.trunks[wanted] = self.engine.trunk(trunk)
+        return self.trunks[wanted]
+
+    def _names(self) -> str:
+        """What identifies the pictures and their order."""
+        names = self.pictures.train.names
+        return f"{len(names)} pictures {sample_key(*names):016x}"
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """For each step, its batches' parts one after another, from the present step on."""
+        run, recipe, engine = self.run, self.recipe, self.engine
+        each = run.accumulate * recipe.batches
+        sampler = Sampler(
+            count=len(self.pictures.train.names),
+            batch=self.data.batch // run.accumulate,
+            seed=run.seed,
+            first=self.training.step * each,
+            process=engine.process,
+            processes=engine.processes,
+        )
+        loader: DataLoader[Any] = DataLoader(
+            TrainingSet(self.pictures.train, self.pictures.maker, run.seed),
+            batch_sampler=sampler,  # places, not whole numbers
+            collate_fn=keep_list,
+            num_workers=run.workers,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # so that starting workers draws nothing from the run's random numbers
+            pin_memory=False,
+        )
+        step: list[Batch] = []
+        for made in loader:
+            if isinstance(made, Failure):
+                raise DataError(made.words)
+            step.append(self._batch(made))
+            if len(step) == each:
+                yield step
+                step = []
+
+    def _batch(self, made: list[Sample]) -> Batch:
+        for sample in made:
+            for name, reason in sample.bad:
+                if name not in self.training.state["bad"]:
+                    self.training.state["bad"][name] = reason
+                    self._remark(f"{name} is skipped: {reason}")
+            if sample.enlarged and not self.training.state.get("enlarged"):
+                self.training.state["enlarged"] = True
+                self._remark(
+                    f"{sample.name} is smaller than what is cut from it at --size {self.data.size} and is enlarged, "
+                    "as are others like it"
+                )
+        device = self.engine.device
+        layout = torch.channels_last if getattr(self.run.preset, "channels_last", False) else torch.contiguous_format
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        return Batch(
+            image=torch.cat([sample.image for sample in made]).to(device, memory_format=layout),
+            mask=torch.cat([sample.mask for sample in made]).to(device),
+            structure=moved(stacked([sample.structure for sample in made])),
+            sketch=moved(stacked([sample.sketch for sample in made])),
+            keys=torch.tensor([sample.key for sample in made]),
+            box=moved(stacked([sample.box for sample in made])),
+        )
+
+    # Training
+
+    def go(self, stop: Callable[[], bool]) -> Outcome:
+        """Steps until the end, an interruption, or an error."""
+        run, training = self.run, self.training
+        if training.step >= run.preset.steps:
+            return Outcome(training.step, True, training.state["best"], self.engine.first)
+        if training.step == 0:
+            self._show_masks()
+            self._judge()
+        clock = _Clock(self.data.batch)
+        saved = training.step
+        stopped = False
+        batches = self._batches()
+        while training.step < run.preset.steps and not stopped:
+            self._step(next(batches), clock)
+            stopped = self.engine.any(stop())
+            if training.step % run.save_every == 0 or training.step == run.preset.steps:
+                self._save(judge=True)
+                saved = training.step
+                clock.restart()
+        if saved != training.step:
+            self._save(judge=False)
+        finished = training.step >= run.preset.steps
+        return Outcome(training.step, finished, training.state["best"], self.engine.first)
+
+    def _step(self, batches: list[Batch], clock: _Clock) -> None:
+        run, training, recipe = self.run, self.training, self.recipe
+        parts = [batches[i :: run.accumulate] for i in range(run.accumulate)]
+        taken = loop.take_step(recipe, training.optimizers, parts, training.step, self.engine)
+        if recipe.ema and taken.finite:
+            loop.follow(training.average, training.networks[GENERATOR], recipe.ema)
+        training.step += 1
+        clock.tick(recipe.batches)
+        losses = loop.as_numbers(taken.losses, self.engine)
+        norms = loop.as_numbers(taken.norms, self.engine)
+        totals: dict[str, float] = {}
+        for name, value in losses.items():
+            player = name.partition("/")[0]
+            totals[player] = totals.get(player, 0.0) + value
+        for words in self.health.note(totals, norms, taken.finite):
+            self._remark(words)
+        speed = clock.pictures_per_second
+        due = training.step % run.log_every == 0 or training.step == run.preset.steps or not taken.finite
+        if due and self.log is not None:
+            self.log.write(
+                training.step,
+                "train",
+                losses={name: loop.json_number(value) for name, value in losses.items()},
+                gradients={name: loop.json_number(value) for name, value in norms.items()},
+                pictures_per_second=round(speed, 2),
+            )
+        self.listener.progress(
+            Progress(training.step, run.preset.steps, losses, speed, self.data.batch * recipe.batches)
+        )
+        if self.health.lost:
+            self._save(judge=False)
+            raise DataError(
+                f"gradients were not finite {self.health.in_a_row} times in a row: stopped at step {training.step}, "
+                "all is saved; a lower learning rate, gradient clipping or --precision 32 may help"
+            )
+
+    # What is kept
+
+    def _save(self, judge: bool) -> None:
+        """Judge, write the weights that run alone, then the checkpoint."""
+        training, engine = self.training, self.engine
+        better = self._judge() if judge else False
+        training.state["health"] = self.health.as_json()
+        if engine.processes > 1:
+            for bad in engine.gather(training.state["bad"]):
+                training.state["bad"] |= bad
+        checkpoint.agreed(engine, self.run.folder, lambda: self._write_weights(better))
+        checkpoint.save(self.run.folder, training, engine)
+
+    def _write_weights(self, better: bool) -> None:
+        training = self.training
+        generator = training.networks[GENERATOR]
+        if training.average:
+            generator = copy.deepcopy(generator)
+            generator.load_state_dict(training.average)
+        config = self.run.preset.network
+        critics = {name: network for name, network in training.networks.items() if name != GENERATOR}
+        preset = next((name for name, known in self.record.presets.items() if known == config), None)
+        for name in ("last", "best") if better else ("last",):
+            save_networks(
+                self.run.folder / f"{name}.safetensors",
+                self.run.method,
+                None,
+                config,
+                generator,
+                critics,
+                preset=preset,
+                step=training.step,
+                ema=self.recipe.ema or None,
+                perceptual=self.perceptual,
+            )
+
+    def _judge(self) -> bool:
+        """Score and sample sheet; whether the score is the best so far."""
+        training = self.training
+        generator = training.networks[GENERATOR]
+        score = validation.validate(generator, training.average, self.judged, self.engine)
+        best = training.state["best"]
+        better = training.step > 0 and (best is None or score.hole_l1 < best)
+        if better:
+            training.state["best"] = score.hole_l1
+        if self.log is not None:
+            self.log.write(training.step, "validation", pictures=len(self.judged), **score._asdict())
+            self.listener.remark(
+                f"step {training.step}: error inside the hole {score.hole_l1:.4f} on {len(self.judged)} pictures "
+                f"(mean colour: {score.mean_fill:.4f})"
+            )
+            self._show_samples(generator)
+        return better
+
+    def _show_samples(self, generator: nn.Module) -> None:
+        shown = self.judged[: samples.ROWS]
+        with validation.still(generator):
+            made = validation.predict(generator, self.training.average, shown, self.engine.device)
+        image = torch.cat([sample.image for sample in shown])
+        mask = torch.cat([sample.mask for sample in shown])
+        made = replace(made, **{k: v.float().cpu() for k, v in vars(made).items() if isinstance(v, Tensor)})
+        pixels = samples.sheet(image, mask, made, stacked([sample.structure for sample in shown]))
+        self._picture(f"step-{self.training.step:07d}", "samples", pixels)
+
+    def _show_masks(self) -> None:
+        """What the holes are like, before the first step."""
+        if self.log is None:
+            return
+        size = self.data.size
+        holes = [self.pictures.maker.masks.draw(mask_key(self.run.seed, i), size, size).hole for i in range(SHOWN)]
+        ratios = [hole_ratio(hole) for hole in holes]
+        pixels = samples.mask_sheet(holes[:6], histogram(ratios), self.data.masks)
+        self._picture("masks", "masks", pixels)
+        self._remark(f"holes cover {sum(ratios) / SHOWN:.0%} of the picture on average ({self.data.masks})")
+
+    def _picture(self, file: str, name: str, pixels: Any) -> None:
+        assert self.log is not None
+        folder = self.run.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        with atomic_write(folder / f"{file}.png") as temporary, temporary.open("wb") as opened:
+            Image.fromarray(pixels).save(opened, "PNG")
+        self.log.picture(name, pixels, self.training.step)
+
+    def _remark(self, words: str) -> None:
+        self.listener.remark(words)
+        if self.log is not None:
+            self.log.write(self.training.step, "remark", words=words)
+
+    def close(self) -> None:
+        """Write out the log."""
+        if self.log is not None:
+            self.log.close()
+
+
+def _check_size(run: Run, generator: nn.Module) -> None:
+    assert isinstance(generator, Generator)
+    size, multiple, smallest = run.preset.data.size, generator.multiple, generator.smallest
+    if size % multiple or size < smallest:
+        fitting = max(size, smallest)
+        raise InputError(
+            f"{run.method} {run.preset_name} cannot be trained at size {size}: sides are multiples of {multiple}, at "
+            f"least {smallest}; choose --size {fitting + -fitting % multiple}"
+        )
+
+
+@dataclass
+class _Clock:
+    """Pictures per second over the last steps, without the first two, which warm up."""
+
+    batch: int
+    steps: int = 0
+    pictures: int = 0
+    since: float = field(default_factory=time.perf_counter)
+
+    def tick(self, batches: int) -> None:
+        self.steps += 1
+        self.pictures += self.batch * batches
+        if self.steps == 2:
+            self.pictures, self.since = 0, time.perf_counter()
+
+    @property
+    def pictures_per_second(self) -> float:
+        return self.pictures / max(1e-9, time.perf_counter() - self.since)
+
+    def restart(self) -> None:
+        """Leave out the time that saving took."""
+        self.pictures, self.since = 0, time.perf_counter()
+
+
+def _seed(seed: int) -> None:
+    """Every random stream that a network might draw from (dropout); they belong to the training until it ends."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """The host's random streams are where they were afterwards."""
+    python, numbers = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=validation.here()):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numbers)
+
+
+def _start_worker(number: int) -> None:
+    """Ctrl-C is the main process's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask once; a second Ctrl-C interrupts at once. In other threads than the main one: never."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, ask)
+    except ValueError:  # not the main thread
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _held(folder: Path, engine: Engine) -> Iterator[None]:
+    """The run folder, made if need be, for this training alone; a killed one lets it go."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"--run {folder} cannot be made or read ({error.strerror}): give another folder") from None
+    try:
+        if engine.first and fcntl is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{folder} is being trained in by another process: wait, or give another --run"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)

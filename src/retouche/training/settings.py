@@ -1,0 +1,146 @@
+"""What a run is told beside its preset, and how it is remembered in `config.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import retouche
+from retouche.errors import InputError
+from retouche.image import atomic_write
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: where it reads and writes, and how it is carried out.
+
+    Attributes:
+        method: name of the method
+        preset_name: name of the training preset that `preset` started from
+        preset: the training preset with all changes
+        data: pictures: a folder, a list (.txt) or shards (.tar)
+        folder: the run folder
+        seed: of initial weights, order, holes and all other chance
+        device: "auto", "cpu", "cuda" or "mps"
+        devices: processes to start on this machine; torchrun's own number counts where it started us
+        precision: "32", or "bf16" for networks in bfloat16 beside float32 weights
+        save_every: steps between checkpoints
+        accumulate: parts that each batch is split into, one after another, to save memory
+        validate: pictures to validate on; None = 2 % of `data`
+        start: weight files to start from
+        perceptual: a VGG file, "random", or None
+        structures: folder with ready structure pictures
+        sketches: folder with ready sketches
+        workers: processes that read pictures, for each training process
+        log_every: steps between lines of the log
+    """
+
+    method: str
+    preset_name: str
+    preset: Any
+    data: str
+    folder: Path
+    seed: int = 0
+    device: str = "auto"
+    devices: int = 1
+    precision: Literal["32", "bf16"] = "32"
+    save_every: int = 1000
+    accumulate: int = 1
+    validate: str | None = None
+    start: tuple[Path, ...] = ()
+    perceptual: str | None = None
+    structures: Path | None = None
+    sketches: Path | None = None
+    workers: int = 0
+    log_every: int = 10
+
+    def check(self) -> None:
+        """That the numbers make sense.
+
+        Raises: InputError naming the flag
+        """
+        for flag, value in (
+            ("--steps", self.preset.steps),
+            ("--size", self.preset.data.size),
+            ("--batch", self.preset.data.batch),
+            ("--devices", self.devices),
+            ("--save-every", self.save_every),
+            ("--accumulate", self.accumulate),
+        ):
+            if value < 1:
+                raise InputError(f"{flag} is {value}: give 1 or more")
+        if self.workers < 0:
+            raise InputError(f"--workers is {self.workers}: give 0 or more")
+
+    def as_json(self) -> dict[str, Any]:
+        """What `config.json` holds; a resumed run must agree on it but for the words of `FREE`."""
+        return {
+            "retouche": retouche.__version__,
+            "method": self.method,
+            "preset": self.preset_name,
+            "training": dataclasses.asdict(self.preset),
+            "data": self.data,
+            "seed": self.seed,
+            "device": self.device,
+            "devices": self.devices,
+            "precision": self.precision,
+            "save_every": self.save_every,
+            "accumulate": self.accumulate,
+            "validate": self.validate,
+            "from": [str(path) for path in self.start],
+            "perceptual": self.perceptual,
+            "structures": None if self.structures is None else str(self.structures),
+            "sketches": None if self.sketches is None else str(self.sketches),
+            "workers": self.workers,
+            "log_every": self.log_every,
+        }
+
+
+FREE = frozenset({"retouche", "training.steps", "device", "devices", "save_every", "workers", "log_every", "data"})
+"""What may differ when a run is resumed: how long and where, not what is learned. The pictures are compared by name."""
+
+CONFIG = "config.json"
+
+
+def remember(run: Run, resumed: bool) -> None:
+    """Write `config.json`; where a run is resumed, check that the earlier one agrees.
+
+    Raises: InputError naming the first difference
+    """
+    path = run.folder / CONFIG
+    now = json.loads(json.dumps(run.as_json()))
+    if resumed and path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(f"{path} is damaged: give another --run") from None
+        was, is_ = _flat(before), _flat(now)
+        differing = [key for key in sorted(was.keys() | is_.keys()) if was.get(key) != is_.get(key)]
+        if changed := [key for key in differing if key not in FREE]:
+            key = changed[0]
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise InputError(
+                f"{run.folder} holds a training with {_word(key)} = {_value(was, key)}, now {_value(is_, key)}{more}: "
+                "give the same options to resume it, or another --run"
+            )
+        if not differing:
+            return
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _flat(value: Any, place: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {key: one for name, inner in value.items() for key, one in _flat(inner, f"{place}{name}.").items()}
+    return {place[:-1]: value}
+
+
+def _word(key: str) -> str:
+    return key.removeprefix("training.")
+
+
+def _value(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"

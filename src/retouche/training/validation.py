@@ -1,0 +1,99 @@
+"""How good the generator is on pictures it does not learn from: mean absolute error inside the hole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from retouche.data.datasets import Sample, stacked
+from retouche.methods.method import Prediction
+from retouche.training.engine import Engine
+
+AT_ONCE = 4  # pictures
+
+
+class Score(NamedTuple):
+    """Means over pictures, on a scale where black to white is 1.
+
+    Attributes:
+        hole_l1: the generator's
+        mean_fill: what the mean colour of the known pixels gets, to compare with
+    """
+
+    hole_l1: float
+    mean_fill: float
+
+
+def here() -> list[int]:
+    """The GPU that this process draws random numbers on, if any: the others' streams are none of its business."""
+    return [torch.cuda.current_device()] if torch.cuda.is_available() else []
+
+
+@contextmanager
+def still(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients; afterwards all is as it was, random numbers too."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=here()):
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def predict(
+    generator: nn.Module, weights: Mapping[str, Tensor], samples: Sequence[Sample], device: torch.device
+) -> Prediction:
+    """What the generator makes of a batch; call it inside `still`.
+
+    Args:
+        weights: averaged weights to use instead of its own; empty = its own
+    """
+    image = torch.cat([sample.image for sample in samples]).to(device)
+    mask = torch.cat([sample.mask for sample in samples]).to(device)
+    guides = {
+        name: guide.to(device)
+        for name in ("sketch", "structure")
+        if (guide := stacked([getattr(sample, name) for sample in samples])) is not None
+    }
+    made = (
+        functional_call(generator, dict(weights), (image, mask), guides)
+        if weights
+        else generator(image, mask, **guides)
+    )
+    assert isinstance(made, Prediction)
+    return made
+
+
+def validate(generator: nn.Module, weights: Mapping[str, Tensor], samples: Sequence[Sample], engine: Engine) -> Score:
+    """The score over all samples; each process judges its share."""
+    mine = samples[engine.process :: engine.processes]
+    sums = torch.zeros(3, dtype=torch.float64)
+    with still(generator):
+        for start in range(0, len(mine), AT_ONCE):
+            part = mine[start : start + AT_ONCE]
+            made = predict(generator, weights, part, engine.device)
+            output = made.refined if made.refined is not None else made.structure
+            assert output is not None, "a generator makes a picture"
+            for sample, one in zip(part, output.cpu(), strict=True):
+                truth = sample.image if made.refined is not None or sample.structure is None else sample.structure
+                sums += torch.tensor([_hole_l1(one[None], truth, sample.mask), _mean_fill(truth, sample.mask), 1.0])
+    sums = engine.total(sums.to(engine.device, torch.float32)).cpu().double()
+    return Score(float(sums[0] / sums[2]), float(sums[1] / sums[2]))
+
+
+def _hole_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> float:
+    hole = mask.expand_as(image) > 0
+    return float((prediction.float().clamp(-1, 1) - image)[hole].abs().double().mean() / 2)
+
+
+def _mean_fill(image: Tensor, mask: Tensor) -> float:
+    known = 1 - mask
+    mean = (image * known).sum((2, 3), keepdim=True) / known.sum().clamp_min(1)
+    return _hole_l1(mean.expand_as(image), image, mask)

@@ -1,0 +1,236 @@
+"""Our own weight files: safetensors whose header says method, settings and origin, so that a file runs alone.
+
+Tensors are named `generator.NAME` and `critics.CRITIC.NAME`. The header's words: `format` (a number; newer ones are
+refused), `retouche` (the version that wrote it), `method`, `layout`, `preset`, `config` (JSON of the frozen dataclass),
+and where known `step`, `ema`, `perceptual`, `licence`, `source_sha256`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+import retouche
+from retouche.errors import WeightsError
+from retouche.image import atomic_write
+from retouche.weights.layout import Parts
+
+FORMAT = "1"
+CRITICS = "critics."
+GENERATOR = "generator"
+
+ConfigT = TypeVar("ConfigT")
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def save_networks(
+    path: Path | str,
+    method: str,
+    layout: str | None,
+    config: Any,
+    generator: nn.Module | None,
+    critics: Mapping[str, nn.Module],
+    *,
+    preset: str | None = None,
+    step: int | str | None = None,
+    ema: float | str | None = None,
+    perceptual: str | None = None,
+    licence: str | None = None,
+    source_sha256: str | None = None,
+) -> None:
+    """Write networks to one file, whole or not at all; the same networks give the same bytes.
+
+    Args:
+        path: a name ending in .safetensors
+        method: the method's name
+        layout: whose names the weights had before they were ours; None for networks trained here
+        config: the method's frozen dataclass
+        generator: None where only critics are kept
+        critics: name -> network
+        preset: the preset that `config` is
+        step: how many training steps the weights have seen
+        ema: the decay of the moving average that they are
+        perceptual: which network judged perceptual losses in training
+        licence: what one may do with the weights
+        source_sha256: hash of the published file they come from
+
+    Raises: WeightsError if a weight is NaN or infinite
+    """
+    networks = ({} if generator is None else {GENERATOR: generator}) | {CRITICS + n: c for n, c in critics.items()}
+    tensors = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(f"{len(broken)} tensors hold NaN or infinity (first: {broken[0]}): {path} is not written")
+    words = {
+        "format": FORMAT,
+        "retouche": retouche.__version__,
+        "method": method,
+        "layout": layout,
+        "preset": preset,
+        "config": config_as_json(config),
+        "step": step,
+        "ema": ema,
+        "perceptual": perceptual,
+        "licence": licence,
+        "source_sha256": source_sha256,
+    }
+    write_safetensors(Path(path), tensors, {key: str(value) for key, value in words.items() if value is not None})
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """A safetensors file, written atomically; the library's own writer shuffles the header's words on every call.
+
+    Source: the format's description at github.com/huggingface/safetensors
+    """
+    # widest types first, so that every tensor lies on a multiple of its own size
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    said: dict[str, Any] = {"__metadata__": dict(sorted(header.items()))}
+    end = 0
+    for name in order:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        dtype, shape = _DTYPES[tensors[name].dtype], list(tensors[name].shape)
+        said[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+            file.write(flat.view(torch.uint8).numpy().tobytes())
+
+
+def check_header(header: Mapping[str, str], title: Path | str) -> None:
+    """That this version can read a file of ours.
+
+    Raises: WeightsError if the file's format is newer, or a word is missing
+    """
+    if not header["format"].isdigit() or int(header["format"]) > int(FORMAT):
+        raise WeightsError(
+            f"{title} has format {header['format']}, written by retouche {header['retouche']}, "
+            f"but this is {retouche.__version__} and reads up to {FORMAT}: update retouche"
+        )
+    missing = [word for word in ("method", "config") if word not in header]
+    if missing:
+        raise WeightsError(f"{title} is damaged: its header lacks {' and '.join(missing)}")
+
+
+def split_parts(tensors: Mapping[str, Tensor]) -> tuple[Parts, list[str]]:
+    """The networks of one of our files, and the names that belong to none."""
+    parts: Parts = {}
+    stray: list[str] = []
+    for name, tensor in tensors.items():
+        if name.startswith(CRITICS):
+            critic, _, key = name[len(CRITICS) :].partition(".")
+            parts.setdefault(critic, {})[key] = tensor
+        elif name.startswith(f"{GENERATOR}."):
+            parts.setdefault(GENERATOR, {})[name[len(GENERATOR) + 1 :]] = tensor
+        else:
+            stray.append(name)
+    return parts, stray
+
+
+# Settings as JSON
+
+
+def config_as_json(config: Any) -> str:
+    """A frozen dataclass (of numbers, text, tuples and further dataclasses) as one line of JSON."""
+    return json.dumps(dataclasses.asdict(config), ensure_ascii=False)
+
+
+def config_from_json(kind: type[ConfigT], text: str, title: Path | str = "the settings") -> ConfigT:
+    """The dataclass that `config_as_json` wrote, equal to the one that went in.
+
+    Fields that the text lacks take their defaults, so that older files stay readable.
+
+    Raises: WeightsError naming a field that is unknown here, missing without a default, or of another type
+    """
+    try:
+        return _restored(kind, json.loads(text), "")
+    except json.JSONDecodeError:
+        raise WeightsError(f"{title} is damaged: its config is no JSON") from None
+    except _Misfit as said:
+        raise WeightsError(f"{title} was written by another version: config {said}; update retouche") from None
+
+
+class _Misfit(Exception):
+    """A value that does not fit its field."""
+
+
+def _restored(kind: Any, value: Any, place: str) -> Any:
+    """`value` from JSON as a `kind`."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _restored_dataclass(kind, value, place)
+    if kind is Any:
+        return value
+    if origin in {Union, types.UnionType}:
+        return _restored_union(arguments, value, place)
+    if origin is Literal:
+        fits = value in arguments
+    elif origin is tuple or kind is tuple:
+        if isinstance(value, list):
+            return _restored_tuple(arguments, value, place)
+        fits = False
+    elif kind is float:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    else:
+        plain = type(None) if kind is None else kind
+        fits = type(value) is plain
+    if not fits:
+        raise _Misfit(f"field {place or '(whole)'} is {value!r}")
+    return value
+
+
+def _restored_dataclass(kind: Any, value: Any, place: str) -> Any:
+    if not isinstance(value, dict):
+        raise _Misfit(f"field {place or '(whole)'} is {value!r}")
+    hints = get_type_hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    if unknown := sorted(value.keys() - fields.keys()):
+        raise _Misfit(f"has the unknown field {place}{unknown[0]}")
+    for name, item in fields.items():
+        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if required and name not in value:
+            raise _Misfit(f"lacks the field {place}{name}")
+    return kind(**{name: _restored(hints[name], inner, f"{place}{name}.") for name, inner in value.items()})
+
+
+def _restored_tuple(arguments: tuple[Any, ...], values: list[Any], place: str) -> tuple[Any, ...]:
+    if not arguments or (len(arguments) == 2 and arguments[1] is Ellipsis):
+        kinds = [arguments[0] if arguments else Any] * len(values)
+    elif len(arguments) == len(values):
+        kinds = list(arguments)
+    else:
+        raise _Misfit(f"field {place} has {len(values)} values instead of {len(arguments)}")
+    return tuple(
+        _restored(kind, value, f"{place}{i}.") for i, (kind, value) in enumerate(zip(kinds, values, strict=True))
+    )
+
+
+def _restored_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
+    """The first kind that fits; where numbers of both kinds are allowed the JSON's own kind counts."""
+    for kind in sorted(kinds, key=lambda kind: kind is not type(value)):
+        try:
+            return _restored(kind, value, place)
+        except _Misfit as said:
+            misfit = said
+    raise misfit

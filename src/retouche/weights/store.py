@@ -1,0 +1,318 @@
+"""Weight files from the network: fetched once, checked against their SHA-256 every time, kept in a cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import hashlib
+import http.client
+import ipaddress
+import json
+import logging
+import os
+import re
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from retouche.errors import InputError, WeightsError
+
+log = logging.getLogger("retouche")
+
+Progress = Callable[[int, "int | None"], None]
+"""Called with bytes so far, and bytes in all where the server says so."""
+
+CHUNK_BYTES = 1 << 18
+TIMEOUT_SECONDS = 30.0
+ATTEMPTS = 4
+"""How often a cut download is taken up again within one call."""
+
+SPARE_BYTES = 64 << 20
+"""Disk space that a download leaves free."""
+
+PART = ".part"
+RECORD = "accepted-hashes.json"
+BROWSER_HOSTS = ("drive.google.com", "docs.google.com", "pan.baidu.com", "1drv.ms", "onedrive.live.com")
+"""They give large files to browsers only, behind a page."""
+
+
+def cache_folder() -> Path:
+    """`RETOUCHE_HOME`, else `retouche` in the XDG cache folder."""
+    if home := os.environ.get("RETOUCHE_HOME"):
+        return Path(home).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    # the XDG rules tell to ignore relative paths
+    return (Path(caches) if Path(caches).is_absolute() else Path.home() / ".cache") / "retouche"
+
+
+def weights_folder() -> Path:
+    """Where downloaded weights are."""
+    return cache_folder() / "weights"
+
+
+def sha256_of(*files: Path) -> str:
+    """A file's SHA-256; of several files that of the lines "HASH  NAME"."""
+    hashes = []
+    for path in files:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+        hashes.append(digest.hexdigest())
+    if len(files) == 1:
+        return hashes[0]
+    lines = "".join(f"{digest}  {path.name}\n" for digest, path in zip(hashes, files, strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def entry_files(path: Path) -> list[Path]:
+    """The files of a cache entry, which is a file, a folder or a TensorFlow checkpoint's prefix; none if not there."""
+    if path.is_file():
+        return [path]
+    found = path.rglob("*") if path.is_dir() else path.parent.glob(f"{glob.escape(path.name)}.*")
+    return sorted(file for file in found if file.is_file() and file.suffix != PART)
+
+
+def needs_browser(url: str) -> bool:
+    """Whether the address leads to a page for people rather than to the file."""
+    return urllib.parse.urlsplit(url).hostname in BROWSER_HOSTS
+
+
+def fetch(
+    url: str,
+    sha256: str | None,
+    name: str,
+    accept_unknown_hash: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """A file from the cache, downloaded before if it is not there.
+
+    An interrupted download is taken up where it ended (its beginning lies beside as `NAME.part`).
+
+    Args:
+        url: https, or http on this machine
+        sha256: what the file must have; None if nobody has published it
+        name: path of the file below the weights folder
+        accept_unknown_hash: take a file without known hash as it comes; its hash is recorded and demanded from then on
+        progress: told how far it is
+
+    Raises: WeightsError in one line with the remedy: hash, connection, disk space or address
+    """
+    target = cached(sha256, name, accept_unknown_hash)
+    if target is not None:
+        return target
+    target = weights_folder() / name
+    expected = _expected(sha256, name)
+    if needs_browser(url):
+        raise WeightsError(f"{url} opens in a browser only: download {target.name} there and save it as {target}")
+    _check_address(url)
+    if expected is None:
+        _demand_acceptance(accept_unknown_hash, url)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + PART)
+    with _alone(part.parent):
+        if target.is_file() and expected == sha256_of(target):
+            return target  # another process has fetched it meanwhile
+        if expected is None:
+            part.unlink(missing_ok=True)  # without a hash nothing tells whether the rest belongs to the beginning
+        resumed = part.exists()
+        if not resumed or sha256_of(part) != expected:  # else killed just before it could be renamed
+            _download(url, part, progress)
+        found = sha256_of(part)
+        if resumed and expected != found:
+            log.warning("%s did not continue what was there: fetching all of it", url)
+            part.unlink()
+            _download(url, part, progress)
+            found = sha256_of(part)
+        if expected is not None and expected != found:
+            part.unlink()
+            raise WeightsError(f"{url} has SHA-256 {found} instead of {expected}: not kept; try another source")
+        part.replace(target)
+    if expected is None:
+        _accept(name, found)
+    return target
+
+
+def cached(sha256: str | None, name: str, accept_unknown_hash: bool = False) -> Path | None:
+    """A file or folder that is in the cache, checked; None if it is not, or was spoiled and therefore removed.
+
+    Raises: WeightsError if it was put there by hand, nobody knows its hash, and `accept_unknown_hash` is not said
+    """
+    target = weights_folder() / name
+    if not target.resolve().is_relative_to(weights_folder().resolve()):
+        raise InputError(f'"{name}" leads out of the cache folder: give a plain name')
+    files = entry_files(target)
+    if not files:
+        return None
+    expected, found = _expected(sha256, name), sha256_of(*files)
+    if expected is None:
+        _demand_acceptance(accept_unknown_hash, f"{target}, put there by hand")
+        _accept(name, found)
+    elif expected != found:
+        log.warning("%s has SHA-256 %s instead of %s: removed", target, found, expected)
+        for file in files:
+            file.unlink()
+        return None
+    return target
+
+
+# Hashes
+
+
+def _expected(sha256: str | None, name: str) -> str | None:
+    """The published hash, else the one recorded when the file was accepted."""
+    return (sha256 or _accepted().get(name) or "").lower() or None
+
+
+def _demand_acceptance(accepted: bool, what: str) -> None:
+    if not accepted:
+        remedy = "say `retouche download NAME --accept-unknown-hash` to take it on trust"
+        raise WeightsError(f"nobody has published the SHA-256 of {what}: {remedy}")
+
+
+def _accepted() -> dict[str, str]:
+    path = weights_folder() / RECORD
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        raise WeightsError(f"{path} is damaged: remove it, and accept unknown hashes again") from None
+
+
+def _accept(name: str, sha256: str) -> None:
+    path = weights_folder() / RECORD
+    beside = path.with_name(f"{RECORD}.{os.getpid()}")
+    beside.write_text(json.dumps({**_accepted(), name: sha256}, indent=1, sort_keys=True) + "\n")
+    beside.replace(path)
+    log.warning("%s: nobody has published its SHA-256; recorded %s", name, sha256)
+
+
+# Transfer
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Other processes that want files of this folder wait here, where the system has such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: the hash still tells when two have written into each other
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _check_address(url: str) -> None:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise WeightsError(f'"{url}" is not fetched: only https addresses are (http on this machine)')
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to addresses that might be given themselves; never from outside to this machine."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check_address(newurl)
+        if _is_loopback(urllib.parse.urlsplit(newurl).hostname) and not _is_loopback(
+            urllib.parse.urlsplit(req.full_url).hostname
+        ):
+            raise WeightsError(f'"{req.full_url}" leads to {newurl} on this machine: not followed')
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(url: str, start: int) -> Any:
+    """The server's answer from a byte on."""
+    handlers: list[urllib.request.BaseHandler] = [_CheckedRedirects()]
+    if _is_loopback(urllib.parse.urlsplit(url).hostname):
+        handlers.append(urllib.request.ProxyHandler({}))
+    headers = {"User-Agent": "retouche", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    request = urllib.request.Request(url, headers=headers)
+    return urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_SECONDS)
+
+
+class _CutError(Exception):
+    """The connection ended before the file did."""
+
+
+def _download(url: str, part: Path, progress: Progress | None) -> None:
+    """Bring `part` to its full length, taking up where it ends."""
+    by_hand = f"fetch it by hand and save it as {part.with_suffix('')}"
+    for last in [False] * (ATTEMPTS - 1) + [True]:
+        before = _size(part)
+        try:
+            return _transfer(url, part, before, progress)
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            if answer.code == 416 and before:  # there is nothing after what we have: it is no beginning of this file
+                part.unlink()
+            elif answer.code < 500 or last:
+                raise WeightsError(f"{url} answers {answer.code} ({answer.reason}): {by_hand}") from None
+        except (urllib.error.URLError, http.client.HTTPException, _CutError, TimeoutError, ConnectionError) as lost:
+            size = _size(part)
+            if size == before or last:
+                kept = f" beyond byte {size} (kept: the same command continues)" if size else ""
+                why = getattr(lost, "reason", None) or str(lost) or type(lost).__name__
+                raise WeightsError(f"cannot fetch {url}{kept}: {why}; if you are offline, {by_hand}") from None
+            log.info("%s was cut at byte %d: taking it up again", url, size)
+        except OSError as failed:
+            if failed.errno in {errno.ENOSPC, errno.EDQUOT}:
+                full = f"the disk of {part.parent} is full"
+                raise WeightsError(f"{full}: make room, then the same command continues") from None
+            raise WeightsError(
+                f"cannot write {part} ({failed.strerror}): set RETOUCHE_HOME to a folder you own"
+            ) from None
+    raise WeightsError(f"{url} does not come in full: {by_hand}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _transfer(url: str, part: Path, start: int, progress: Progress | None) -> None:
+    """One connection's worth of the file, from byte `start` where the server can."""
+    with _open(url, start) as answer:
+        if answer.headers.get_content_type() == "text/html":
+            raise WeightsError(f"{url} is a web page: open it in a browser and save the file as {part.with_suffix('')}")
+        if answer.status == 206:
+            said = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+            if not said or int(said[1]) != start:
+                part.unlink()
+                raise _CutError("the server continues elsewhere")
+        done = start if answer.status == 206 else 0
+        length = answer.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdigit() else None
+        _demand_space(part.parent, (total or done) - done)
+        with part.open("ab" if done else "wb") as file:
+            while chunk := answer.read(CHUNK_BYTES):
+                file.write(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(done, total)
+    if total is not None and done != total:
+        raise _CutError(f"the connection ended at byte {done} of {total}")
+
+
+def _demand_space(folder: Path, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < wanted + SPARE_BYTES:
+        said = f"{wanted / 1e6:.0f} MB are still to come but {folder} has {free / 1e6:.0f} MB free"
+        raise WeightsError(f"{said}: make room, or set RETOUCHE_HOME to a folder on another disk")

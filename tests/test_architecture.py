@@ -1,0 +1,106 @@
+"""The arrows of ARCHITECTURE.md: imports point down only, networks know no files, devices or settings."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "retouche"
+ROOMS = {  # room -> rooms it may import
+    "errors": set(),
+    "image": {"errors"},
+    "masks": {"image", "errors"},
+    "layers": {"image", "masks", "errors"},
+    "losses": {"layers", "image", "masks", "errors"},
+    "weights": {"image", "errors"},
+    "methods": {"weights", "layers", "losses", "image", "masks", "errors"},
+    "data": {"layers", "image", "masks", "errors"},
+    "metrics": {"weights", "image", "masks", "errors"},
+    "inference": {"methods", "weights", "image", "masks", "errors"},
+    "training": {"methods", "weights", "data", "metrics", "layers", "losses", "image", "masks", "errors"},
+    "evaluation": {"inference", "methods", "weights", "data", "metrics", "image", "masks", "errors"},
+    "export": {"methods", "weights", "image", "masks", "errors"},
+    "apps": {
+        "inference",
+        "training",
+        "evaluation",
+        "export",
+        "methods",
+        "weights",
+        "layers",
+        "data",
+        "image",
+        "masks",
+        "errors",
+    },
+}
+PRIVATE_FILES = dict.fromkeys(("picture_files", "picture_metadata", "picture_png", "picture_writing"), "image")
+FORBIDDEN_ANYWHERE = {"torchvision", "scipy", "cv2", "ray", "lightning_fabric", "fastapi", "tensorflow", "onnxruntime"}
+NETWORKS = {"layers", "losses"}
+HANDS_OFF = {"os", "pathlib", "argparse", "json"}
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Dotted names a file imports."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    return PRIVATE_FILES.get(first, first)
+
+
+FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.parent != SOURCE or not path.name.startswith("__")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down(path: Path) -> None:
+    here = room(path)
+    assert here in ROOMS, f"{here}: a new room needs its line in ROOMS"
+    used = {
+        PRIVATE_FILES.get(name.split(".")[1], name.split(".")[1])
+        for name in imports(path)
+        if name.startswith("retouche.")
+    }
+    used &= ROOMS.keys()
+    assert used <= ROOMS[here] | {here}, f"{here} may not import {sorted(used - ROOMS[here] - {here})}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_extras_are_not_needed_to_import(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+    assert not roots & FORBIDDEN_ANYWHERE, f"{sorted(roots & FORBIDDEN_ANYWHERE)} must be imported where it is used"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) in NETWORKS], ids=lambda path: path.stem)
+def test_networks_know_no_files(path: Path) -> None:
+    if path.stem == "vgg":  # opens the trunk's weight file for its callers
+        return
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & HANDS_OFF
+
+
+def test_importing_the_package_loads_no_app() -> None:
+    import subprocess
+
+    code = "import retouche, sys; print([m for m in ('tyro', 'rich', 'torch', 'PIL', 'tifffile') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_public_names() -> None:
+    import retouche
+
+    surface = (Path(__file__).parent / "api_surface.txt").read_text().split()
+    assert sorted(retouche.__all__) == surface
+    assert all(hasattr(retouche, name) for name in retouche.__all__)
