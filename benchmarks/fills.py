@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from figures import band_error, hole_psnr
 from PIL import Image, ImageDraw
 
+from retouche import metrics
 from retouche.methods import find
 
 KINDS = ("thin", "wide", "box")
@@ -118,7 +118,7 @@ def main() -> None:
         for name in options.methods:
             filled, seconds = fill(name, picture, hole, options.seed)
             judged = [array / 255 for array in (filled, picture)]
-            figures[name].append((kind, hole_psnr(*judged, hole), band_error(*judged, hole), seconds))
+            figures[name].append((kind, metrics.psnr(*judged, hole), metrics.band_error(*judged, hole), seconds))
             row.append(filled)
         if options.sheet and len(rows) < options.sheet_rows:
             rows.append(np.concatenate(row, 1))

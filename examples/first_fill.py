@@ -2,7 +2,7 @@
 
     python examples/first_fill.py [OUTPUT_FOLDER]
 
-Writes the filled picture and a before/after sheet. The photograph ("coffee", CC0) comes with scikit-image.
+Writes the filled picture and a before/after sheet. The photograph (public domain, by SpaceX) comes with scikit-image.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import retouche
-from retouche.inference.sheet import contact_sheet
+from retouche.inference.sheet import Panel, contact_sheet, mark_hole
 
 
 def main(folder: Path) -> None:
     from skimage import data
 
     folder.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(data.coffee())
+    picture = Image.fromarray(data.rocket())
     mask = Image.new("L", picture.size)
-    ImageDraw.Draw(mask).line([(330, 352), (420, 356), (520, 340), (590, 318)], fill=255, width=46, joint="curve")
+    draw = ImageDraw.Draw(mask)  # the two lattice towers beside the rocket, drawn over as with a broad brush
+    draw.polygon([(192, 116), (210, 116), (212, 210), (212, 362), (160, 362), (182, 200)], fill=255)
+    draw.polygon([(438, 116), (456, 116), (464, 200), (490, 392), (448, 392), (428, 362), (436, 210)], fill=255)
     filled, report = retouche.inpaint(picture, mask, report=True)
     filled.save(folder / "filled.png")
-    sheet = contact_sheet(picture, np.asarray(mask) > 127, [("filled", filled)])
-    sheet.save(folder / "before_after.png")
+    before, hole = np.asarray(picture), np.asarray(mask) > 127
+    panels = [
+        Panel(before, "before"),
+        Panel(mark_hole(before, hole), "the mask"),
+        Panel(np.asarray(filled), f"after\n{report.model}, {report.seconds:.1f} s"),
+    ]
+    contact_sheet(panels, columns=3).save(folder / "before_after.png")
     print(f"{folder / 'filled.png'} and {folder / 'before_after.png'} in {report.seconds:.1f} s ({report.strategy})")
 
 
