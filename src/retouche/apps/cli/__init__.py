@@ -26,6 +26,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "run": Verb("retouche.apps.cli.run", "fill the holes of a picture, or of a whole folder"),
+    "start": Verb("retouche.apps.cli.start", "open the editor in a browser, and the HTTP API beside it"),
     "eval": Verb("retouche.apps.cli.eval", "judge models on pictures: a table with intervals, plots, pictures"),
     "compare": Verb("retouche.apps.cli.compare", "several models on one picture, side by side on one sheet"),
     "check": Verb("retouche.apps.cli.check", "verify that nothing outside the hole has changed"),

@@ -1,0 +1,187 @@
+"""Load figures of the server, measured from a second process over the loopback address.
+
+    python benchmarks/server.py [--requests 200] [--side 256] [--model harmonic] [--rounds 2]
+
+Prints: seconds to start; a small hole in a 12-megapixel picture by the shipped default, as a crop (what the editor
+sends) and whole; many requests at once, each answer verified against its own input, with the server's memory after each
+round; the slowest /health meanwhile; how soon a worker is free after its client has left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+from PIL import Image
+
+
+@contextmanager
+def server(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    """`retouche start`: its process, address, and seconds until it listened."""
+    started = time.perf_counter()
+    words = [sys.executable, "-m", "retouche", "start", "--port", "0", *flags]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[3].rstrip("/")
+        yield process, address, time.perf_counter() - started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def scene(side: tuple[int, int], number: int) -> np.ndarray:
+    """A picture (H, W, 3) with texture, another for each number."""
+    generator = np.random.default_rng(number)
+    y, x = np.mgrid[: side[0], : side[1]]
+    waves = 60 * np.sin(x / (9 + number % 7)) + 60 * np.cos(y / (11 + number % 5))
+    noise = generator.normal(0, 6, (*side, 3))
+    return np.clip(waves[..., None] + 128 + noise, 0, 255).astype(np.uint8)
+
+
+def hole(side: tuple[int, int], extent: int) -> np.ndarray:
+    """(H, W) uint8, a white square in the middle."""
+    mask = np.zeros(side, np.uint8)
+    top, left = (side[0] - extent) // 2, (side[1] - extent) // 2
+    mask[top : top + extent, left : left + extent] = 255
+    return mask
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def resident_bytes(process: int) -> int:
+    """What the process holds in memory; 0 where the system does not tell."""
+    status = Path(f"/proc/{process}/status")
+    return int(status.read_text().partition("VmRSS:")[2].split()[0]) * 1024 if status.exists() else 0
+
+
+def large_picture(address: str) -> None:
+    """Seconds for a 60-pixel hole in 12 megapixels."""
+    picture = scene((3000, 4000), 1)
+    mask = hole((3000, 4000), 60)
+    top, left = 1500 - 256, 2000 - 256
+    cut = (slice(top, top + 512), slice(left, left + 512))
+    for name, image, part in (
+        ("crop of 512, PNG", encoded(picture[cut]), encoded(mask[cut])),
+        ("whole, JPEG", encoded(picture, "JPEG"), encoded(mask)),
+    ):
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            answer = httpx.post(f"{address}/api/v1/inpaint", files={"image": image, "mask": part}, timeout=300)
+            answer.raise_for_status()
+            seconds.append(time.perf_counter() - started)
+        print(f"12 MP, hole of 60, shipped default, {name}: {min(seconds):.2f} s, first {seconds[0]:.2f} s")
+
+
+def load(address: str, process: int, arguments: argparse.Namespace) -> None:
+    """Rounds of requests at once; memory after each."""
+    side = (arguments.side, arguments.side)
+    known = hole(side, arguments.side // 4) == 0
+    mask = base64.b64encode(encoded(hole(side, arguments.side // 4))).decode()
+    slowest = [0.0]
+    ended = threading.Event()
+
+    def watch() -> None:
+        with httpx.Client() as client:
+            while not ended.is_set():
+                started = time.perf_counter()
+                client.get(f"{address}/health", timeout=60)
+                slowest[0] = max(slowest[0], time.perf_counter() - started)
+                time.sleep(0.05)
+
+    def one(number: int) -> tuple[int, float, bool]:
+        picture = scene(side, number)
+        sent = {"image": base64.b64encode(encoded(picture)).decode(), "mask": mask, "dilate": 0}
+        started = time.perf_counter()
+        answer = httpx.post(f"{address}/api/v1/inpaint", json=sent, timeout=300, verify=False)
+        seconds = time.perf_counter() - started
+        if answer.status_code != 200:
+            return answer.status_code, seconds, True
+        filled = np.asarray(Image.open(io.BytesIO(answer.content)))
+        return 200, seconds, bool((filled[known] == picture[known]).all())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before = 0
+    for turn in range(arguments.rounds):
+        started = time.perf_counter()
+        with ThreadPoolExecutor(arguments.requests) as pool:
+            first = turn * arguments.requests
+            answers = list(pool.map(one, range(first, first + arguments.requests)))
+        total = time.perf_counter() - started
+        now = resident_bytes(process)
+        times = sorted(seconds for status, seconds, _ in answers if status == 200)
+        grown = f" ({now / before - 1:+.1%})" if before else ""
+        print(
+            f"{arguments.requests} at once, {side[0]}x{side[1]}, {arguments.model}: "
+            f"{dict(Counter(status for status, *_ in answers))} in {total:.1f} s, "
+            f"median {statistics.median(times):.2f} s, slowest {times[-1]:.2f} s, "
+            f"{sum(not right for *_, right in answers)} mixed up, memory {now / 2**20:.0f} MiB{grown}"
+        )
+        before = now
+    ended.set()
+    watcher.join()
+    print(f"slowest /health meanwhile: {slowest[0] * 1000:.0f} ms")
+
+
+def leaving(address: str) -> None:
+    """Seconds from a client's leaving, in the middle of a long fill, until the worker is free."""
+    side = (1500, 1500)
+    body = httpx.Request(
+        "POST", f"{address}/api/v1/inpaint", files={"image": encoded(scene(side, 2)), "mask": encoded(hole(side, 700))}
+    )
+    body.read()
+    parts = urlsplit(address)
+    seconds = []
+    for wait in (0.5, 1.0, 2.0):
+        with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
+            head = "".join(f"{name}: {value}\r\n" for name, value in body.headers.items())
+            connection.sendall(f"POST /api/v1/inpaint HTTP/1.1\r\n{head}\r\n".encode() + body.content)
+            time.sleep(wait)
+            busy = httpx.get(f"{address}/health").json()["busy"]
+        started = time.perf_counter()
+        while httpx.get(f"{address}/health").json()["busy"]:
+            time.sleep(0.02)
+        seconds.append(f"{time.perf_counter() - started:.2f} s" if busy else "done before")
+    print(f"worker free after its client has left: {', '.join(seconds)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--model", default="harmonic")
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    with server("--model", "default") as (_, address, seconds):
+        print(f"started in {seconds:.1f} s")
+        large_picture(address)
+        leaving(address)
+    with server("--model", arguments.model) as (process, address, _):
+        load(address, process.pid, arguments)
+
+
+if __name__ == "__main__":
+    main()

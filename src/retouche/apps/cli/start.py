@@ -1,0 +1,126 @@
+"""Open the editor in a browser, and the HTTP API beside it.
+
+The server listens on this machine only, unless --host says otherwise; then it needs a --token.
+The page asks for it; programs send it as `Authorization: Bearer TOKEN`. The API is described at /docs.
+
+examples:
+  retouche start --open-browser
+  retouche start --input photos/ --output filled/
+  retouche start --model aot-gan weights/my.safetensors --device cuda:0 cuda:1
+  retouche start --host 0.0.0.0 --token "$(openssl rand -hex 16)"
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from retouche.apps.batch.pairing import check_writable
+from retouche.apps.cli import terminal
+from retouche.errors import InputError, RetoucheError
+
+TOKEN_VARIABLE = "RETOUCHE_TOKEN"
+
+
+@dataclass(frozen=True)
+class Options:
+    host: Annotated[str, tyro.conf.arg(metavar="H")] = "127.0.0.1"
+    """The address to listen on; one that others can reach needs --token."""
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8080
+    """0 takes a free one, and says which."""
+    input: Annotated[str | None, terminal.without_default("DIR")] = None
+    """A folder of pictures to go through in the editor."""
+    output: Annotated[str | None, terminal.without_default("DIR")] = None
+    """The folder that the editor saves to; made if missing."""
+    token: Annotated[str | None, terminal.without_default("T")] = None
+    """What everybody must show. Kept out of the process list when given as RETOUCHE_TOKEN in the environment."""
+    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="M [M ...]")] = ("default",)
+    """Who fills, as for `run`; the first at once, further files are offered beside the installed models."""
+    device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
+    """auto, cpu, cuda, cuda:N or mps; several have a worker each."""
+    queue: Annotated[int, tyro.conf.arg(metavar="N")] = 16
+    """Requests that may wait; more are told to try again (429)."""
+    max_bytes: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "256MiB"
+    """The largest request (413 beyond)."""
+    max_megapixels: Annotated[float, tyro.conf.arg(metavar="N")] = 100.0
+    """The largest picture (422 beyond)."""
+    max_seconds: Annotated[float, tyro.conf.arg(metavar="N")] = 300.0
+    """The longest fill (504 beyond)."""
+    allow_origin: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL [URL ...]", help_behavior_hint="")] = ()
+    """Other sites whose pages may call the API, e.g. https://example.org; none unless listed."""
+    threads: Annotated[int | None, terminal.without_default("N")] = None
+    """CPU threads. Default: all cores."""
+    open_browser: terminal.Switch = False
+    """Open the page."""
+
+
+def main(options: Options) -> int:
+    """Check everything, then serve until Ctrl-C."""
+    _check_numbers(options)
+    token = options.token if options.token is not None else os.environ.get(TOKEN_VARIABLE)
+    folder_in = _folder(options.input, "--input")
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RetoucheError(f"the server needs {', '.join(missing)}: pip install 'retouche[serve]'")
+
+    from retouche.apps.server.app import Settings
+    from retouche.apps.server.running import run
+    from retouche.apps.server.safety import Access, is_loopback
+
+    if token is not None and not token.strip():
+        raise InputError("--token is empty: give a word that is hard to guess")
+    if not is_loopback(options.host) and token is None:
+        raise InputError(f"--host {options.host} lets others in: give --token too, a word that is hard to guess")
+    folder_out = _folder(options.output, "--output", make=True)
+    terminal.set_threads(options.threads)
+    settings = Settings(
+        access=Access(options.host, token, tuple(origin.rstrip("/") for origin in options.allow_origin)),
+        models=options.model,
+        devices=options.device,
+        input=folder_in,
+        output=folder_out,
+        waiting=options.queue,
+        max_bytes=terminal.parse_bytes(options.max_bytes),
+        max_pixels=int(options.max_megapixels * 1e6),
+        max_seconds=options.max_seconds,
+    )
+
+    def ready(address: str) -> None:
+        print(f"Retouche is at {address}   (Ctrl-C ends it)", flush=True)
+        if options.open_browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    run(settings, options.port, ready)
+    print("Retouche has ended", flush=True)
+    return 0
+
+
+def _check_numbers(options: Options) -> None:
+    if not 0 <= options.port <= 65535:
+        raise InputError(f"--port is {options.port}: give 0 to 65535")
+    if options.queue < 0:
+        raise InputError(f"--queue is {options.queue}: give 0 or more")
+    for flag, value in (("--max-megapixels", options.max_megapixels), ("--max-seconds", options.max_seconds)):
+        if not 0 < value < 1e9:
+            raise InputError(f"{flag} is {value}: give a number above 0")
+    if not options.model or not options.device:
+        raise InputError("--model and --device need a name each")
+
+
+def _folder(given: str | None, flag: str, make: bool = False) -> Path | None:
+    if given is None:
+        return None
+    path = Path(given)
+    if make:
+        path.mkdir(parents=True, exist_ok=True)
+        check_writable(path)
+    if not path.is_dir():
+        raise InputError(f"{flag} {given} is no folder: give one")
+    return path.resolve()

@@ -1,0 +1,1 @@
+"""The HTTP server: editor and API; needs the extra `serve`, which only this package imports."""

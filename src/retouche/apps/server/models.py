@@ -1,0 +1,133 @@
+"""Which models a server offers, and those that a worker has loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from retouche.apps.batch.manifest import model_hash
+from retouche.apps.cli.models import rows
+from retouche.errors import InputError
+from retouche.inference.load import load
+from retouche.inference.model import Model
+from retouche.inference.names import resolve_name
+from retouche.methods import CLASSICAL, find
+
+log = logging.getLogger("retouche")
+
+KEPT = 4
+"""Models that a worker keeps loaded; the one used longest ago makes room."""
+
+
+class Catalogue:
+    """The names a client may ask for: the installed methods, and what the server was started with, files too.
+
+    A client never names a file of its own choice.
+    """
+
+    def __init__(self, given: Sequence[str]) -> None:
+        """Take the operator's models, the first of which fills where a request names none."""
+        self._files: dict[str, str] = {}
+        self._listens: dict[str, list[str]] = {}
+        for text in given:
+            typed, remark = resolve_name(text)
+            if remark is not None:
+                log.warning(remark)
+            self._files[self._named(typed)] = typed
+        self.given = tuple(self._files)
+        assert self.given, "a server needs a model"
+        self.current = self.given[0]
+
+    def _named(self, typed: str) -> str:
+        """What clients call an operator's model: a name as it is, a file without its folder."""
+        path = Path(typed)
+        if not path.exists():
+            return typed
+        name, number = path.name, 1
+        while self._files.get(name, typed) != typed:
+            number += 1
+            name = f"{path.name} ({number})"
+        return name
+
+    def resolve(self, name: str | None) -> tuple[str, str | None]:
+        """The offered name for what a client asked for, and a remark where another model stands in.
+
+        Raises: InputError
+        """
+        if name is None or name in self._files:
+            return name or self.current, None
+        known = rows()
+        installed = {row[key] for row in known if row["installed"] for key in ("name", "method")}
+        if name in {*installed, *CLASSICAL, "default"}:
+            return name, None
+        offered = ", ".join(row["name"] for row in self.rows())
+        if name.partition(":")[0] in {row["method"] for row in known}:
+            raise InputError(f'the weights of "{name}" are not on this server; offered: {offered}')
+        # archived programs' names are plain words
+        substitute = resolve_name(name)[1] if name.isascii() else None
+        if substitute is None:
+            raise InputError(f'no model "{name[:80]}" on this server; offered: {offered}')
+        return "default", substitute
+
+    def source(self, name: str) -> str:
+        """What `load` takes for an offered name."""
+        return self._files.get(name, name)
+
+    def learn(self, name: str, model: Model) -> None:
+        """Remember what a loaded model listens to."""
+        self._listens[name] = sorted(model.listens)
+
+    def listens(self, name: str) -> list[str]:
+        """The guides a model takes: "sketch", "structure"; of one not loaded yet, its method's first preset's."""
+        if name not in self._listens:
+            record = find(name.partition(":")[0])
+            config = next(iter(record.presets.values()), None)
+            self._listens[name] = sorted(record.listens(config)) if config is not None else []
+        return self._listens[name]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What is offered, the operator's first."""
+        known = {row["name"]: row for row in rows() if row["installed"]}
+        names = [*self._files, *(name for name in known if name not in self._files)]
+        return [
+            {
+                "name": name,
+                "title": known[name]["title"] if name in known else _title(name),
+                "kind": known[name]["kind"] if name in known else "network",
+                "licence": known[name]["licence"] if name in known else None,
+                "listens": self.listens(name),
+                "current": name == self.current,
+            }
+            for name in names
+        ]
+
+
+def _title(name: str) -> str:
+    """A method's title, or a file's name."""
+    try:
+        return find(name.partition(":")[0]).title
+    except InputError:
+        return name
+
+
+class Bench:
+    """A worker's device and the models it has loaded there."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._models: OrderedDict[str, tuple[Model, str]] = OrderedDict()
+
+    def model(self, source: str) -> tuple[Model, str]:
+        """The model of a name or file, loaded at its first use, and its hash."""
+        if source not in self._models:
+            made = load(source, device=self.device)
+            self._models[source] = made, model_hash(made)
+        self._models.move_to_end(source)
+        while len(self._models) > KEPT:
+            self._models.popitem(last=False)
+        return self._models[source]

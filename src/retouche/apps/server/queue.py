@@ -1,0 +1,214 @@
+"""A bounded queue before one worker thread per device.
+
+Who finds it full is refused at once; who leaves, or takes too long, is taken out of it, even out of a fill that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+ResourceT = TypeVar("ResourceT")
+ResultT = TypeVar("ResultT")
+
+
+class Full(Exception):
+    """As many are waiting as may wait."""
+
+
+class TooSlow(Exception):
+    """The work took longer than allowed and was ended."""
+
+
+class ClientLeft(Exception):
+    """Nobody waits for the answer any more; the work was ended."""
+
+
+class Interrupted(BaseException):
+    """Raised inside a work that is no longer wanted; no handler of ordinary errors takes it."""
+
+
+class Place:
+    """A place in the queue, from before the request's body is read until its work has ended."""
+
+    def __init__(self, workers: Workers[Any]) -> None:
+        self._workers = workers
+        self._held = True
+        self.has_work = False
+
+    def leave(self) -> None:
+        """Make the place free; a second call does nothing. On the event loop's thread only."""
+        if self._held:
+            self._held = False
+            self._workers.places -= 1
+
+
+class _Job:
+    """One work on its way through the queue; `thread` is the worker's while, and only while, it may be interrupted."""
+
+    def __init__(self, work: Callable[[Any], Any], place: Place, loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.place = place
+        self.loop = loop
+        self.begun = asyncio.Event()
+        self.answer: asyncio.Future[Any] = loop.create_future()
+        self.thread: int | None = None
+        self.unwanted = False
+
+    def settle(self, result: Any, error: BaseException | None) -> None:
+        """On the event loop's thread: free the place and hand over what came out, if somebody still waits."""
+        self.place.leave()
+        if self.answer.done():
+            return
+        if error is None:
+            self.answer.set_result(result)
+        else:
+            self.answer.set_exception(error)
+
+
+class Workers(Generic[ResourceT]):
+    """Threads that each own one resource (a device and what is loaded on it) and take works from one queue."""
+
+    def __init__(self, resources: Sequence[ResourceT], waiting: int) -> None:
+        """Start the threads.
+
+        Args:
+            resources: one for each thread, passed to every work it does
+            waiting: how many may wait while all threads are busy
+        """
+        self.places = 0
+        self.limit = waiting + len(resources)
+        self._jobs: deque[_Job] = deque()
+        self._change = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._serve, args=(resource,), name=f"worker-{index}", daemon=True)
+            for index, resource in enumerate(resources)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A place for one work; on the event loop's thread only.
+
+        Raises: Full
+        """
+        if self.places >= self.limit or self._closed:
+            raise Full
+        self.places += 1
+        place = Place(self)
+        try:
+            yield place
+        finally:
+            if not place.has_work:
+                place.leave()
+
+    async def run(
+        self,
+        place: Place,
+        work: Callable[[ResourceT], ResultT],
+        seconds: float,
+        client_left: Coroutine[Any, Any, Any],
+    ) -> ResultT:
+        """Have a work done.
+
+        Args:
+            place: from `place()`, for this work alone; it is free again when the work has really ended
+            work: called with a worker's resource, on its thread
+            seconds: it may take, from its beginning
+            client_left: ends when nobody waits for the result any more
+
+        Raises: TooSlow, ClientLeft, or what the work raises
+        """
+        assert not place.has_work
+        job = _Job(work, place, asyncio.get_running_loop())
+        gone = asyncio.ensure_future(client_left)
+        begun = asyncio.ensure_future(job.begun.wait())
+        place.has_work = True
+        with self._change:
+            self._jobs.append(job)
+            self._change.notify()
+        try:
+            await asyncio.wait({job.answer, gone, begun}, return_when=asyncio.FIRST_COMPLETED)
+            if not job.answer.done() and not gone.done():
+                await asyncio.wait({job.answer, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if job.answer.done():
+                return job.answer.result()
+            raise ClientLeft if gone.done() else TooSlow
+        finally:
+            for task in (gone, begun):
+                task.cancel()
+            await asyncio.gather(gone, begun, return_exceptions=True)
+            self._drop(job)
+
+    def close(self) -> None:
+        """Take no more works, and forget those that wait; one that runs ends with its request, or the process."""
+        with self._change:
+            self._closed = True
+            self._jobs.clear()
+            self._change.notify_all()
+
+    def _drop(self, job: _Job) -> None:
+        """Take a job out of the queue, or interrupt it; one that is done already stays as it is."""
+        job.answer.cancel()
+        with self._change:
+            job.unwanted = True
+            if job in self._jobs:
+                self._jobs.remove(job)
+                job.place.leave()
+            elif job.thread is not None:
+                _raise_in(job.thread, Interrupted)
+
+    def _serve(self, resource: ResourceT) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return
+                job = self._jobs.popleft()
+            with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits
+                job.loop.call_soon_threadsafe(job.begun.set)
+            result, error = self._do(job, resource)
+            with contextlib.suppress(RuntimeError):
+                job.loop.call_soon_threadsafe(job.settle, result, error)
+            del job, result, error  # pictures are large: none is kept until the next comes
+
+    def _do(self, job: _Job, resource: ResourceT) -> tuple[Any, BaseException | None]:
+        """A work's result, or what it raised. An interruption strikes inside the inner `try`, or never."""
+        result, error = None, None
+        try:
+            try:
+                with self._change:
+                    if job.unwanted:
+                        raise Interrupted
+                    job.thread = threading.get_ident()
+                result = job.work(resource)
+            finally:
+                self._calm(job)
+        except BaseException as raised:
+            error = raised.with_traceback(None) if isinstance(raised, Interrupted) else raised
+        self._calm(job)  # again, for an interruption that struck inside the first
+        return result, error
+
+    def _calm(self, job: _Job) -> None:
+        """From here on the job cannot be interrupted, and no interruption is under way."""
+        with self._change:
+            job.thread = None
+            _raise_in(threading.get_ident(), None)
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    """Have CPython raise an exception in a thread before its next bytecode; None takes back one not yet raised.
+
+    A fill is a chain of tensor operations without side effects outside its own copy of the picture, so that any point
+    is a good one to end it.
+    """
+    target = None if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)

@@ -1,0 +1,120 @@
+"""What requests hold. Field names are IOPaint's where it has them; fields it has beyond these are ignored."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+
+def from_base64(value: object) -> object:
+    """Base64, or a data URL of base64, to bytes; bytes, which multipart requests bring, as they are."""
+    if not isinstance(value, str):
+        return value
+    text = value
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise ValueError("is a data URL without base64: give data:image/png;base64,...")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("is no base64: encode the file's bytes, or give a data URL") from None
+
+
+def _not_empty(value: object) -> object:
+    if value == b"":
+        raise ValueError("is empty: give a picture file")
+    return value
+
+
+PictureBytes = Annotated[
+    bytes,
+    BeforeValidator(_not_empty),
+    BeforeValidator(from_base64),
+    WithJsonSchema({"type": "string", "description": "a picture file: base64, or a data URL; a file in multipart"}),
+]
+Pixels = Annotated[int, Field(ge=0, le=2000)]
+
+
+class Request(BaseModel):
+    """Base of all: unknown fields are ignored, as archived clients send many."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, protected_namespaces=())
+
+
+class Inpaint(Request):
+    """Fill the hole of a picture."""
+
+    image: PictureBytes
+    mask: PictureBytes = Field(description="white is the hole; of the picture's size")
+    model: Annotated[str, Field(max_length=200)] | None = Field(None, description="as /api/v1/models lists them")
+    sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that listens to them")
+    structure: PictureBytes | None = Field(None, description="a smoothed picture, for a model that takes one")
+    dilate: Pixels | None = Field(None, description="pixels to grow the hole by; by default the longest side / 256")
+    feather: Pixels | None = Field(None, description="width of the soft edge in pixels; by default half of dilate")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="for models that draw at random")
+
+
+class SwitchModel(Request):
+    """Make a model the one that fills where a request names none."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class AdjustMask(Request):
+    """Grow, shrink or invert a mask."""
+
+    mask: PictureBytes
+    operate: Literal["expand", "shrink", "reverse"]
+    kernel_size: Annotated[int, Field(ge=0, le=2000)] = Field(5, description="pixels to grow or shrink by")
+
+
+class View(Request):
+    """Show a picture file of any kind read here as a PNG that every browser shows."""
+
+    image: PictureBytes
+
+
+class Patch(Request):
+    """What replaces a part of a picture: pixels at (left, top), where the mask, if there is one, is white."""
+
+    left: Annotated[int, Field(ge=0, le=100_000)] = 0
+    top: Annotated[int, Field(ge=0, le=100_000)] = 0
+    image: PictureBytes
+    mask: PictureBytes | None = None
+
+
+FileName = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Save(Request):
+    """Put patches into a source file's own pixels and write it in its own format, with its metadata.
+
+    The source is `image`, or the file `name` below --input. With `output` the result is written below --output under
+    that name, with `sidecar` beside it; without, the answer is the file.
+    """
+
+    image: PictureBytes | None = None
+    name: FileName | None = None
+    patches: list[Patch] = Field(default_factory=list, max_length=1000)
+    output: FileName | None = None
+    format: Literal["jpg", "png", "webp", "tif", "bmp"] | None = Field(None, description="other than the source's")
+    overwrite: bool = False
+    sidecar: dict[str, Any] | None = None
+
+
+NESTED = frozenset({"patches", "sidecar"})
+"""Fields that multipart requests send as JSON."""
+
+
+def one_line(error: ValidationError) -> str:
+    """The first thing wrong, in words, without what was sent."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    place = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return " ".join(f"{place}: {message}{more}".split()) if place else " ".join(f"request: {message}{more}".split())

@@ -1,0 +1,229 @@
+"""What the workers do for a request: bytes in, bytes out. Nothing here knows HTTP.
+
+Files of a request live in a folder of its own, of random name, for as long as they are read or written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from retouche import __version__
+from retouche.apps.server import files, schema
+from retouche.apps.server.models import Bench
+from retouche.errors import InputError
+from retouche.image import Picture, open_picture, to_uint8, write_picture
+from retouche.inference.report import Report
+from retouche.masks import dilate, open_mask, open_sketch
+
+REPORT_BYTES = 6000
+"""The largest report header; more holes than fit in it are counted only. Servers and proxies take 8 KiB a line."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A file, its media type and headers of its own; `facts` are for the log."""
+
+    content: bytes
+    media: str
+    headers: dict[str, str]
+    facts: dict[str, Any]
+
+
+class Desk:
+    """The server's own folder, in which every request has one for a moment."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
+        _sweep()
+        self._folder = tempfile.TemporaryDirectory(prefix=f"retouche-{os.getpid()}-", ignore_cleanup_errors=True)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._folder.cleanup()
+
+    @contextmanager
+    def _file(self, content: bytes | None, name: str) -> Iterator[Path]:
+        """A file of a request, gone afterwards; errors call it by its field's name."""
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            path = Path(folder, name)
+            if content is not None:
+                path.write_bytes(content)
+            try:
+                yield path
+            except InputError as error:
+                raise InputError(str(error).replace(str(path), name).replace(folder, "")) from None
+
+    def picture(self, content: bytes, name: str = "image") -> Picture:
+        """Decode a picture file; its size is checked from its header before anything is decoded."""
+        with self._file(content, name) as path:
+            return open_picture(path, self.max_pixels)
+
+    def mask(self, content: bytes, size: tuple[int, int] | None, name: str = "mask") -> tuple[np.ndarray, list[str]]:
+        """(H, W) bool, True = hole, and remarks."""
+        with self._file(content, name) as path:
+            return open_mask(path, size, max_pixels=self.max_pixels)
+
+    def sketch(self, content: bytes, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) bool, True = stroke."""
+        with self._file(content, "sketch") as path:
+            return open_sketch(path, size, max_pixels=self.max_pixels)
+
+    def encoded(self, picture: Picture, suffix: str) -> bytes:
+        """The picture as a file's bytes."""
+        with self._file(None, f"picture{suffix}") as path:
+            write_picture(picture, path)
+            return path.read_bytes()
+
+
+def _sweep() -> None:
+    """Remove the folders of servers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("retouche-*-*"):
+        match = re.fullmatch(r"retouche-(\d+)-\w+", folder.name)
+        if match is not None and os.name != "nt" and not Path(f"/proc/{match[1]}").exists() and Path("/proc").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def inpaint(
+    desk: Desk, bench: Bench, request: schema.Inpaint, offered: str, source: str, remark: str | None
+) -> tuple[Answer, Any]:
+    """Fill; the answer is in the picture's own format, metadata kept.
+
+    Returns: the answer, and the model that made it
+    Raises: RetoucheError
+    """
+    model, hashed = bench.model(source)
+    picture = desk.picture(request.image)
+    size = (picture.height, picture.width)
+    hole, said = desk.mask(request.mask, size)
+    filled, report = model(
+        picture,
+        hole,
+        sketch=None if request.sketch is None else desk.sketch(request.sketch, size),
+        structure=None if request.structure is None else desk.picture(request.structure, "structure"),
+        dilate=request.dilate,
+        feather=request.feather,
+        seed=request.seed,
+        report=True,
+    )
+    remarks = dict.fromkeys((*([remark] if remark else []), *said, *report.remarks))
+    report = replace(report, model=offered, remarks=tuple(remarks))
+    suffix = files.SUFFIXES.get(picture.source.format or "PNG", ".png")
+    headers = {
+        "X-Seed": str(request.seed),
+        "X-Retouche-Strategy": report.strategy,
+        "X-Retouche-Seconds": f"{report.seconds:.3f}",
+        "X-Retouche-Report": report_header(report, hashed),
+    }
+    facts = {
+        "model": offered,
+        "width": picture.width,
+        "height": picture.height,
+        "strategy": report.strategy,
+        "fill_seconds": round(report.seconds, 3),
+    }
+    return Answer(desk.encoded(filled, suffix), files.TYPES[suffix], headers, facts), model
+
+
+def report_header(report: Report, hashed: str) -> str:
+    """The report as JSON that a header can carry; of too many holes the first."""
+    plain = {**report.as_json(), "model_hash": hashed, "retouche": __version__, "hole_count": len(report.holes)}
+    text = json.dumps(plain, separators=(",", ":"))
+    while len(text) > REPORT_BYTES and (plain["holes"] or plain["remarks"]):
+        kind = "holes" if plain["holes"] else "remarks"
+        plain[kind] = plain[kind][: len(plain[kind]) // 2]
+        text = json.dumps(plain, separators=(",", ":"))
+    return text
+
+
+def adjust_mask(desk: Desk, request: schema.AdjustMask) -> Answer:
+    """The mask grown or shrunk by a disc, or inverted: a PNG, white and opaque where the hole is, else clear."""
+    hole, _ = desk.mask(request.mask, None)
+    if request.operate == "reverse":
+        hole = ~hole
+    elif request.operate == "expand":
+        hole = dilate(hole, request.kernel_size)
+    else:
+        hole = ~dilate(~hole, request.kernel_size)
+    pixels = np.repeat(hole[..., None].astype(np.uint8) * np.uint8(255), 4, axis=2)  # (H, W, RGBA)
+    return Answer(desk.encoded(Picture(pixels, "RGBA"), ".png"), "image/png", {}, {})
+
+
+def view(desk: Desk, request: schema.View) -> Answer:
+    """The picture upright as 8-bit PNG, alpha kept: for browsers, which do not show every file read here."""
+    return Answer(_shown(desk, desk.picture(request.image)), "image/png", {}, {})
+
+
+def view_file(desk: Desk, path: Path) -> Answer:
+    """A file below --input as 8-bit PNG."""
+    return Answer(_shown(desk, _opened(desk, path)), "image/png", {}, {})
+
+
+def _opened(desk: Desk, path: Path) -> Picture:
+    """Open a file of the operator's folders; errors say its name, not where it is."""
+    try:
+        return open_picture(path, desk.max_pixels)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), path.name)) from None
+
+
+def _shown(desk: Desk, picture: Picture) -> bytes:
+    pixels = to_uint8(picture.rgb())
+    alpha = picture.alpha()
+    if alpha is None:
+        return desk.encoded(Picture(pixels, "RGB"), ".png")
+    opacity = (alpha >> 8).astype(np.uint8) if alpha.dtype == np.uint16 else alpha.astype(np.uint8)
+    return desk.encoded(Picture(np.dstack([pixels, opacity]), "RGBA"), ".png")
+
+
+def save(desk: Desk, request: schema.Save, source: Path | None, output: Path | None) -> Answer | list[str]:
+    """Patches into the source's own pixels; as a file's bytes, or written below the output folder.
+
+    Returns: the file, or the names written
+    Raises: RetoucheError, files.Outside, files.Exists
+    """
+    picture = desk.picture(request.image) if request.image is not None else _opened(desk, _given(source))
+    for number, patch in enumerate(request.patches):
+        _put(desk, picture, patch, f"patches.{number}")
+    suffix = files.SUFFIXES.get(picture.source.format or "PNG", ".png")
+    if request.format is not None:
+        suffix = f".{request.format}"
+    if output is None:
+        return Answer(desk.encoded(picture, suffix), files.TYPES[suffix], {}, {})
+    assert request.output is not None
+    sidecar = request.sidecar
+    if sidecar is not None:
+        sidecar = {**sidecar, "retouche": __version__, "width": picture.width, "height": picture.height}
+    return files.save(output, request.output, picture, sidecar, overwrite=request.overwrite)
+
+
+def _given(source: Path | None) -> Path:
+    if source is None:
+        raise InputError("image: give the source file, or the name of one below --input")
+    return source
+
+
+def _put(desk: Desk, picture: Picture, patch: schema.Patch, name: str) -> None:
+    """Replace pixels by a patch's, in the picture's own units; under a white mask, or everywhere."""
+    part = desk.picture(patch.image, f"{name}.image")
+    box = (patch.left, patch.top, patch.left + part.width, patch.top + part.height)
+    if box[2] > picture.width or box[3] > picture.height:
+        raise InputError(
+            f"{name}: {part.width}x{part.height} at ({patch.left}, {patch.top}) reaches out of the picture, which is "
+            f"{picture.width}x{picture.height}: cut it"
+        )
+    here = np.ones((part.height, part.width), bool)
+    if patch.mask is not None:
+        here, _ = desk.mask(patch.mask, (part.height, part.width), f"{name}.mask")
+    picture.paste(part.rgb(), box, torch.from_numpy(here.astype(np.float32))[None, None])
