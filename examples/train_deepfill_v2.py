@@ -4,7 +4,7 @@
     python examples/train_deepfill_v2.py [--folder FOLDER] [--steps 240]
 
 Writes pictures/, validation/ and run/ into the folder: run/samples/ shows input, coarse, filled and truth, and
-run/last.safetensors is the network, for `retouche run --model`. The same command again resumes where the last one ended.
+run/last.safetensors is the network, for `retouche run --model`. The same command again resumes where it ended.
 """
 
 from __future__ import annotations

@@ -1,0 +1,590 @@
+// The state of one picture being worked on: its changed pixels, the mask, the sketch, the fills, and undo over all.
+// No DOM here: the same file runs in Node's tests.
+
+import * as raster from "./raster.js";
+
+/** @typedef {import("./raster.js").Box} Box */
+
+export const TILE = 256;
+export const STEPS = 100;
+export const UNDO_BYTES = 256 << 20;
+const FULL = new Uint8Array(TILE * TILE).fill(255); // shared by all tiles that are set throughout
+const CELL = 64; // grid on which holes are grouped, pixels
+const WHOLE = 1 << 20; // pixels of a picture that travels as a whole
+
+/** A plane of values kept as tiles; a tile that is not there is empty (mask, sketch) or the source's (pixels). */
+export class Layer {
+  /** @param {number} width @param {number} height @param {1 | 4} channels */
+  constructor(width, height, channels) {
+    this.width = width;
+    this.height = height;
+    this.channels = channels;
+    this.across = Math.ceil(width / TILE);
+    this.down = Math.ceil(height / TILE);
+    /** @type {Map<number, Uint8Array>} */
+    this.tiles = new Map();
+  }
+
+  /** @param {number} index @returns {Box} where a tile lies, cut at the picture's border */
+  box(index) {
+    const left = (index % this.across) * TILE,
+      top = Math.floor(index / this.across) * TILE;
+    return { left, top, right: Math.min(left + TILE, this.width), bottom: Math.min(top + TILE, this.height) };
+  }
+
+  /** @param {Box} box @returns {number[]} tiles it touches */
+  touched(box) {
+    const found = [];
+    const inside = raster.intersection(box, { left: 0, top: 0, right: this.width, bottom: this.height });
+    if (!inside) return found;
+    for (let y = Math.floor(inside.top / TILE); y <= Math.floor((inside.bottom - 1) / TILE); y++)
+      for (let x = Math.floor(inside.left / TILE); x <= Math.floor((inside.right - 1) / TILE); x++)
+        found.push(y * this.across + x);
+    return found;
+  }
+
+  /** @param {number} x @param {number} y @returns {number} the value of a one-channel layer */
+  at(x, y) {
+    const tile = this.tiles.get(Math.floor(y / TILE) * this.across + Math.floor(x / TILE));
+    return tile ? tile[(y % TILE) * TILE + (x % TILE)] : 0;
+  }
+
+  /** @param {Box} box inside the picture @returns {Uint8Array} the values of a one-channel layer, row by row */
+  read(box) {
+    const width = box.right - box.left,
+      bytes = new Uint8Array(width * (box.bottom - box.top));
+    for (const index of this.touched(box)) {
+      const tile = this.tiles.get(index);
+      if (!tile) continue;
+      const here = this.box(index),
+        part = raster.intersection(here, box);
+      for (let y = part.top; y < part.bottom; y++) {
+        const from = (y - here.top) * TILE - here.left;
+        bytes.set(tile.subarray(from + part.left, from + part.right), (y - box.top) * width + part.left - box.left);
+      }
+    }
+    return bytes;
+  }
+
+  /** @returns {{box: Box | null, count: number}} bounding box and number of set pixels of a one-channel layer */
+  measure() {
+    let box = null,
+      count = 0;
+    for (const [index, tile] of this.tiles) {
+      const here = this.box(index);
+      const found = tile === FULL ? { box: here, count: raster.area(here) } : measured(tile, here);
+      if (!found.count) continue;
+      count += found.count;
+      box = box ? raster.union(box, found.box) : found.box;
+    }
+    return { box, count };
+  }
+}
+
+const MEASURES = new WeakMap(); // tile -> {box, count}; forgotten when the tile is written to
+
+/** @param {Uint8Array} tile @param {Box} here */
+function measured(tile, here) {
+  const known = MEASURES.get(tile);
+  if (known) return known;
+  let left = Infinity,
+    top = Infinity,
+    right = -1,
+    bottom = -1,
+    count = 0;
+  for (let y = 0; y < here.bottom - here.top; y++)
+    for (let x = 0; x < here.right - here.left; x++) {
+      if (!tile[y * TILE + x]) continue;
+      count++;
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = y;
+    }
+  const { left: x, top: y } = here;
+  const box = { left: x + left, top: y + top, right: x + right + 1, bottom: y + bottom + 1 };
+  const found = { box: count ? box : null, count };
+  MEASURES.set(tile, found);
+  return found;
+}
+
+/**
+ * @typedef {"mask" | "sketch" | "pixels"} LayerName
+ * @typedef {{name: string, path?: string | null, type: string, width: number, height: number, blob: Blob | null,
+ *   read: (box: Box) => Uint8ClampedArray}} Source the picture as it came; `read` gives RGBA of a box
+ * @typedef {{model: string, label: string, options: object, report: object | null, mask: Blob | null, box: Box,
+ *   seam: number | null}} Fill what a fill was done with
+ * @typedef {{layer: "mask" | "sketch" | "pixels", index: number, before?: Uint8Array, after?: Uint8Array}} Change
+ * @typedef {{label: string, changes: Change[], fills: [Fill[], Fill[]], bytes: number}} Step
+ */
+
+export class Document {
+  /** @param {Source} source */
+  constructor(source) {
+    this.source = source;
+    this.width = source.width;
+    this.height = source.height;
+    this.layers = {
+      mask: new Layer(source.width, source.height, 1),
+      sketch: new Layer(source.width, source.height, 1),
+      pixels: new Layer(source.width, source.height, 4),
+    };
+    /** @type {Fill[]} */
+    this.fills = [];
+    /** @type {Step[]} */
+    this.done = [];
+    /** @type {Step[]} */
+    this.undone = [];
+    /** @type {Map<string, Change> | null} what the gesture under way has changed */
+    this.open = null;
+    this.saved = this.fills;
+    /** @type {Set<(what: {layer: string, box: Box | null}) => void>} */
+    this.listeners = new Set();
+  }
+
+  get box() {
+    return { left: 0, top: 0, right: this.width, bottom: this.height };
+  }
+
+  get unsaved() {
+    return this.saved !== this.fills;
+  }
+
+  /** @param {(what: {layer: string, box: Box | null}) => void} listener */
+  on(listener) {
+    this.listeners.add(listener);
+  }
+
+  /** @param {string} layer @param {Box | null} box */
+  tell(layer, box) {
+    for (const listener of this.listeners) listener({ layer, box });
+  }
+
+  // Gestures: everything between begin and commit is one step of undo ---------------------------------------------
+
+  begin() {
+    if (this.open) this.commit("change");
+    this.open = new Map();
+  }
+
+  /** A tile that may be written to, kept as it was for undo. @param {LayerName} name @param {number} index */
+  writable(name, index) {
+    const layer = this.layers[name],
+      key = `${name} ${index}`;
+    let tile = layer.tiles.get(index);
+    if (!this.open.has(key)) {
+      this.open.set(key, { layer: name, index, before: tile });
+      tile = tile ? tile.slice() : name === "pixels" ? this.sourceTile(index) : new Uint8Array(TILE * TILE);
+      layer.tiles.set(index, tile);
+    }
+    MEASURES.delete(tile);
+    return tile;
+  }
+
+  /** Put a whole tile in place. @param {LayerName} name @param {number} index @param {Uint8Array | undefined} tile */
+  replace(name, index, tile) {
+    const layer = this.layers[name],
+      key = `${name} ${index}`,
+      before = layer.tiles.get(index);
+    if (!this.open.has(key)) this.open.set(key, { layer: name, index, before });
+    if (tile) layer.tiles.set(index, tile);
+    else layer.tiles.delete(index);
+  }
+
+  /** @param {number} index @returns {Uint8Array} RGBA of the source, TILE rows of TILE pixels */
+  sourceTile(index) {
+    const box = this.layers.pixels.box(index),
+      width = box.right - box.left;
+    const bytes = this.source.read(box),
+      tile = new Uint8Array(TILE * TILE * 4);
+    for (let y = 0; y < box.bottom - box.top; y++)
+      tile.set(bytes.subarray(y * width * 4, (y + 1) * width * 4), y * TILE * 4);
+    return tile;
+  }
+
+  /**
+   * @param {string} label what the step is called @param {Fill[]} [fills] the fills after it
+   * @returns {boolean} whether anything changed
+   */
+  commit(label, fills = this.fills) {
+    const changes = [];
+    for (const change of this.open?.values() ?? []) {
+      change.after = this.layers[change.layer].tiles.get(change.index);
+      if (!same(change.before, change.after, change.layer === "pixels")) changes.push(change);
+      else this.put(change, change.before);
+    }
+    this.open = null;
+    if (!changes.length && fills === this.fills) return false;
+    const bytes = changes.reduce((sum, each) => sum + held(each.before) + held(each.after), 0);
+    this.done.push({ label, changes, fills: [this.fills, fills], bytes });
+    this.fills = fills;
+    this.undone = [];
+    let total = this.done.reduce((sum, step) => sum + step.bytes, 0);
+    while (this.done.length > STEPS || (total > UNDO_BYTES && this.done.length > 1)) total -= this.done.shift().bytes;
+    this.tell("steps", null);
+    return true;
+  }
+
+  /** Forget the gesture under way. */
+  cancel() {
+    for (const change of this.open?.values() ?? []) {
+      this.put(change, change.before);
+      this.tell(change.layer, this.layers[change.layer].box(change.index));
+    }
+    this.open = null;
+  }
+
+  /** @param {Change} change @param {Uint8Array | undefined} tile */
+  put(change, tile) {
+    const { tiles } = this.layers[change.layer];
+    if (tile) tiles.set(change.index, tile);
+    else tiles.delete(change.index);
+  }
+
+  /** @returns {string | null} what was taken back */
+  undo() {
+    if (this.open) this.cancel();
+    return this.travel(this.done, this.undone, "before", 0);
+  }
+
+  /** @returns {string | null} what was done again */
+  redo() {
+    return this.travel(this.undone, this.done, "after", 1);
+  }
+
+  /** @param {Step[]} from @param {Step[]} to @param {"before" | "after"} side @param {0 | 1} end */
+  travel(from, to, side, end) {
+    const step = from.pop();
+    if (!step) return null;
+    to.push(step);
+    this.fills = step.fills[end];
+    for (const change of step.changes) {
+      this.put(change, change[side]);
+      this.tell(change.layer, this.layers[change.layer].box(change.index));
+    }
+    this.tell("steps", null);
+    return step.label;
+  }
+
+  // Mask and sketch -------------------------------------------------------------------------------------------------
+
+  /** Set runs of pixels inside a gesture. @param {"mask" | "sketch"} name @param {number} value 0 or 255 */
+  runs(name, value) {
+    const layer = this.layers[name];
+    let dirty = null;
+    const run = (y, left, right) => {
+      if (y < 0 || y >= this.height) return;
+      left = Math.max(0, left);
+      right = Math.min(this.width, right);
+      if (left >= right) return;
+      const row = Math.floor(y / TILE) * layer.across,
+        inside = (y % TILE) * TILE;
+      for (let x = left; x < right;) {
+        const column = Math.floor(x / TILE),
+          end = Math.min(right, (column + 1) * TILE);
+        const index = row + column;
+        if (value || layer.tiles.has(index)) {
+          const first = inside + x - column * TILE;
+          this.writable(name, index).fill(value, first, first + end - x);
+        }
+        x = end;
+      }
+      const here = { left, top: y, right, bottom: y + 1 };
+      dirty = dirty ? raster.union(dirty, here) : here;
+    };
+    const end = () => {
+      if (dirty) this.tell(name, dirty);
+      dirty = null;
+    };
+    return { run, end };
+  }
+
+  /** Replace the mask inside a box in one step. @param {Box} box @param {Uint8Array} bytes @param {string} label */
+  setMask(box, bytes, label, name = /** @type {"mask" | "sketch"} */ ("mask"), combine = "replace") {
+    this.begin();
+    this.writeMask(box, bytes, name, combine);
+    const changed = this.commit(label);
+    this.tell(name, box);
+    return changed;
+  }
+
+  /**
+   * @param {Box} box @param {Uint8Array} bytes @param {"mask" | "sketch"} name
+   * @param {string} combine replace, add or subtract
+   */
+  writeMask(box, bytes, name, combine) {
+    const layer = this.layers[name],
+      width = box.right - box.left;
+    for (const index of layer.touched(box)) {
+      const here = layer.box(index),
+        part = raster.intersection(here, box),
+        tile = this.writable(name, index);
+      for (let y = part.top; y < part.bottom; y++)
+        for (let x = part.left; x < part.right; x++) {
+          const at = (y - here.top) * TILE + x - here.left,
+            set = bytes[(y - box.top) * width + x - box.left] > 127;
+          if (combine === "replace") tile[at] = set ? 255 : 0;
+          else if (set) tile[at] = combine === "add" ? 255 : 0;
+        }
+    }
+  }
+
+  invert() {
+    const layer = this.layers.mask;
+    this.begin();
+    for (let index = 0; index < layer.across * layer.down; index++) {
+      const tile = layer.tiles.get(index);
+      if (!tile) this.replace("mask", index, FULL);
+      else this.replace("mask", index, tile === FULL ? undefined : tile.map((value) => 255 - value));
+    }
+    this.commit("invert");
+    this.tell("mask", this.box);
+  }
+
+  /** @param {"mask" | "sketch"} name */
+  clear(name = "mask") {
+    this.begin();
+    for (const index of [...this.layers[name].tiles.keys()]) this.replace(name, index, undefined);
+    const changed = this.commit(name === "mask" ? "clear" : "clear sketch");
+    this.tell(name, this.box);
+    return changed;
+  }
+
+  /** Grow the mask by a disc, or shrink it (negative). @param {number} pixels */
+  grow(pixels) {
+    const { box: bounds } = this.layers.mask.measure();
+    if (!bounds) return false;
+    const box = raster.intersection(raster.grown(bounds, Math.max(0, pixels) + 1), this.box);
+    const width = box.right - box.left,
+      height = box.bottom - box.top;
+    let bytes = this.layers.mask.read(box);
+    if (pixels >= 0) bytes = raster.dilate(bytes, width, height, pixels);
+    else
+      bytes = raster
+        .dilate(
+          bytes.map((value) => 255 - value),
+          width,
+          height,
+          -pixels,
+        )
+        .map((value) => 255 - value);
+    return this.setMask(box, bytes, pixels >= 0 ? "grow" : "shrink");
+  }
+
+  // Pixels ----------------------------------------------------------------------------------------------------------
+
+  /** @param {Box} box inside the picture @param {boolean} original as it came @returns {Uint8ClampedArray} RGBA */
+  read(box, original = false) {
+    const bytes = this.source.read(box),
+      layer = this.layers.pixels,
+      width = box.right - box.left;
+    if (original) return bytes;
+    for (const index of layer.touched(box)) {
+      const tile = layer.tiles.get(index);
+      if (!tile) continue;
+      const here = layer.box(index),
+        part = raster.intersection(here, box);
+      for (let y = part.top; y < part.bottom; y++) {
+        const from = ((y - here.top) * TILE + part.left - here.left) * 4;
+        const to = ((y - box.top) * width + part.left - box.left) * 4;
+        bytes.set(tile.subarray(from, from + (part.right - part.left) * 4), to);
+      }
+    }
+    return bytes;
+  }
+
+  /**
+   * The pixels that differ from the source's, tile by tile.
+   * @returns {{box: Box, rgb: Uint8Array, inside: Uint8Array}[]}
+   */
+  changed() {
+    const layer = this.layers.pixels,
+      found = [];
+    for (const [index, tile] of layer.tiles) {
+      const box = layer.box(index),
+        old = this.sourceTile(index);
+      const width = box.right - box.left,
+        height = box.bottom - box.top;
+      const rgb = new Uint8Array(width * height * 3),
+        inside = new Uint8Array(width * height);
+      let any = false;
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) {
+          const from = (y * TILE + x) * 4,
+            to = y * width + x;
+          rgb.set(tile.subarray(from, from + 3), to * 3);
+          if (tile[from] === old[from] && tile[from + 1] === old[from + 1] && tile[from + 2] === old[from + 2])
+            continue;
+          inside[to] = 255;
+          any = true;
+        }
+      if (any) found.push({ box, rgb, inside });
+    }
+    return found;
+  }
+
+  /**
+   * Take results into the picture, in one step of undo: inside their masks only, so that nothing else changes.
+   * @param {{box: Box, inside: Uint8Array, rgba: Uint8ClampedArray}[]} patches
+   * @param {Fill} fill
+   * @param {{box: Box, bytes: Uint8Array} | null} used hole to clear with it
+   */
+  apply(patches, fill, used) {
+    this.begin();
+    for (const patch of patches) {
+      const layer = this.layers.pixels,
+        width = patch.box.right - patch.box.left;
+      for (const index of layer.touched(patch.box)) {
+        const here = layer.box(index),
+          part = raster.intersection(here, patch.box);
+        let tile = null;
+        for (let y = part.top; y < part.bottom; y++)
+          for (let x = part.left; x < part.right; x++) {
+            const from = (y - patch.box.top) * width + x - patch.box.left;
+            if (!patch.inside[from]) continue;
+            tile ??= this.writable("pixels", index);
+            const to = ((y - here.top) * TILE + x - here.left) * 4;
+            for (let channel = 0; channel < 3; channel++) tile[to + channel] = patch.rgba[from * 4 + channel];
+          }
+      }
+    }
+    if (used) this.writeMask(used.box, used.bytes, "mask", "subtract");
+    this.commit("fill", [...this.fills, fill]);
+    for (const patch of patches) this.tell("pixels", patch.box);
+    if (used) this.tell("mask", used.box);
+  }
+
+  // What travels ----------------------------------------------------------------------------------------------------
+
+  /** Pixels by which a mask grows unless told otherwise; halves go to the even number, as the server's do. */
+  get defaultDilation() {
+    const exact = Math.max(this.width, this.height) / 256,
+      floor = Math.floor(exact);
+    const rounded = exact - floor === 0.5 ? floor + (floor % 2) : Math.round(exact);
+    return Math.max(1, rounded);
+  }
+
+  /**
+   * Crops that hold all holes with their surroundings; holes whose crops meet share one.
+   * @param {number} reach pixels the mask grows by
+   * @param {"near" | "wide" | "whole"} context
+   * @returns {Box[]}
+   */
+  crops(reach, context = "near") {
+    const { box: bounds } = this.layers.mask.measure();
+    if (!bounds) return [];
+    if (context === "whole" || this.width * this.height <= WHOLE) return [this.box];
+    let crops = this.groups().map((box) => {
+      const longest = Math.max(box.right - box.left, box.bottom - box.top);
+      const margin = Math.max(256, Math.round(longest * (context === "wide" ? 2 : 0.75))) + reach;
+      return raster.intersection(raster.grown(box, margin), this.box);
+    });
+    for (let merged = true; merged;) {
+      merged = false;
+      outer: for (let one = 0; one < crops.length; one++)
+        for (let two = one + 1; two < crops.length; two++)
+          if (raster.intersection(crops[one], crops[two])) {
+            crops[one] = raster.union(crops[one], crops[two]);
+            crops = crops.filter((_, index) => index !== two);
+            merged = true;
+            break outer;
+          }
+    }
+    return crops;
+  }
+
+  /** @returns {Box[]} bounding boxes of holes, those less than a cell apart together */
+  groups() {
+    const layer = this.layers.mask,
+      across = Math.ceil(this.width / CELL),
+      cells = new Map();
+    for (const [index, tile] of layer.tiles) {
+      const here = layer.box(index);
+      for (let y = here.top; y < here.bottom; y++)
+        for (let x = here.left; x < here.right; x++) {
+          if (!tile[(y - here.top) * TILE + x - here.left]) continue;
+          const key = Math.floor(y / CELL) * across + Math.floor(x / CELL),
+            cell = cells.get(key);
+          if (!cell) cells.set(key, { left: x, top: y, right: x + 1, bottom: y + 1 });
+          else {
+            if (x < cell.left) cell.left = x;
+            if (x >= cell.right) cell.right = x + 1;
+            if (y >= cell.bottom) cell.bottom = y + 1;
+          }
+        }
+    }
+    const found = [];
+    while (cells.size) {
+      const [first] = cells.keys(),
+        stack = [first];
+      let box = cells.get(first);
+      while (stack.length) {
+        const key = stack.pop(),
+          cell = cells.get(key);
+        if (!cell) continue;
+        cells.delete(key);
+        box = raster.union(box, cell);
+        const column = key % across;
+        for (let dy = -1; dy <= 1; dy++)
+          for (let dx = -1; dx <= 1; dx++)
+            if (column + dx >= 0 && column + dx < across) stack.push(key + dy * across + dx);
+      }
+      found.push(box);
+    }
+    return found;
+  }
+}
+
+/** @param {Uint8Array | undefined} tile */
+const held = (tile) => (tile && tile !== FULL ? tile.length : 0);
+
+/**
+ * @param {Uint8Array | undefined} one @param {Uint8Array | undefined} two
+ * @param {boolean} pixels a missing tile is the source's, not an empty one
+ */
+function same(one, two, pixels) {
+  if (one === two) return true;
+  if (!one || !two) return !pixels && (one ?? two).every((value) => value === 0);
+  for (let at = 0; at < one.length; at++) if (one[at] !== two[at]) return false;
+  return true;
+}
+
+/**
+ * How visible the border of a fill is: the mean step across it over the mean step between neighbours just outside.
+ * @param {Uint8ClampedArray} rgba @param {Uint8Array} inside @param {number} width @param {number} height
+ * @returns {number | null} 1 = as smooth as its surroundings
+ */
+export function seamScore(rgba, inside, width, height) {
+  let across = 0,
+    acrossCount = 0,
+    beside = 0,
+    besideCount = 0;
+  const step = (one, two) => {
+    let sum = 0;
+    for (let channel = 0; channel < 3; channel++) sum += Math.abs(rgba[one * 4 + channel] - rgba[two * 4 + channel]);
+    return sum;
+  };
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const at = y * width + x;
+      if (!inside[at]) continue;
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
+        const x1 = x + dx,
+          y1 = y + dy,
+          x2 = x1 + dx,
+          y2 = y1 + dy;
+        if (x2 < 0 || y2 < 0 || x2 >= width || y2 >= height || inside[y1 * width + x1] || inside[y2 * width + x2])
+          continue;
+        across += step(at, y1 * width + x1);
+        beside += step(y1 * width + x1, y2 * width + x2);
+        acrossCount++;
+        besideCount++;
+      }
+    }
+  return acrossCount ? (across / acrossCount + 1) / (beside / besideCount + 1) : null;
+}

@@ -1,0 +1,408 @@
+// Bars and panel: shows the state, turns what is pressed into commands.
+
+import * as filling from "./fill.js";
+import { help } from "./help.js";
+import { abandon, cursor, outline } from "./pointer.js";
+import { command, copyCommand, save, saveMask, saveSidecar } from "./save.js";
+import { TOOLS } from "./tools/index.js";
+import { dilation, element, listens, model, say, set, update, work } from "./work.js";
+
+/** @param {string} name */
+export function setTool(name) {
+  abandon();
+  set({ tool: name });
+  cursor();
+}
+
+export function undo() {
+  if (!work.document || abandon()) return;
+  const label = (touch(), work.document.undo());
+  say(label ? `Undone: ${label}` : "Nothing to undo");
+  update();
+}
+
+export function redo() {
+  if (!work.document) return;
+  const label = (touch(), work.document.redo());
+  say(label ? `Done again: ${label}` : "Nothing to do again");
+  update();
+}
+
+/** An action: the last fill's outline has been seen. */
+function touch() {
+  work.view.ghost = null;
+  element("chip").hidden = true;
+  filling.drop();
+}
+
+/** @param {1 | -1} sign */
+export function grow(sign) {
+  if (!work.document) return;
+  touch();
+  work.document.grow(sign * work.settings.step);
+  update();
+}
+
+const ACTIONS = {
+  invert: () => work.document.invert(),
+  clear: () => work.document.clear("mask"),
+  clearsketch: () => work.document.clear("sketch"),
+  grow: () => grow(1),
+  shrink: () => grow(-1),
+  savemask: saveMask,
+  savesidecar: saveSidecar,
+  copycommand: copyCommand,
+  save,
+  compare: () => divide(work.view.divider === null ? 0.5 : null),
+};
+const CHANGES_MASK = new Set(["invert", "clear", "clearsketch"]);
+
+/** @param {string} name of an action on the open picture */
+export function use(name) {
+  if (!work.document) return;
+  if (CHANGES_MASK.has(name)) touch();
+  ACTIONS[name]();
+  update();
+}
+
+// Before and after ----------------------------------------------------------------------------------------------------
+
+/** @param {number | null} share of the stage; null = no divider */
+function divide(share) {
+  const bar = element("divider"),
+    { view } = work;
+  view.divider = share === null ? null : Math.min(1, Math.max(0, share));
+  bar.hidden = element("sides").hidden = share === null;
+  element("compare").setAttribute("aria-pressed", String(share !== null));
+  if (share !== null) {
+    bar.style.left = `${view.divider * 100}%`;
+    bar.setAttribute("aria-valuenow", String(Math.round(view.divider * 100)));
+  }
+  view.draw();
+}
+
+function setUpDivider() {
+  const bar = element("divider"),
+    { view } = work;
+  bar.addEventListener("pointerdown", (event) => {
+    bar.setPointerCapture(event.pointerId);
+    event.preventDefault();
+    bar.focus();
+  });
+  bar.addEventListener("pointermove", (event) => {
+    if (!bar.hasPointerCapture(event.pointerId)) return;
+    const rect = view.stage.getBoundingClientRect();
+    divide((event.clientX - rect.left) / rect.width);
+  });
+  bar.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
+    if (by) {
+      event.preventDefault();
+      divide(view.divider + by);
+    } else if (event.key === "Escape") divide(null);
+  });
+}
+
+/** From the picture to the tools, to the settings, to the bar, and round. @param {boolean} back */
+export function jumpPanel(back) {
+  const stops = ["overlay", "tools", "panel", "status", "bar"].map(element);
+  const here = stops.findIndex((stop) => stop.contains(document.activeElement));
+  const next = stops[(Math.max(0, here) + (back ? stops.length - 1 : 1)) % stops.length];
+  const able = "button:not(:disabled):not([hidden]):not([tabindex='-1']), select, input";
+  (next.tabIndex >= 0 ? next : next.querySelector(able))?.focus();
+}
+
+// What is shown -------------------------------------------------------------------------------------------------------
+
+const LARGEST = 1000;
+const toSlider = (size) => (Math.log(size) / Math.log(LARGEST)) * 100;
+const fromSlider = (value) => Math.max(1, Math.round(LARGEST ** (value / 100)));
+
+function showTools() {
+  const bar = element("tools"),
+    { settings } = work;
+  if (!bar.childElementCount)
+    for (const tool of TOOLS) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.id = `tool-${tool.name}`;
+      button.title = `${tool.label} (${tool.key})`;
+      button.setAttribute("aria-label", tool.label);
+      button.setAttribute("aria-keyshortcuts", tool.key);
+      button.innerHTML = `<svg aria-hidden="true"><use href="#i-${tool.name}"/></svg>`;
+      button.addEventListener("click", () => setTool(tool.name));
+      bar.append(button);
+    }
+  for (const tool of TOOLS) {
+    const button = element(`tool-${tool.name}`);
+    button.hidden = Boolean(tool.guide) && !listens(tool.guide);
+    button.setAttribute("aria-pressed", String(tool.name === settings.tool));
+    button.tabIndex = tool.name === settings.tool ? 0 : -1; // arrow keys move inside the bar
+  }
+}
+
+function showOptions() {
+  const { settings } = work,
+    tool = TOOLS.find((each) => each.name === settings.tool);
+  element("toolname").textContent = tool.label;
+  element("toolhint").textContent = tool.hint.charAt(0).toUpperCase() + tool.hint.slice(1);
+  element("sizerow").hidden = !tool.round;
+  element("tolerancerow").hidden = tool.name !== "wand";
+  if (tool.round) {
+    element("size").value = String(toSlider(settings[tool.round]));
+    element("size").setAttribute("aria-valuetext", `${settings[tool.round]} pixels`);
+    element("sizevalue").textContent = `${settings[tool.round]} px`;
+  }
+  element("tolerance").value = String(settings.tolerance);
+  element("tolerancevalue").textContent = String(settings.tolerance);
+  element("step").value = String(settings.step);
+  element("keepmask").checked = settings.keepMask;
+  element("onrelease").checked = settings.onRelease;
+  element("context").value = settings.context;
+  element("dilate").value = settings.dilate ?? "";
+  element("feather").value = settings.feather ?? "";
+  element("dilate").placeholder = work.document ? `auto: ${dilation()}` : "auto";
+  element("feather").placeholder = work.document ? `auto: ${Math.floor(dilation() / 2)}` : "auto";
+  element("clearsketch").hidden = !listens("sketch");
+}
+
+function showPicture() {
+  const { document: open, files, settings } = work;
+  for (const id of ["invert", "clear", "shrink", "grow", "savemask", "compare", "try"]) element(id).disabled = !open;
+  element("undo").disabled = !open?.done.length;
+  element("redo").disabled = !open?.undone.length;
+  element("undo").title = open?.done.length
+    ? `Undo: ${open.done[open.done.length - 1].label} (Ctrl+Z)`
+    : "Undo (Ctrl+Z)";
+  element("save").disabled = !open;
+  element("walk").hidden = !files?.names.length;
+  if (files) element("place").textContent = `${files.at + 1} / ${files.names.length}`;
+  element("commandsection").hidden = !open;
+  element("savesidecar").hidden = !open?.fills.length;
+  element("command").textContent = command();
+  const measure = open?.layers.mask.measure() ?? { count: 0 };
+  element("fill").disabled = !open || (!measure.count && !filling.choosing());
+  element("fill").textContent = filling.choosing() ? "Keep" : "Fill";
+  element("bar").querySelector(".dot").classList.toggle("busy", filling.filling());
+  if (!open) return;
+  element("history").dataset.fills = String(open.fills.length);
+  const share = (measure.count / (open.width * open.height)) * 100;
+  element("hole").textContent = measure.count
+    ? `hole ${share.toFixed(share < 0.1 ? 2 : 1)} %  ${(measure.count / 1e6).toFixed(measure.count < 1e5 ? 3 : 2)} MP`
+    : "no hole";
+  const name = document.createElement("b");
+  name.textContent = open.source.name.replace(/^.*\//, "");
+  element("name").replaceChildren(name, `  ${open.width} × ${open.height}${open.unsaved ? "  edited" : ""}`);
+  document.title = `${open.unsaved ? "• " : ""}${name.textContent} - Retouche`;
+  work.view.ring = dilation();
+  work.view.soft = Math.min(settings.feather ?? Math.floor(dilation() / 2), dilation());
+  showHistory(open);
+  showChip(open);
+}
+
+let shownFills = null;
+
+function showHistory(open) {
+  if (shownFills === open.fills && element("history").dataset.name === open.source.name) return;
+  shownFills = open.fills;
+  element("history").dataset.name = open.source.name;
+  element("historysection").hidden = !open.fills.length && !open.undone.some((step) => step.fills[1].length);
+  // also those taken back, which a click brings again
+  const longest = open.undone.reduce(
+    (most, step) => (step.fills[1].length > most.length ? step.fills[1] : most),
+    open.fills,
+  );
+  const entries = [null, ...longest].map((fill, index) => {
+    const item = document.createElement("span"),
+      button = document.createElement("button"),
+      text = document.createElement("span");
+    item.setAttribute("role", "listitem");
+    button.type = "button";
+    text.textContent = index ? String(index) : "start";
+    button.title = fill ? `${index}: ${fill.label}` : "As it came";
+    button.setAttribute("aria-label", button.title);
+    button.setAttribute("aria-current", String(index === open.fills.length));
+    const picture = document.createElement("canvas"),
+      small = fill?.thumbnail ?? work.view.tiles.overview;
+    const scale = Math.min(1, 192 / Math.max(small.width, small.height));
+    Object.assign(picture, { width: Math.ceil(small.width * scale), height: Math.ceil(small.height * scale) });
+    picture.getContext("2d").drawImage(small, 0, 0, picture.width, picture.height);
+    button.append(picture);
+    button.append(text);
+    button.addEventListener("click", () => jump(index));
+    item.append(button);
+    return item;
+  });
+  element("history").replaceChildren(...entries);
+}
+
+/** @param {number} count fills to have */
+function jump(count) {
+  const { document: open } = work;
+  touch();
+  while (open.fills.length > count && open.undo());
+  while (open.fills.length < count && open.redo());
+  if (open.fills.length !== count) say("That far back is no longer kept");
+  update();
+}
+
+let chipped = null;
+
+/** What the last fill did, in a line; a click tells more. */
+function showChip(open) {
+  const last = open.fills[open.fills.length - 1];
+  if (chipped === last) return;
+  const grew = last && !open.undone.some((step) => step.fills[1].includes(last));
+  chipped = last;
+  element("chip").hidden = !last || !grew;
+  if (!last) return;
+  const { report } = last,
+    hole = report.holes?.[0];
+  const words = [last.label, `${report.seconds.toFixed(1)} s`];
+  if (hole) words.push(`${report.strategy} ${hole.crop[2] - hole.crop[0]}`, `scale ${Number(hole.scale.toFixed(2))}`);
+  if (last.seam !== null) words.push(`seam ${last.seam.toFixed(2)}`);
+  const button = document.createElement("button"),
+    more = document.createElement("div"),
+    list = document.createElement("dl");
+  button.type = "button";
+  button.textContent = words.join("  ·  ");
+  button.setAttribute("aria-expanded", "false");
+  const facts = [
+    ["Model", `${report.model ?? last.model}${report.layout ? `, ${report.layout}` : ""}`],
+    ["Device", report.device],
+    ["Time", `${report.seconds.toFixed(2)} s`],
+    [
+      "Memory",
+      report.peak_memory_bytes
+        ? `${(report.peak_memory_bytes / 2 ** 20).toFixed(0)} MiB, the server's most so far`
+        : null,
+    ],
+    ["Sent", report.crops.map(({ sent }) => `${sent.right - sent.left} × ${sent.bottom - sent.top}`).join(", ")],
+    [
+      "Strategy",
+      hole
+        ? `${report.strategy}: seen at ${Number(hole.scale.toFixed(2))} of its size, passes: ${hole.passes}`
+        : report.strategy,
+    ],
+    ["Grown by", `${last.options.dilate} px, soft edge ${last.options.feather ?? "auto"} px`],
+    [
+      "Seam",
+      last.seam === null
+        ? null
+        : `${last.seam.toFixed(2)}: step across the border over steps beside it; 1 is as smooth as around it`,
+    ],
+    ["Remarks", report.remarks?.join("; ")],
+  ];
+  for (const [term, fact] of facts) {
+    if (!fact) continue;
+    list.append(
+      Object.assign(document.createElement("dt"), { textContent: term }),
+      Object.assign(document.createElement("dd"), { textContent: fact }),
+    );
+  }
+  more.hidden = true;
+  more.append(list);
+  button.addEventListener("click", () => {
+    more.hidden = !more.hidden;
+    button.setAttribute("aria-expanded", String(!more.hidden));
+  });
+  element("chip").replaceChildren(more, button);
+}
+
+export function showModels() {
+  const { models, config, settings } = work;
+  const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
+  element("model").replaceChildren(...models.map((each) => option(each.name, each.name)));
+  element("model").value = settings.model;
+  const devices = config.devices?.map((each) => each.name) ?? ["cpu"];
+  const label = devices.map((name) => (name === "cpu" ? "CPU" : name)).join(" + ");
+  element("device").textContent = label;
+  element("device").parentElement.title = config.devices?.map((each) => `${each.name}: ${each.why}`).join("\n") ?? "";
+  element("candidates").replaceChildren(
+    ...models.map((each) => {
+      const row = document.createElement("label"),
+        box = document.createElement("input");
+      row.className = "check";
+      Object.assign(box, { type: "checkbox", value: each.name, checked: each.kind !== "network" });
+      row.append(box, each.name);
+      row.title = [each.title, each.licence].filter(Boolean).join("; ");
+      return row;
+    }),
+  );
+}
+
+export function setUpPanel() {
+  const on = (id, event, act) => element(id).addEventListener(event, act);
+  showTools();
+  element("tools").addEventListener("keydown", (event) => {
+    const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const shown = [...element("tools").children].filter((button) => !button.hidden);
+    const next = shown[(shown.indexOf(document.activeElement) + by + shown.length) % shown.length];
+    next.click();
+    next.focus();
+  });
+  for (const name of Object.keys(ACTIONS)) on(name, "click", () => use(name));
+  on("undo", "click", undo);
+  on("redo", "click", redo);
+  on("help", "click", help);
+  on("fill", "click", () => filling.fill());
+  on("cancel", "click", () => filling.cancel());
+  on("try", "click", () => {
+    const names = [...element("candidates").querySelectorAll("input:checked")].map((box) => box.value);
+    if (!names.length) return say("Choose at least one model");
+    filling.several(names);
+  });
+  on("model", "change", (event) => {
+    set({ model: event.target.value });
+    if (work.settings.tool === "pen" && !listens("sketch")) setTool("brush");
+    if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
+      say(`${model().name} does not listen to the sketch`);
+  });
+  on("size", "input", (event) => {
+    const tool = TOOLS.find((each) => each.name === work.settings.tool);
+    set({ [tool.round]: fromSlider(Number(event.target.value)) });
+    cursor();
+  });
+  on("tolerance", "input", (event) => set({ tolerance: Number(event.target.value) }));
+  on("step", "change", (event) => set({ step: Math.min(200, Math.max(1, Number(event.target.value) || 1)) }));
+  on("keepmask", "change", (event) => set({ keepMask: event.target.checked }));
+  on("onrelease", "change", (event) => set({ onRelease: event.target.checked }));
+  on("context", "change", (event) => set({ context: event.target.value }));
+  for (const id of ["dilate", "feather", "seed"])
+    on(id, "change", (event) => {
+      const text = event.target.value,
+        limit = id === "seed" ? Number.MAX_SAFE_INTEGER : 500;
+      const value =
+        text === "" ? (id === "seed" ? 0 : null) : Math.min(limit, Math.max(0, Math.round(Number(text)) || 0));
+      set({ [id]: value });
+      event.target.value = value ?? "";
+      work.view.draw();
+    });
+  on("zoomin", "click", () => work.view.zoomTo((work.view.zoom / work.view.ratio) * 1.5));
+  on("zoomout", "click", () => work.view.zoomTo(work.view.zoom / work.view.ratio / 1.5));
+  on("zoom", "click", () => work.view.fit());
+  on("more", "click", () => {
+    const open = element("panel").classList.toggle("open");
+    element("more").setAttribute("aria-expanded", String(open));
+  });
+  on("overlay", "pointerdown", () => {
+    element("panel").classList.remove("open");
+    element("more").setAttribute("aria-expanded", "false");
+  });
+  setUpDivider();
+  work.view.moved = () => {
+    element("zoom").textContent = `${Math.round((work.view.zoom / work.view.ratio) * 100)} %`;
+    outline();
+    cursor();
+  };
+  work.changed.add(() => {
+    showTools();
+    showOptions();
+    showPicture();
+    if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
+    work.view.draw();
+  });
+}

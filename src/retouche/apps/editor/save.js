@@ -1,0 +1,156 @@
+// How results go out: the server puts the changed pixels into the source's own file, so that format, depth, profile and
+// metadata stay; masks as lossless PNG; a sidecar that does the same again; the line for the shell.
+
+import * as api from "./api.js";
+import { encodePNG } from "./png.js";
+import { dilation, download, element, say, sayError, stem, update, work } from "./work.js";
+
+const MOST_PATCHES = 1000;
+let asked = null; // the document for which replacing a file was asked
+
+/** @param {any} document */
+async function sidecarOf(document) {
+  const { name, width, height, blob } = document.source;
+  const fills = [];
+  for (const fill of document.fills) {
+    const { dilate, feather, seed, context } = fill.options,
+      { report } = fill;
+    fills.push({
+      model: fill.model,
+      model_hash: report.model_hash ?? null,
+      dilate,
+      feather,
+      seed,
+      context,
+      strategy: report.strategy ?? null,
+      seconds: report.seconds,
+      box: fill.box,
+      mask: await api.base64(fill.mask),
+      ...(fill.sketch && { sketch: await api.base64(fill.sketch) }),
+    });
+  }
+  const source = { name, width, height, ...(blob && crypto.subtle && { sha256: await sha256(blob) }) };
+  return { format: "retouche-edit 1", retouche: work.config.version, source, fills };
+}
+
+/** @param {Blob} blob */
+async function sha256(blob) {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
+  return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export async function save() {
+  const { document } = work;
+  if (!document) return false;
+  const { source } = document;
+  try {
+    const patches = [],
+      changed = document.changed();
+    if (changed.length > MOST_PATCHES)
+      throw new Error("more of the picture has changed than one save takes: save after fewer fills");
+    for (const { box, rgb, inside } of changed) {
+      const width = box.right - box.left,
+        height = box.bottom - box.top;
+      const image = await api.base64(await encodePNG(width, height, 3, rgb));
+      patches.push({
+        left: box.left,
+        top: box.top,
+        image,
+        mask: await api.base64(await encodePNG(width, height, 1, inside)),
+      });
+    }
+    const body = new FormData();
+    if (source.path) body.append("name", source.path);
+    else body.append("image", source.blob, "picture");
+    body.append("patches", JSON.stringify(patches));
+    const output = work.config.output;
+    if (output) {
+      body.append("output", source.path ?? source.name);
+      body.append("sidecar", JSON.stringify(await sidecarOf(document)));
+      if (asked === document) body.append("overwrite", "true");
+    }
+    const response = await api.ask("/api/v1/save", { method: "POST", body });
+    if (output) say(`Saved ${(await response.json()).saved[0]} in the output folder`);
+    else {
+      const blob = await response.blob();
+      const suffix = {
+        "image/jpeg": "jpg",
+        "image/png": "png",
+        "image/webp": "webp",
+        "image/tiff": "tif",
+        "image/bmp": "bmp",
+      };
+      const given = /\.([a-z]+)$/i.exec(source.name)?.[1];
+      const kind = suffix[blob.type] ?? "png",
+        same =
+          given && kind === suffix[`image/${given.toLowerCase().replace(/^jpg$/, "jpeg").replace(/^tif$/, "tiff")}`];
+      const name = `${stem(source.name)}_filled.${same ? given : kind}`;
+      download(blob, name);
+      say(`Saved ${name}`);
+    }
+    document.saved = document.fills;
+    asked = output ? document : null;
+    update();
+    return true;
+  } catch (error) {
+    if (error.status === 409) {
+      asked = document;
+      say(`${source.path ?? source.name} exists in the output folder: save again to replace it`, true);
+    } else sayError(error);
+    return false;
+  }
+}
+
+export async function saveMask() {
+  const { document } = work;
+  if (!document) return;
+  const blob = await encodePNG(document.width, document.height, 1, document.layers.mask.read(document.box));
+  download(blob, `${stem(document.source.name)}_mask.png`);
+}
+
+export async function saveSidecar() {
+  const { document } = work;
+  if (!document) return;
+  const text = JSON.stringify(await sidecarOf(document), null, 1);
+  download(new Blob([text], { type: "application/json" }), `${stem(document.source.name)}.retouche.json`);
+}
+
+export async function copyPicture() {
+  const { document } = work;
+  if (!document) return;
+  try {
+    const png = await encodePNG(document.width, document.height, 4, document.read(document.box));
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+    say("Copied the picture");
+  } catch {
+    say("The browser did not allow copying: save the picture instead", true);
+  }
+}
+
+/** @param {string} word @returns {string} as a shell reads it */
+const quoted = (word) => (/^[\w./:@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+
+/** The same fill on the command line. */
+export function command() {
+  const { document, settings } = work;
+  if (!document) return "";
+  const { name } = document.source,
+    suffix = /\.[^.]*$/.exec(name)?.[0] ?? ".png";
+  const words = ["retouche", "run", "--image", name, "--mask", `${stem(name)}_mask.png`];
+  words.push("--output", `${stem(name)}_filled${suffix}`, "--model", settings.model ?? "default");
+  words.push("--dilate", String(dilation()));
+  if (settings.feather !== null) words.push("--feather", String(settings.feather));
+  if (settings.seed) words.push("--seed", String(settings.seed));
+  if (document.layers.sketch.tiles.size) words.push("--sketch", `${stem(name)}_sketch.png`);
+  return words.map(quoted).join(" ");
+}
+
+export async function copyCommand() {
+  try {
+    await navigator.clipboard.writeText(command());
+    say("Copied; save the mask beside the picture to run it");
+  } catch {
+    getSelection()?.selectAllChildren(element("command"));
+    say("Selected: copy it with Ctrl+C");
+  }
+}

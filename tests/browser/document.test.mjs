@@ -1,0 +1,293 @@
+// The editor's state and tools in Node, without a browser: `node --test tests/browser/document.test.mjs`.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+import zlib from "node:zlib";
+
+// browsers take .js as modules; here a loader says so, without a package.json in the served folder
+const folder = new URL("../../src/retouche/apps/editor/", import.meta.url);
+const cache = new Map();
+
+/** @param {string} path below the editor @returns {Promise<any>} */
+async function load(path) {
+  const url = new URL(path, folder).href;
+  if (!cache.has(url)) cache.set(url, link(url));
+  return import(await cache.get(url));
+}
+
+async function link(url) {
+  let text = readFileSync(fileURLToPath(url), "utf8");
+  for (const [whole, target] of [...text.matchAll(/from "(\.[^"]+)"/g)].map((match) => [match[0], match[1]])) {
+    const inner = new URL(target, url).href;
+    if (!cache.has(inner)) cache.set(inner, link(inner));
+    text = text.replace(whole, `from "${await cache.get(inner)}"`);
+  }
+  return `data:text/javascript,${encodeURIComponent(text)}`;
+}
+
+const { Document, TILE, STEPS, seamScore } = await load("document.js");
+const raster = await load("raster.js");
+
+/** @param {number} width @param {number} height */
+function made(width, height) {
+  const read = (box) => {
+    const across = box.right - box.left,
+      bytes = new Uint8ClampedArray(across * (box.bottom - box.top) * 4);
+    for (let y = box.top; y < box.bottom; y++)
+      for (let x = box.left; x < box.right; x++)
+        bytes.set([x % 251, y % 241, (x + y) % 239, 255], ((y - box.top) * across + x - box.left) * 4);
+    return bytes;
+  };
+  return new Document({ name: "a.png", type: "image/png", width, height, blob: null, read });
+}
+
+/** @param {any} tool @param {any} document @param {{x: number, y: number}[]} points */
+function stroke(tool, document, points, more = {}) {
+  const settings = { size: 20, penSize: 3, tolerance: 0, ...more.settings };
+  const [first, ...rest] = points.map((point) => ({
+    alt: false,
+    shift: false,
+    pen: false,
+    pressure: 0.5,
+    ...point,
+    ...more,
+  }));
+  tool.down({ document, settings }, first);
+  if (rest.length) tool.move({ document, settings }, rest);
+  return tool.up({ document, settings });
+}
+
+const maskOf = (document) => document.layers.mask.read(document.box);
+
+test("a brush, its eraser, undo and redo give back the same bytes", async () => {
+  const document = made(600, 500),
+    brush = (await load("tools/brush.js")).default,
+    eraser = (await load("tools/eraser.js")).default;
+  const states = [maskOf(document)];
+  stroke(brush, document, [
+    { x: 250, y: 250 },
+    { x: 300, y: 260 },
+  ]);
+  states.push(maskOf(document));
+  stroke(eraser, document, [
+    { x: 270, y: 200 },
+    { x: 270, y: 300 },
+  ]);
+  states.push(maskOf(document));
+  stroke(brush, document, [
+    { x: -40, y: 499.5 },
+    { x: 700, y: 499.5 },
+  ]); // beyond the picture
+  states.push(maskOf(document));
+  assert.equal(document.layers.mask.measure().box.right, 600);
+  for (let step = 2; step >= 0; step--) {
+    document.undo();
+    assert.deepEqual(maskOf(document), states[step]);
+  }
+  assert.equal(document.undo(), null);
+  for (let step = 1; step <= 3; step++) {
+    document.redo();
+    assert.deepEqual(maskOf(document), states[step]);
+  }
+});
+
+test("a disc holds exactly the pixels whose centres are within its radius", () => {
+  for (const radius of [0.5, 1, 3.3, 10, 25.5]) {
+    const set = new Set();
+    const centre = { x: 40.3, y: 39.8, radius };
+    raster.segment(centre, centre, (y, left, right) => {
+      for (let x = left; x < right; x++) set.add(`${x} ${y}`);
+    });
+    for (let y = 0; y < 80; y++)
+      for (let x = 0; x < 80; x++) {
+        const inside = (x + 0.5 - 40.3) ** 2 + (y + 0.5 - 39.8) ** 2 <= radius * radius;
+        if (radius > 1) assert.equal(set.has(`${x} ${y}`), inside, `${x} ${y} of radius ${radius}`);
+      }
+    assert.ok(set.size >= 1);
+  }
+});
+
+test("growing is by a disc, as the server grows", () => {
+  const width = 41,
+    height = 37,
+    map = new Uint8Array(width * height);
+  for (const at of [5 * width + 7, 20 * width + 30, 36 * width]) map[at] = 255;
+  for (const pixels of [0, 1, 4, 9]) {
+    const grown = raster.dilate(map, width, height, pixels);
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        const near = [
+          [7, 5],
+          [30, 20],
+          [0, 36],
+        ].some(([a, b]) => (x - a) ** 2 + (y - b) ** 2 <= pixels ** 2);
+        assert.equal(grown[y * width + x] > 0, near);
+      }
+  }
+});
+
+test("grow and shrink, invert and clear", () => {
+  const document = made(300, 280),
+    box = { left: 100, top: 100, right: 140, bottom: 140 };
+  document.setMask(box, new Uint8Array(1600).fill(255), "load mask");
+  document.grow(5);
+  assert.deepEqual(document.layers.mask.measure().box, { left: 95, top: 95, right: 145, bottom: 145 });
+  document.grow(-5);
+  assert.equal(document.layers.mask.measure().count, 1600);
+  document.invert();
+  assert.equal(document.layers.mask.measure().count, 300 * 280 - 1600);
+  document.invert();
+  assert.deepEqual(document.layers.mask.measure(), { box, count: 1600 });
+  document.clear();
+  assert.equal(document.layers.mask.measure().count, 0);
+  document.undo();
+  assert.equal(document.layers.mask.measure().count, 1600);
+});
+
+test("lasso, box and wand", async () => {
+  const document = made(300, 280),
+    lasso = (await load("tools/lasso.js")).default;
+  const box = (await load("tools/box.js")).default,
+    wand = (await load("tools/wand.js")).default;
+  stroke(lasso, document, [
+    { x: 10, y: 10 },
+    { x: 50, y: 10 },
+    { x: 50, y: 40 },
+    { x: 10, y: 40 },
+  ]);
+  assert.equal(document.layers.mask.measure().count, 40 * 30);
+  stroke(
+    box,
+    document,
+    [
+      { x: 60.4, y: 60.2 },
+      { x: 20.1, y: 30.7 },
+    ],
+    { alt: true },
+  );
+  assert.equal(document.layers.mask.measure().count, 40 * 30 - 30 * 10);
+  document.clear();
+  document.apply(
+    [
+      {
+        box: { left: 200, top: 200, right: 270, bottom: 270 },
+        inside: new Uint8Array(4900).fill(255),
+        rgba: new Uint8ClampedArray(19600).fill(7),
+      },
+    ],
+    { model: "x" },
+    null,
+  );
+  stroke(wand, document, [{ x: 230, y: 230 }], { settings: { tolerance: 0 } });
+  assert.deepEqual(document.layers.mask.measure(), {
+    box: { left: 200, top: 200, right: 270, bottom: 270 },
+    count: 4900,
+  });
+});
+
+test("a fill changes what is inside its mask and nothing else, and undo takes it back with the mask", () => {
+  const document = made(700, 600),
+    box = { left: 240, top: 240, right: 300, bottom: 290 };
+  const bytes = new Uint8Array(60 * 50);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = at % 3 ? 255 : 0;
+  document.setMask(box, bytes, "load mask");
+  const before = document.read(document.box),
+    rgba = new Uint8ClampedArray(bytes.length * 4).fill(99);
+  document.apply([{ box, inside: bytes, rgba }], { model: "x" }, { box, bytes });
+  const after = document.read(document.box);
+  for (let y = 0; y < 600; y++)
+    for (let x = 0; x < 700; x++) {
+      const here = x >= box.left && x < box.right && y >= box.top && y < box.bottom;
+      const set = here && bytes[(y - box.top) * 60 + x - box.left];
+      assert.equal(after[(y * 700 + x) * 4], set ? 99 : before[(y * 700 + x) * 4]);
+    }
+  assert.equal(document.layers.mask.measure().count, 0);
+  assert.equal(document.fills.length, 1);
+  assert.ok(document.unsaved);
+  const changed = document.changed();
+  assert.ok(changed.length <= 4 && changed.every((patch) => patch.inside.length === raster.area(patch.box)));
+  document.undo();
+  assert.deepEqual(document.read(document.box), before);
+  assert.equal(document.layers.mask.measure().count, 2000);
+  assert.equal(document.fills.length, 0);
+});
+
+test("a hundred steps are kept, and no more memory than allowed", async () => {
+  const document = made(600, 500),
+    brush = (await load("tools/brush.js")).default;
+  for (let step = 0; step < STEPS + 20; step++)
+    stroke(brush, document, [{ x: (step * 37) % 600, y: (step * 53) % 500 }], { settings: { size: 9 } });
+  assert.equal(document.done.length, STEPS);
+  // a plain mask of 50 megapixels costs next to nothing: its tiles are one
+  const large = made(8660, 5773);
+  for (let step = 0; step < 6; step++) large.invert();
+  assert.ok(large.done.reduce((sum, step) => sum + step.bytes, 0) < 1 << 20);
+});
+
+test("a gesture that changes nothing is no step; an unfinished one can be taken back", async () => {
+  const document = made(300, 280),
+    eraser = (await load("tools/eraser.js")).default;
+  assert.equal(stroke(eraser, document, [{ x: 50, y: 50 }]), false);
+  assert.equal(document.done.length, 0);
+  document.begin();
+  document.runs("mask", 255).run(5, 0, 300);
+  document.cancel();
+  assert.equal(document.layers.mask.measure().count, 0);
+});
+
+test("only crops around the holes travel, those near each other together", () => {
+  const document = made(6000, 4000);
+  for (const [left, top] of [
+    [500, 500],
+    [560, 520],
+    [5000, 3000],
+  ])
+    document.setMask({ left, top, right: left + 30, bottom: top + 30 }, new Uint8Array(900).fill(255), "load mask");
+  const crops = document.crops(23);
+  assert.equal(crops.length, 2);
+  for (const crop of crops) assert.ok(raster.area(crop) < 800 * 800);
+  assert.deepEqual(document.crops(23, "whole"), [document.box]);
+  assert.deepEqual(made(300, 200).crops(1), []);
+});
+
+test("the default growth rounds halves to even, as Python does", () => {
+  assert.equal(made(384, 10).defaultDilation, 2);
+  assert.equal(made(640, 10).defaultDilation, 2);
+  assert.equal(made(896, 10).defaultDilation, 4);
+  assert.equal(made(10, 10).defaultDilation, 1);
+});
+
+test("PNG files hold their bytes", async () => {
+  const { encodePNG } = await load("png.js");
+  for (const channels of [1, 3, 4]) {
+    const pixels = Uint8Array.from({ length: 13 * 7 * channels }, (_, at) => (at * 37) % 256);
+    const file = Buffer.from(await (await encodePNG(13, 7, channels, pixels)).arrayBuffer());
+    assert.equal(file.readUInt32BE(16), 13);
+    const length = file.readUInt32BE(33),
+      rows = zlib.inflateSync(file.subarray(41, 41 + length)),
+      stride = 13 * channels;
+    const back = new Uint8Array(pixels.length);
+    for (let y = 0; y < 7; y++)
+      for (let x = 0; x < stride; x++) {
+        const above = rows[y * (stride + 1)] === 2 ? back[(y - 1) * stride + x] : 0;
+        back[y * stride + x] = rows[y * (stride + 1) + 1 + x] + above;
+      }
+    assert.deepEqual(back, pixels);
+  }
+});
+
+test("a visible border scores higher than a smooth one", () => {
+  const inside = new Uint8Array(400),
+    flat = new Uint8ClampedArray(1600).fill(100),
+    patched = flat.slice();
+  for (let y = 6; y < 14; y++)
+    for (let x = 6; x < 14; x++) {
+      inside[y * 20 + x] = 255;
+      patched.fill(180, (y * 20 + x) * 4, (y * 20 + x) * 4 + 4);
+    }
+  assert.equal(seamScore(flat, inside, 20, 20), 1);
+  assert.ok(seamScore(patched, inside, 20, 20) > 50);
+});
+assert.equal(TILE, 256);
