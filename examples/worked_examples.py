@@ -91,4 +91,4 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/examples"))
+    make(Path(sys.argv[1] if len(sys.argv) > 1 else "out/examples"))

@@ -1,7 +1,7 @@
 """Draw the picture that the editor offers to try: python scripts/draw_example.py src/retouche/apps/editor/example.jpg
 
-A brick wall in evening light above a meadow, with a ball in the grass and a date in the corner: things to remove, and textures that
-a fill has to continue. Drawn by numbers alone, so that no photograph is shipped.
+A brick wall in evening light above a meadow, with a ball in the grass and a date in the corner: things to remove, and
+textures that a fill has to continue. Drawn by numbers alone, so that no photograph is shipped.
 """
 
 from __future__ import annotations
