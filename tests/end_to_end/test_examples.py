@@ -19,11 +19,13 @@ def test_first_fill(tmp_path: Path) -> None:
     from skimage import data
 
     assert "filled.png" in run("first_fill.py", str(tmp_path))
-    filled = np.asarray(Image.open(tmp_path / "filled.png"))
+    with Image.open(tmp_path / "filled.png") as picture:
+        filled = np.asarray(picture)
     assert filled.shape == data.rocket().shape
     changed = (filled != data.rocket()).any(axis=-1)
     assert 0.02 < changed.mean() < 0.1
-    assert Image.open(tmp_path / "before_after.png").width > 3 * 640
+    with Image.open(tmp_path / "before_after.png") as sheet:
+        assert sheet.width > 3 * 640
 
 
 def test_training(tmp_path: Path) -> None:
