@@ -35,7 +35,7 @@ from retouche.methods.method import Method, Scope
 
 SIDE = 7  # of a patch, in pixels
 COMPONENTS = 24
-TEXTURE = 3.0  # a texture energy's weight against a colour's
+TEXTURE = 6.0  # a texture energy's weight against a colour's: less leaves grass and gravel flat, more costs likeness
 NEARNESS = 2.0  # a source at the far corner is as unlike as this colour distance
 THIN = 4  # the coarsest level is the one on which no hole pixel is further from the known ones, in pixels
 FEWEST = 100  # sources a coarser level must offer
