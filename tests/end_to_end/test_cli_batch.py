@@ -193,3 +193,25 @@ def test_a_list_of_one_picture_is_a_batch_like_any_other(tmp_path: Path) -> None
     words = ["--image", str(tmp_path / "list.txt"), "--mask", str(tmp_path / "mask.png")]
     assert main(["run", *words, "--output", str(tmp_path / "out"), "--model", "mean", "--workers", "4"]) == 0
     assert manifest(tmp_path)[0]["output"] == "in/00.png"
+
+
+def test_a_disk_that_fills_up_is_named_and_the_batch_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, 3)
+    path, real, lines = tmp_path / "out" / "manifest.jsonl", os.fsync, []
+
+    def full(descriptor: int) -> None:
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            lines.append(descriptor)
+            if len(lines) == 2:
+                raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert main(command(tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert "manifest.jsonl cannot be written (No space left on device)" in said and "--resume" in said
+    assert main(command(tmp_path, "--resume")) == 0
+    assert sorted(pictures(tmp_path)) == ["00.png", "02.png", "sub/01.png"]

@@ -14,6 +14,7 @@ from typing import Any
 from retouche import __version__
 from retouche.apps.batch.fill import Outcome, Settings
 from retouche.apps.batch.pairing import Job
+from retouche.errors import InputError
 from retouche.inference.model import Model
 
 NAME = "manifest.jsonl"
@@ -87,13 +88,19 @@ class Manifest:
         }
         self.entries[entry["output"]] = entry  # type: ignore[index]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab+") as file:
-            line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
-            if file.tell() and not _ends_line(file):
-                line = b"\n" + line  # after a line that a kill cut short
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        try:
+            with open(self.path, "ab+") as file:
+                if file.tell() and not _ends_line(file):
+                    line = b"\n" + line  # after a line that a kill or a full disk cut short
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{self.path} cannot be written ({error.strerror}): free space, then the same command with --resume "
+                "fills the rest"
+            ) from error
 
     def _name(self, job: Job) -> str:
         return job.output.relative_to(self.path.parent).as_posix()
