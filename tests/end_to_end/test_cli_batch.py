@@ -124,7 +124,7 @@ def test_in_place_with_overwrite(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_no_partial_file_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make(tmp_path, 40, side=200)
+    make(tmp_path, 40, side=500)  # seconds of work, so that the signal comes in time on a busy machine too
     process = subprocess.Popen(
         [sys.executable, "-m", "retouche", *command(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -171,7 +171,7 @@ def test_workers_make_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
 def test_interrupt_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
-    make(tmp_path, 40, side=200)
+    make(tmp_path, 20, side=900)  # seconds of work, so that the signal comes in time on a busy machine too
     process = subprocess.Popen(
         [sys.executable, "-m", "retouche", *command(tmp_path)],
         stdout=subprocess.PIPE,
