@@ -537,11 +537,11 @@ def _held(folder: Path, engine: Engine) -> Iterator[None]:
     """The run folder, made if need be, for this training alone; a killed one lets it go."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"--run {folder} cannot be made or read ({error.strerror}): give another folder") from None
     try:
-        if engine.first and fcntl is not None:
+        if engine.first and descriptor is not None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -550,4 +550,5 @@ def _held(folder: Path, engine: Engine) -> Iterator[None]:
                 ) from None
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)

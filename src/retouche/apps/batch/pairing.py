@@ -191,6 +191,7 @@ def plan(
     structure: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    suffix: str | None = None,
 ) -> Plan:
     """Pair pictures with masks and outputs, and check all that can be checked before anything is filled.
 
@@ -202,6 +203,7 @@ def plan(
         structure: a file or folder
         overwrite: an existing file may be replaced
         resume: an existing output belongs to the batch that is resumed
+        suffix: what files in a folder of outputs end in; None = as their pictures
 
     Raises: InputError naming what is missing, unmatched, in the way or not writable
     """
@@ -228,7 +230,8 @@ def plan(
     pairs = _pair(inputs, masks)
     sketches = _guides(inputs, sketch, "sketch", pictures.many, remarks)
     structures = _guides(inputs, structure, "structure", pictures.many, remarks)
-    outputs = [target / source.relative if to_folder else target for source in inputs]
+    kept = [source.relative if suffix is None else source.relative.with_suffix(suffix) for source in inputs]
+    outputs = [target / name if to_folder else target for name in kept]
     jobs = tuple(
         Job(source.path, pair, written, sketches[number], structures[number])
         for number, (source, pair, written) in enumerate(zip(inputs, pairs, outputs, strict=True))

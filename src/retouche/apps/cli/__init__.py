@@ -33,6 +33,7 @@ VERBS = {
     "train": Verb("retouche.apps.cli.train", "train a method on a folder of pictures, or go on training"),
     "mask": Verb("retouche.apps.cli.mask", "make a set of masks, with its hash"),
     "structure": Verb("retouche.apps.cli.structure", "make edge-preserving smoothed (structure) pictures"),
+    "sketch": Verb("retouche.apps.cli.sketch", "make sketches, the lines of a picture's edges, for guided fills"),
     "models": Verb("retouche.apps.cli.models", "list methods and weights: kind, licence, size, installed or not"),
     "download": Verb("retouche.apps.cli.download", "fetch published weights, checked and resumable"),
     "convert": Verb("retouche.apps.cli.convert", "turn a foreign weight file into one of ours"),

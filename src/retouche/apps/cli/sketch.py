@@ -1,0 +1,54 @@
+"""Make sketches from pictures: white lines on black where a picture has edges.
+
+They guide a model that listens to lines (`retouche run --sketch`; deepfill-v2 of the preset "sketch"), and are
+what such a model learns from (`retouche train deepfill-v2 sketch --sketches DIR`). Redraw them to steer the fill.
+
+examples:
+  retouche sketch --image photo.jpg --output sketch.png
+  retouche sketch --image photos/ --output sketches/ --workers 4 --resume
+  retouche sketch --image photo.jpg --output coarse.png --smooth 4
+
+exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 nothing done: wrong use or bad input
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from retouche.apps.batch.pairing import Job
+from retouche.apps.cli import each, terminal
+from retouche.errors import InputError
+
+LOSSY = {".jpg", ".jpeg", ".webp"}
+
+
+@dataclass(frozen=True)
+class Options(each.Options):
+    smooth: Annotated[float | None, terminal.without_default("PIXELS")] = None
+    """Details up to about this size draw no lines. Default: 0.6 % of the picture's shorter side, as in training."""
+
+
+def main(options: Options) -> int:
+    """Draw each picture's lines; a batch's files are PNG."""
+    if options.smooth is not None and not 0 < options.smooth <= 1000:
+        raise InputError(f"--smooth is {options.smooth:g}: give pixels above 0, up to 1000")
+    if Path(options.output).suffix.lower() in LOSSY and not Path(options.output).is_dir():
+        raise InputError(f"--output {options.output} would blur the lines: give a .png")
+    return each.make_all(options, write_sketch, "drawing", suffix=".png")
+
+
+def write_sketch(job: Job, options: Options) -> list[str]:
+    """One sketch from file to file; returns remarks."""
+    from PIL import Image
+
+    from retouche.data.sketches import edges
+    from retouche.image import atomic_write, open_picture
+
+    picture = open_picture(job.image)
+    lines = edges(picture.rgb(), options.smooth)[0, 0].mul(255).byte().numpy()
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(job.output) as temporary, temporary.open("wb") as file:
+        Image.fromarray(lines).save(file, Image.registered_extensions()[job.output.suffix.lower()])
+    return list(picture.remarks)

@@ -1,0 +1,73 @@
+"""`retouche sketch`: lines where edges are, PNG whatever the picture's format, the same lines as in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from retouche.apps.cli import main
+from retouche.data.sketches import edges
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    picture = Image.new("RGB", (96, 64), (40, 40, 40))
+    ImageDraw.Draw(picture).rectangle((20, 15, 60, 45), fill=(220, 200, 160))
+    picture.save(folder / "a.png")
+    picture.save(folder / "more/b.jpg", quality=95)
+    return folder
+
+
+def test_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["sketch", "--image", str(photos), "--output", f"{out}/"]) == 0
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == ["a.png", "more/b.png"]
+    with Image.open(out / "a.png") as drawn:
+        lines = np.array(drawn)
+    assert set(np.unique(lines)) == {0, 255}
+    given = torch.from_numpy(np.array(Image.open(photos / "a.png"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    assert np.array_equal(lines > 127, edges(given)[0, 0].numpy() > 0)
+    # the rectangle's outline and nothing else
+    rows, columns = np.nonzero(lines)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((15, 45, 20, 60), abs=1)
+    assert not lines[20:40, 25:55].any()
+    assert main(["sketch", "--image", str(photos), "--output", f"{out}/"]) == 2
+    assert "--resume" in capsys.readouterr().err
+    (out / "a.png").unlink()
+    assert main(["sketch", "--image", str(photos), "--output", f"{out}/", "--resume"]) == 0
+    assert capsys.readouterr().out.strip() == str(out / "a.png")
+
+
+def test_two_pictures_of_one_stem(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.open(photos / "a.png").save(photos / "a.jpg")
+    assert main(["sketch", "--image", str(photos), "--output", f"{tmp_path}/out/"]) == 2
+    assert "would both be written" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--output", "lines.jpg"], "give a .png"), (["--output", "lines.png", "--smooth", "0"], "--smooth")],
+)
+def test_wrong_use(photos: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sketch", "--image", str(photos / "a.png"), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_smoother_lines_are_fewer(photos: Path, tmp_path: Path) -> None:
+    pixels = np.array(Image.open(photos / "a.png"))
+    pixels[:, 70:] += (np.arange(26) // 3 % 2 * 120).astype(np.uint8)[:, None]  # fine stripes beside the rectangle
+    Image.fromarray(pixels).save(tmp_path / "striped.png")
+    drawn = []
+    for smooth in ("1", "4"):
+        output = tmp_path / f"{smooth}.png"
+        words = ["--image", str(tmp_path / "striped.png"), "--output", str(output), "--smooth", smooth]
+        assert main(["sketch", *words]) == 0
+        drawn.append((np.array(Image.open(output)) > 127).sum())
+    assert 0 < drawn[1] < drawn[0] / 2
