@@ -15,6 +15,8 @@ from retouche.methods.method import Prediction
 
 ROWS = 6
 """Pictures on a sheet."""
+SEEN = 128
+"""Pixels that a picture's side needs to be looked at: smaller ones are shown enlarged."""
 GAP, HEAD, PAPER, INK, BAR = 4, 18, 255, 40, (70, 110, 170)
 
 Pixels = NDArray[np.uint8]
@@ -48,7 +50,8 @@ def sheet(image: Tensor, mask: Tensor, made: Prediction, structure: Tensor | Non
 def _grid(columns: dict[str, list[Pixels]]) -> Pixels:
     """Named columns of equal pictures."""
     first = next(iter(columns.values()))
-    (height, width), rows = first[0].shape[:2], len(first)
+    times = max(1, -(-SEEN // max(first[0].shape[:2])))  # whole, so that pixels stay squares
+    (height, width), rows = (times * side for side in first[0].shape[:2]), len(first)
     size = (len(columns) * (width + GAP) + GAP, rows * (height + GAP) + GAP + HEAD)
     page = Image.new("RGB", size, (PAPER,) * 3)
     draw = ImageDraw.Draw(page)
@@ -56,7 +59,8 @@ def _grid(columns: dict[str, list[Pixels]]) -> Pixels:
         left = GAP + number * (width + GAP)
         draw.text((left, 3), name, fill=(INK,) * 3, font=ImageFont.load_default(11))
         for row, picture in enumerate(pictures):
-            page.paste(Image.fromarray(picture), (left, HEAD + GAP + row * (height + GAP)))
+            enlarged = Image.fromarray(picture.repeat(times, 0).repeat(times, 1))
+            page.paste(enlarged, (left, HEAD + GAP + row * (height + GAP)))
     return np.asarray(page)
 
 
