@@ -9,15 +9,16 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "retouche"
 ROOMS = {  # room -> rooms it may import
     "errors": set(),
+    "progress": set(),
     "image": {"errors"},
     "masks": {"image", "errors"},
-    "layers": {"image", "masks", "errors"},
+    "layers": {"image", "masks", "progress", "errors"},
     "losses": {"layers", "image", "masks", "errors"},
     "weights": {"image", "errors"},
-    "methods": {"weights", "layers", "losses", "image", "masks", "errors"},
+    "methods": {"weights", "layers", "losses", "image", "masks", "progress", "errors"},
     "data": {"layers", "image", "masks", "errors"},
     "metrics": {"weights", "image", "masks", "errors"},
-    "inference": {"methods", "weights", "image", "masks", "errors"},
+    "inference": {"methods", "weights", "image", "masks", "progress", "errors"},
     "training": {"methods", "weights", "data", "metrics", "layers", "losses", "image", "masks", "errors"},
     "evaluation": {"inference", "methods", "weights", "data", "metrics", "image", "masks", "errors"},
     "export": {"methods", "weights", "image", "masks", "errors"},
@@ -32,6 +33,7 @@ ROOMS = {  # room -> rooms it may import
         "data",
         "image",
         "masks",
+        "progress",
         "errors",
     },
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from editor_page import photograph
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -84,3 +85,19 @@ def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         context.close()
     assert complaints == []
     assert [url for url in asked if not url.startswith(("http://127.0.0.1:", "blob:", "data:"))] == []
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of one that all tests share."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: install it, or set CHROMIUM to its path")
+    with serving("--model", "harmonic") as address:
+        yield address
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    photograph().save(path, dpi=(300, 300))
+    return path

@@ -278,6 +278,36 @@ test("PNG files hold their bytes", async () => {
   }
 });
 
+test("folders list their pictures in natural order, and only those", async () => {
+  const { listing, natural, called } = await load("folder.js");
+  const names = ["b/10.png", "b/9.JPG", "b/a/1.tiff", "a 10.webp", "a 2.bmp", "B.jpeg", "a 02.bmp", "c.txt", "d.gif"];
+  const found = listing([...names, ".e.png", "b/.f/g.png", "jpg"].map((name) => ({ name, open: async () => name })));
+  const wanted = ["a 02.bmp", "a 2.bmp", "a 10.webp", "B.jpeg", "b/9.JPG", "b/10.png", "b/a/1.tiff"];
+  assert.deepEqual(found.names, wanted);
+  assert.equal(await found.open(2), "a 10.webp");
+  for (const one of wanted)
+    for (const two of wanted) assert.equal(Math.sign(natural(one, two)), -Math.sign(natural(two, one)) || 0);
+  assert.equal(called("photo_mask.png"), "mask");
+  assert.equal(called("Sketch.png"), "sketch");
+  assert.equal(called("masked ball.png"), undefined);
+});
+
+test("a dropped folder is read in parts, to its end", async () => {
+  const { fromEntries } = await load("folder.js");
+  const file = (name) => ({ name, isFile: true, file: (done) => done(`file ${name}`) });
+  const folder = (name, parts) => ({
+    name,
+    isDirectory: true,
+    createReader: () => ({ readEntries: (done) => done(parts.shift() ?? []) }),
+  });
+  const trip = () => folder("trip", [[file("2.png"), folder("in", [[file("3.png")], [file("4.jpg")]])], [file("1.png")]]);
+  const alone = await fromEntries([trip()]);
+  assert.deepEqual(alone.names, ["1.png", "2.png", "in/3.png", "in/4.jpg"]);
+  assert.equal(await alone.open(1), "file 2.png");
+  const more = await fromEntries([folder(".git", [[file("5.png")]]), trip(), file("6.png")]);
+  assert.deepEqual(more.names, ["6.png", "trip/1.png", "trip/2.png", "trip/in/3.png", "trip/in/4.jpg"]);
+});
+
 test("a visible border scores higher than a smooth one", () => {
   const inside = new Uint8Array(400),
     flat = new Uint8ClampedArray(1600).fill(100),

@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image, ImageCms
 from serving import decoded, encoded, hole, scene, serving, text
 
+from retouche.image import Picture, open_picture, write_picture
 from retouche.methods import methods
 
 KNOWN = hole() == 0
@@ -275,6 +276,35 @@ def test_saving_answers_the_file_in_its_own_format(client: httpx.Client) -> None
         assert np.asarray(after)[:8, :8].max() < 30
     as_png = client.post("/api/v1/save", json={"image": text(source), "format": "png"})
     assert (decoded(as_png.content) == decoded(source)).all()
+
+
+def test_a_part_is_cut_in_the_depth_of_its_source(client: httpx.Client, tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(0, 65536, (60, 80, 3)).astype(np.uint16)
+    write_picture(Picture(values, "RGB"), tmp_path / "deep.png")
+    source = (tmp_path / "deep.png").read_bytes()
+    assert client.post("/api/v1/view", files={"image": source}).headers["x-retouche-depth"] == "16"
+    first = client.post("/api/v1/cut", files={"image": source}, data={"box": "[10, 5, 50, 45]"})
+    (tmp_path / "part.png").write_bytes(first.content)
+    assert np.array_equal(open_picture(tmp_path / "part.png").pixels, values[5:45, 10:50])
+
+    # a part put in elsewhere, and cut out again over its border
+    patch = {"left": 30, "top": 20, "image": text(first.content)}
+    second = client.post("/api/v1/cut", json={"image": text(source), "box": [20, 10, 80, 60], "patches": [patch]})
+    (tmp_path / "both.png").write_bytes(second.content)
+    wanted = values.copy()
+    wanted[20:60, 30:70] = values[5:45, 10:50]
+    assert np.array_equal(open_picture(tmp_path / "both.png").pixels, wanted[10:60, 20:80])
+
+    named = client.post("/api/v1/cut", json={"name": "a.png", "box": [0, 0, 7, 9]})
+    assert np.array_equal(decoded(named.content), scene(1)[:9, :7])
+    inks = io.BytesIO()
+    Image.fromarray(scene()).convert("CMYK").save(inks, "TIFF")
+    part = client.post("/api/v1/cut", json={"image": text(inks.getvalue()), "box": [0, 0, 7, 9]})
+    assert np.array_equal(decoded(part.content), scene()[:9, :7])
+    for box in ([0, 0, 81, 60], [5, 5, 5, 9], [-1, 0, 5, 5]):
+        answer = client.post("/api/v1/cut", json={"image": text(source), "box": box})
+        assert answer.status_code == 422 and "80x60" in answer.json()["error"]
+    assert client.post("/api/v1/cut", json={"name": "../secret.png", "box": [0, 0, 1, 1]}).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -22,8 +23,11 @@ from retouche.masks import MaskLike, default_dilation, dilate, feather_weight, h
 from retouche.methods import find
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import Generator, Method, Scope
+from retouche.progress import listening, part, rising, shares, tell
 
 log = logging.getLogger("retouche")
+
+PASTING = 0.1  # share of a window's time after its prediction; for progress only
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ class Model:
         seed: int = 0,
         memory: int | None = None,
         report: Literal[False] = False,
+        *,
+        progress: Callable[[float], None] | None = None,
     ) -> Any: ...
 
     @overload
@@ -148,6 +154,7 @@ class Model:
         memory: int | None = None,
         *,
         report: Literal[True],
+        progress: Callable[[float], None] | None = None,
     ) -> tuple[Any, Report]: ...
 
     def __call__(
@@ -161,6 +168,8 @@ class Model:
         seed: int = 0,
         memory: int | None = None,
         report: bool = False,
+        *,
+        progress: Callable[[float], None] | None = None,
     ) -> Any:
         """Fill the holes of a picture of any size; outside the dilated mask nothing changes.
 
@@ -176,6 +185,8 @@ class Model:
             seed: for methods that draw at random
             memory: bytes that one pass may take; None = 2 GiB
             report: also return what was done
+            progress: called on this thread, now and then, with the fraction done: from 0.0, never less than before,
+                and 1.0 when all is filled. What it raises ends the fill
 
         Returns: the type given (a PIL image for a path), or (that, `Report`); for a batch, a list of reports
         Raises: InputError
@@ -183,7 +194,11 @@ class Model:
         if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
             masks = _batch_masks(mask, picture.shape[0])
             options = (sketch, structure, dilate, feather, seed, memory)
-            pairs = [self(one, each, *options, report=True) for one, each in zip(picture, masks, strict=True)]
+            pairs = []
+            told = None if progress is None else rising(progress)
+            for (start, end), one, each in zip(shares([1.0] * len(masks)), picture, masks, strict=True):
+                hear = None if told is None else _between(told, start, end)
+                pairs.append(self(one, each, *options, report=True, progress=hear))
             batch = torch.stack([one for one, _ in pairs])
             return (batch, [each for _, each in pairs]) if report else batch
         started = time.perf_counter()
@@ -194,6 +209,9 @@ class Model:
         hole, remarks = open_mask(mask[0] if isinstance(mask, Tensor) and mask.ndim == 4 else mask, size)
         remarks = [*opened.remarks, *remarks]
         guides = self._guides(sketch, structure, size)
+        told = None if progress is None else rising(progress)
+        if told is not None:
+            told(0.0)
         grow, soft = _ring(dilate, feather, size)
         grown, grow, said = _grown(hole, grow)
         soft = min(soft, grow)
@@ -208,7 +226,8 @@ class Model:
         regions = plan(grown, self.scope, budget) if grown.any() else []
         weight = feather_weight(hole, grown, soft)
         ratio = hole_ratio(grown)
-        done = [self._fill(canvas, region, grown, weight, guides, seed) for region in regions]
+        with listening(None if told is None else _unfinished(told)):
+            done = self._fill_all(canvas, regions, grown, weight, guides, seed)
         said += _strategy_remarks(done, self.scope)
         for remark in (*remarks, *said):
             log.info(remark)
@@ -230,6 +249,8 @@ class Model:
             remarks=(*remarks, *said),
         )
         filled = canvas if isinstance(picture, Picture) else canvas.as_given()
+        if told is not None:
+            told(1.0)
         return (filled, made) if report else filled
 
     def _guides(self, sketch: MaskLike | None, structure: PictureLike | None, size: tuple[int, int]) -> Guides:
@@ -244,27 +265,52 @@ class Model:
             )
         return Guides(None if sketch is None else open_sketch(sketch, size), picture)
 
+    def _fill_all(
+        self, canvas: Picture, regions: list[Region], hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
+    ) -> list[HoleReport]:
+        """Fill the regions in their order, telling how far it is by the pixels that the method sees of each."""
+        done = []
+        for region, times in zip(regions, shares([_seen(region) for region in regions]), strict=True):
+            with part(*times):
+                done.append(self._fill(canvas, region, hole, weight, guides, seed))
+        return done
+
     def _fill(
         self, canvas: Picture, region: Region, hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
     ) -> HoleReport:
         """Fill one region in place; what is filled counts as known for the windows and regions that follow."""
         left, top, right, bottom = region.box
         pixels = int(hole[top:bottom, left:right].sum())
-        for window in region.windows:
-            crop, target = window.crop, window.target
-            if not hole[target[1] : target[3], target[0] : target[2]].any():
-                continue  # boxes of neighbouring regions may overlap: already filled
-            prediction = self._predict(canvas, window, region, hole, guides, seed)
-            length = (crop[3] - crop[1], crop[2] - crop[0])
-            part = (target[0] - crop[0], target[1] - crop[1], target[2] - crop[0], target[3] - crop[1])
-            for band, box in enlarged(prediction, length, part):
-                here = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
-                at = (slice(here[1], here[3]), slice(here[0], here[2]))
-                canvas.paste(band, here, torch.from_numpy(weight[at] * hole[at])[None, None])
-                hole[at] = False
+        for number, window in enumerate(region.windows):
+            target = window.target
+            if hole[target[1] : target[3], target[0] : target[2]].any():  # else a neighbour's window has filled it
+                with part(number / len(region.windows), (number + 1) / len(region.windows)):
+                    self._fill_window(canvas, window, region, hole, weight, guides, seed)
         return HoleReport(
             region.box, region.strategy, region.scale, len(region.windows), region.windows[0].crop, pixels
         )
+
+    def _fill_window(
+        self,
+        canvas: Picture,
+        window: Window,
+        region: Region,
+        hole: np.ndarray,
+        weight: np.ndarray,
+        guides: Guides,
+        seed: int,
+    ) -> None:
+        crop, target = window.crop, window.target
+        with part(0, 1 - PASTING):
+            prediction = self._predict(canvas, window, region, hole, guides, seed)
+        length = (crop[3] - crop[1], crop[2] - crop[0])
+        wanted = (target[0] - crop[0], target[1] - crop[1], target[2] - crop[0], target[3] - crop[1])
+        for band, box in enlarged(prediction, length, wanted):
+            here = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
+            at = (slice(here[1], here[3]), slice(here[0], here[2]))
+            canvas.paste(band, here, torch.from_numpy(weight[at] * hole[at])[None, None])
+            hole[at] = False
+            tell(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
 
     @torch.inference_mode()
     def _predict(
@@ -309,6 +355,23 @@ class Model:
             nothing = np.zeros((guides.structure.height, guides.structure.width), bool)
             structure, _ = read_window(guides.structure, nothing, crop, scale)
         return sketch, structure
+
+
+def _seen(region: Region) -> float:
+    """Pixels that the method sees in all of a region's windows."""
+    return sum(
+        (crop[2] - crop[0]) * (crop[3] - crop[1]) * region.scale**2 for crop in (each.crop for each in region.windows)
+    )
+
+
+def _between(progress: Callable[[float], None], start: float, end: float) -> Callable[[float], None]:
+    """Tells one picture's progress as that of a batch."""
+    return lambda fraction: progress(end if fraction == 1 else start + (end - start) * fraction)
+
+
+def _unfinished(told: Callable[[float], None]) -> Callable[[float], None]:
+    """1.0 is kept for the end: rounding and a part that knows nothing of the rest do not reach it."""
+    return lambda fraction: told(min(fraction, 0.999))
 
 
 def _only_centre_hole(image: Tensor, mask: Tensor, side: int, centre: int) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,14 @@ and time grow with the hole's bounding box only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from retouche.progress import part, tell
 
 DAMPING = 0.8  # of Jacobi's relaxation: the usual value for the five-point stencil
 SWEEPS = 2  # relaxations before and after each visit to the coarser grid
@@ -35,8 +38,10 @@ def membrane(values: Tensor, mask: Tensor, tolerance: float = 2e-5) -> Tensor:
         hole = mask[sample, 0] > 0.5
         if hole.any():
             top, bottom, left, right = _box(hole)
-            part = filled[sample, :, top:bottom, left:right]
-            part.copy_(_solve(part.unsqueeze(1), hole[None, None, top:bottom, left:right], tolerance).squeeze(1))
+            here = filled[sample, :, top:bottom, left:right]
+            with part(sample / len(values), (sample + 1) / len(values)):
+                solved = _solve(here.unsqueeze(1), hole[None, None, top:bottom, left:right], tolerance)
+            here.copy_(solved.squeeze(1))
     return filled
 
 
@@ -159,8 +164,10 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
         length = energy / dot(direction, image).clamp_min(torch.finfo(dtype).tiny)
         u = u + length * direction
         residual = residual - length * image
-        if float((length * direction).abs().max()) <= tolerance * reach:
+        change = float((length * direction).abs().max())
+        if change <= tolerance * reach:
             break
+        tell(math.log(min(change / reach, 1.0)) / math.log(tolerance))  # each change is about the same factor smaller
         step = _cycle(grids, residual)
         energy, previous = dot(residual, step), energy
         direction = step + energy / previous.clamp_min(torch.finfo(dtype).tiny) * direction

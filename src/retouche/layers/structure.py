@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.layers import dissection, gradients
+from retouche.progress import part, tell
 
 Solver = Literal["exact", "published"]
 Holes = Literal["published", "cut"]
@@ -88,8 +89,9 @@ def rtv(
     result = torch.empty_like(image)
     count = max(1, PIXELS_AT_ONCE // (c * h * w))
     for start in range(0, n, count):
-        part = slice(start, start + count)
-        result[part] = _smoothed(image[part], setting, solver, None if known is None else known[part], holes)
+        some = slice(start, start + count)
+        with part(start / n, min(1.0, (start + count) / n)):
+            result[some] = _smoothed(image[some], setting, solver, None if known is None else known[some], holes)
     return result
 
 
@@ -140,10 +142,11 @@ def _smoothed(image: Tensor, setting: Setting, solver: Solver, known: Tensor | N
     if known is not None:
         image = image * known
     smooth, sigma = image.clone(), setting.sigma
-    for _ in range(setting.rounds):
-        across, along = _conductances(smooth, sigma, setting.sharpness, known, holes)
-        half = setting.strength / 2
-        _solve(image, across.mul_(half), along.mul_(half), solver, smooth)
+    for turn in range(setting.rounds):
+        with part(turn / setting.rounds, (turn + 1) / setting.rounds):
+            across, along = _conductances(smooth, sigma, setting.sharpness, known, holes)
+            half = setting.strength / 2
+            _solve(image, across.mul_(half), along.mul_(half), solver, smooth)
         sigma = max(sigma / 2, LEAST_SIGMA)
     return smooth
 
@@ -209,10 +212,11 @@ def _solve(image: Tensor, across: Tensor, along: Tensor, solver: Solver, smooth:
     at_once = c if n * c * h * w <= PIXELS_AT_ONCE else 1
     factor = gradients.Factor(across.cpu(), along.cpu(), at_once)
     for first in range(0, c, at_once):
-        part = slice(first, first + at_once)
-        right = image[:, part].cpu()
+        some = slice(first, first + at_once)
+        right = image[:, some].cpu()
         if solver == "published":
             solved, _ = gradients.solve(right, factor, PUBLISHED_TOLERANCE, PUBLISHED_STEPS)
         else:
-            solved, _ = gradients.solve(right, factor, EXACT_TOLERANCE, EXACT_STEPS, start=smooth[:, part].cpu())
-        smooth[:, part] = solved
+            solved, _ = gradients.solve(right, factor, EXACT_TOLERANCE, EXACT_STEPS, start=smooth[:, some].cpu())
+        smooth[:, some] = solved
+        tell((first + at_once) / c)

@@ -32,6 +32,7 @@ from retouche.layers.patchmatch import (
     vote,
 )
 from retouche.methods.method import Method, Scope
+from retouche.progress import part, shares
 
 SIDE = 7  # of a patch, in pixels
 COMPONENTS = 24
@@ -48,6 +49,8 @@ CENTRAL = 1.2  # a vote's confidence falls by this factor per pixel away from th
 CRISP = 2.0  # detail finer than this comes from single patches, sigma in pixels
 SHADE = 8.0  # shading coarser than this leans towards the membrane, sigma in pixels
 LEANING = 0.3  # chosen with TEXTURE on training photographs and drawn masks
+START, MEMBRANE = 0.2, 0.1  # shares of the time: before the first level, and for the membrane alone; for progress only
+TARGET = 8.0  # one turn costs as much per hole pixel as a level's preparation costs per so many pixels
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,25 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
     """
     mask = mask.expand(len(image), 1, *image.shape[-2:])
     filled = []
-    for sample, hole in zip(image.float().split(1), mask[:, 0] > 0.5, strict=True):
+    for number, (sample, hole) in enumerate(zip(image.float().split(1), mask[:, 0] > 0.5, strict=True)):
         generator = torch.Generator().manual_seed(seed)
-        filled.append(_fill_one(sample, hole, generator) if hole.any() else sample)
+        with part(number / len(image), (number + 1) / len(image)):
+            filled.append(_fill_one(sample, hole, generator) if hole.any() else sample)
     return torch.cat(filled).to(image.dtype)
 
 
 def _fill_one(image: Tensor, hole: Tensor, generator: torch.Generator) -> Tensor:
     """image (1, 3, H, W), hole (H, W) bool -> (1, 3, H, W)"""
-    smooth = membrane(image, hole[None, None])
+    with part(0, MEMBRANE):
+        smooth = membrane(image, hole[None, None])
     if len(patches_of(hole, SIDE).sources) < TOO_FEW:
         return smooth
     levels = _pyramid(image.masked_fill(hole, 0), hole)
     patches, match, features = None, None, None
+    costs = [
+        level.hole.numel() + TARGET * _turns(number == 0) * int(level.hole.sum()) for number, level in enumerate(levels)
+    ]
+    times = shares([*costs, START / (1 - START) * sum(costs)][::-1])[:0:-1]  # the finest level's first, like `levels`
     for number in reversed(range(len(levels))):
         level = levels[number]
         finer = patches_of(level.hole, SIDE)
@@ -97,7 +106,8 @@ def _fill_one(image: Tensor, hole: Tensor, generator: torch.Generator) -> Tensor
             features = torch.where(level.hole, _doubled(features, level.hole), level.features)
             match = _doubled_matches(patches, match, finer, generator)
         patches = finer
-        features, match, cost, votes = _refine(level, features, patches, match, number == 0, generator)
+        with part(*times[number]):
+            features, match, cost, votes = _refine(level, features, patches, match, number == 0, generator)
         if number == len(levels) - 1 and number > 0:
             # A mean of many patches would tell the finer levels that the texture is smooth.
             features = torch.where(level.hole, pick(features, patches, match, cost), features)
@@ -230,6 +240,11 @@ def _doubled_matches(coarse: Patches, match: Tensor, patches: Patches, generator
     return torch.where(possible & (slot >= 0), moved, patches.sources[anywhere.to(moved.device)])
 
 
+def _turns(finest: bool) -> int:
+    """How often a level searches and votes."""
+    return 2 if finest else 4
+
+
 def _refine(
     level: _Level, features: Tensor, patches: Patches, match: Tensor | None, finest: bool, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -240,15 +255,17 @@ def _refine(
     y, x = patches.rows_columns(patches.targets)
     depth = _depth(level.hole, 16)[y + patches.size[0] // 2, x + patches.size[1] // 2]
     confidence = CENTRAL**-depth
-    for turn in range(2 if finest else 4):
+    turns = _turns(finest)
+    for turn in range(turns):
         if turn:
             describe_targets(descriptors, features, kernels, patches)
-        if comparisons <= EXHAUSTIVE:
-            match = search_everywhere(descriptors, patches)
-        else:
-            if match is None:
-                match = search_everywhere(descriptors, patches, stride=-(-comparisons // EXHAUSTIVE))
-            match = search_around(descriptors, patches, match, 2, max(patches.grid) // 2, generator)
+        with part(turn / turns, (turn + 1) / turns):
+            if comparisons <= EXHAUSTIVE:
+                match = search_everywhere(descriptors, patches)
+            else:
+                if match is None:
+                    match = search_everywhere(descriptors, patches, stride=-(-comparisons // EXHAUSTIVE))
+                match = search_around(descriptors, patches, match, 2, max(patches.grid) // 2, generator)
         cost = distances(descriptors, patches, match)
         usual = cost.sort().values[len(cost) * 3 // 4].clamp_min(1e-8)
         weights = torch.exp(-cost / (2 * usual)).clamp_min(1e-6) * confidence

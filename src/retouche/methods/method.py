@@ -14,7 +14,10 @@ from retouche.errors import InputError
 from retouche.weights.layout import Layout
 
 Fill = Callable[[Tensor, Tensor, int], Tensor]
-"""(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape."""
+"""(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape.
+
+One that takes long may `retouche.progress.tell` how far it is.
+"""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -79,8 +79,8 @@ def ready(settings: Settings) -> Model:
     return load(settings.model).to(device)
 
 
-def fill(model: Model, job: Job, settings: Settings) -> Report:
-    """Read, fill and write one picture; the output appears whole or not at all.
+def fill(model: Model, job: Job, settings: Settings, progress: Callable[[float], None] | None = None) -> Report:
+    """Read, fill and write one picture; the output appears whole or not at all. `progress` as `Model` takes it.
 
     Raises: RetoucheError, OSError
     """
@@ -105,6 +105,7 @@ def fill(model: Model, job: Job, settings: Settings) -> Report:
         seed=settings.seed,
         memory=settings.memory,
         report=True,
+        progress=progress,
     )
     if job.mask is None:
         filled.pixels[..., -1] = opaque(filled.pixels)
@@ -133,11 +134,11 @@ def transparent(picture: Picture, path: Path) -> np.ndarray:
     return hole
 
 
-def attempt(model: Model, job: Job, settings: Settings) -> Outcome:
+def attempt(model: Model, job: Job, settings: Settings, progress: Callable[[float], None] | None = None) -> Outcome:
     """`fill` whose failure is an outcome: one bad picture does not end a batch."""
     started = time.perf_counter()
     try:
-        report = fill(model, job, settings)
+        report = fill(model, job, settings, progress)
     except (RetoucheError, OSError) as error:
         return Outcome(job, time.perf_counter() - started, error=str(error))
     except (RuntimeError, MemoryError) as error:  # PyTorch reports exhausted memory as RuntimeError
@@ -146,7 +147,13 @@ def attempt(model: Model, job: Job, settings: Settings) -> Outcome:
     return Outcome(job, time.perf_counter() - started, report)
 
 
-def fill_all(model: Model, jobs: Sequence[Job], settings: Settings, workers: int = 1) -> Iterator[Outcome]:
+def fill_all(
+    model: Model,
+    jobs: Sequence[Job],
+    settings: Settings,
+    workers: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Outcome]:
     """Fill every picture, in order with one worker, else as they get done.
 
     Args:
@@ -154,12 +161,13 @@ def fill_all(model: Model, jobs: Sequence[Job], settings: Settings, workers: int
         jobs: as planned
         settings: for all
         workers: processes
+        progress: called with the number of pictures done, the one in hand in part, where there is one worker
 
     Raises: RetoucheError if the system ended a worker
     """
     if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield attempt(model, job, settings)
+        for number, job in enumerate(jobs):
+            yield attempt(model, job, settings, None if progress is None else _after(number, progress))
         return
     pool = ProcessPoolExecutor(
         min(workers, len(jobs)), multiprocessing.get_context("spawn"), initializer=_start, initargs=(settings,)
@@ -174,6 +182,10 @@ def fill_all(model: Model, jobs: Sequence[Job], settings: Settings, workers: int
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)  # pictures in hand are finished
+
+
+def _after(pictures: int, progress: Callable[[float], None]) -> Callable[[float], None]:
+    return lambda fraction: progress(pictures + fraction)
 
 
 _worker: tuple[Model, Settings] | None = None

@@ -17,7 +17,7 @@ exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 noth
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -148,7 +148,8 @@ def _one(model: Model, planned: Plan, settings: Settings, options: Options) -> i
     from retouche.apps.batch.fill import Outcome, fill
 
     job = planned.jobs[0]
-    report = fill(model, job, settings)
+    with terminal.fraction("filling") as show:
+        report = fill(model, job, settings, show)
     for text in report.remarks:
         terminal.remark(text)
     _show(Outcome(job, report.seconds, report), options)
@@ -170,8 +171,8 @@ def _batch(model: Model, planned: Plan, settings: Settings, options: Options) ->
     remarks = terminal.Remarks()
     failed: list[Outcome] = []
     try:
-        with _progress(len(jobs)) as advance:
-            for outcome in fill_all(model, jobs, settings, options.workers):
+        with _progress(len(jobs)) as show:
+            for number, outcome in enumerate(fill_all(model, jobs, settings, options.workers, show), 1):
                 manifest.add(outcome)
                 if outcome.report is None:
                     failed.append(outcome)
@@ -179,7 +180,7 @@ def _batch(model: Model, planned: Plan, settings: Settings, options: Options) ->
                 else:
                     remarks.add(outcome.job.image.name, outcome.report.remarks)
                 _show(outcome, options)
-                advance()
+                show(number)
     except KeyboardInterrupt:
         print("retouche: stopped; the same command with --resume does the rest", file=sys.stderr)
         raise
@@ -192,10 +193,13 @@ def _batch(model: Model, planned: Plan, settings: Settings, options: Options) ->
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on stderr where that is a terminal; yields a function to call after each picture."""
+def _progress(total: int) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr where that is a terminal; yields a function to call with the number of pictures done.
+
+    A share of the picture in hand counts too: the bar and the time left go on inside large ones.
+    """
     if not sys.stderr.isatty() or total == 0:
-        yield lambda: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -203,7 +207,7 @@ def _progress(total: int) -> Iterator[Any]:
     columns = (TextColumn("filling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as progress:
         task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def _show(outcome: Outcome, options: Options) -> None:

@@ -42,7 +42,7 @@ class Options:
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="M [M ...]")] = ("default",)
     """Who fills, as for `run`; the first at once, further files are offered beside the installed models."""
     device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
-    """auto, cpu, cuda, cuda:N or mps; several have a worker each."""
+    """auto, cpu, cuda, cuda:N or mps; several have a worker each, and a request, or the page, may name one of them."""
     queue: Annotated[int, tyro.conf.arg(metavar="N")] = 16
     """Requests that may wait; more are told to try again (429)."""
     max_bytes: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "256MiB"

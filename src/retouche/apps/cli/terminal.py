@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,9 @@ from retouche.apps.batch.pairing import check_writable
 from retouche.errors import InputError
 
 OptionsT = TypeVar("OptionsT")
+
+QUICK_SECONDS = 1.5
+"""What takes no longer shows no bar."""
 
 
 def parse(options: type[OptionsT], words: Sequence[str], verb: str, description: str) -> OptionsT:
@@ -205,3 +209,51 @@ def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def fraction(doing: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar with the time left for one work that may last long, on stderr where that is a terminal, gone at its end.
+
+    It appears once the work has lasted a while, and moves to and fro until the first news of how far it is.
+
+    Yields: a function to call with the fraction done, 0..1; None where nobody would see it
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(doing),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), transient=True)
+    task = bar.add_task("", total=None)
+
+    def show(done: float) -> None:
+        if done > 0:
+            bar.update(task, total=1.0, completed=done)
+
+    appears = threading.Timer(QUICK_SECONDS, bar.start)
+    appears.daemon = True
+    appears.start()
+    try:
+        yield show
+    finally:
+        appears.cancel()
+        appears.join()  # it may be starting the bar just now
+        bar.stop()

@@ -48,7 +48,7 @@ export async function json(path, body) {
 /**
  * Fill a crop.
  * @param {{image: Blob, mask: Blob, sketch?: Blob | null, model: string, dilate: number, feather: number | null,
- *   seed: number}} request @param {AbortSignal} signal
+ *   seed: number, device: string | null, job: string}} request @param {AbortSignal} signal
  * @returns {Promise<{blob: Blob, report: object | null}>}
  */
 export async function inpaint(request, signal) {
@@ -61,6 +61,37 @@ export async function inpaint(request, signal) {
   const response = await ask("/api/v1/inpaint", { method: "POST", body, signal });
   const header = response.headers.get("X-Retouche-Report");
   return { blob: await response.blob(), report: header ? JSON.parse(header) : null };
+}
+
+/** @returns {string} a name for a request that nobody guesses */
+export const jobName = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+const ASK_FIRST = 250, // milliseconds
+  ASK_AGAIN = 400;
+
+/**
+ * Ask again and again how far a request is.
+ * @param {string} name as sent with it
+ * @param {(state: {state: string, place: number | null, fraction: number | null}) => void} heard
+ * @returns {() => void} ends it
+ */
+export function follow(name, heard) {
+  let over = false,
+    timer = setTimeout(look, ASK_FIRST);
+  async function look() {
+    try {
+      const state = await json(`/api/v1/jobs/${name}`);
+      if (!over) heard(state);
+    } catch {
+      return; // the request itself tells what is wrong
+    }
+    if (!over) timer = setTimeout(look, ASK_AGAIN);
+  }
+  return () => {
+    over = true;
+    clearTimeout(timer);
+  };
 }
 
 /** @param {Blob} blob @returns {Promise<string>} base64 */

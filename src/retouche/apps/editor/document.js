@@ -110,10 +110,12 @@ function measured(tile, here) {
 
 /**
  * @typedef {"mask" | "sketch" | "pixels"} LayerName
- * @typedef {{name: string, path?: string | null, type: string, width: number, height: number, blob: Blob | null,
- *   read: (box: Box) => Uint8ClampedArray}} Source the picture as it came; `read` gives RGBA of a box
+ * @typedef {{name: string, path?: string | null, listed?: boolean, deep?: boolean, type: string, width: number,
+ *   height: number, blob: Blob | null, read: (box: Box) => Uint8ClampedArray}} Source the picture as it came; `read`
+ *   gives RGBA of a box; `listed` if it lies in a folder of this computer, `deep` if it has 16 bits
  * @typedef {{model: string, label: string, options: object, report: object | null, mask: Blob | null, box: Box,
- *   seam: number | null}} Fill what a fill was done with
+ *   seam: number | null, deep?: import("./deep.js").Patch[]}} Fill what a fill was done with, and of a deep source what
+ *   it made
  * @typedef {{layer: "mask" | "sketch" | "pixels", index: number, before?: Uint8Array, after?: Uint8Array}} Change
  * @typedef {{label: string, changes: Change[], fills: [Fill[], Fill[]], bytes: number}} Step
  */

@@ -1,25 +1,30 @@
 // From the hole to the fill: cut the crops, send them, take the answers into the picture; one model or several.
 
 import * as api from "./api.js";
+import * as deep from "./deep.js";
 import { encodePNG } from "./png.js";
 import * as raster from "./raster.js";
 import { seamScore } from "./document.js";
 import { decode } from "./decode.js";
-import { dilation, element, listens, model, say, sayError, set, update, work } from "./work.js";
+import { showProgress } from "./progress.js";
+import { device, dilation, element, listens, model, say, sayError, set, update, work } from "./work.js";
 
 /** @typedef {{box: raster.Box, bytes: Uint8Array}} Hole */
-/** @type {Set<{box: raster.Box, abort: AbortController, started: number, used: Hole}>} */
+/**
+ * @typedef {import("./progress.js").Progress & {box: raster.Box, abort: AbortController, used: Hole,
+ *   waited: boolean}} Job
+ */
+/** @type {Set<Job>} */
 const jobs = new Set();
 /** @type {{fills: any[], chosen: number, used: any, options: any} | null} results to choose from */
 let choice = null;
-let ticking = 0;
 
 export const choosing = () => choice !== null;
 export const filling = () => jobs.size > 0;
 
 /**
  * The hole as it is now: later strokes do not reach a fill that is under way.
- * @param {any} options dilate, feather, seed, context
+ * @param {any} options dilate, feather, seed, context, device
  */
 function snapshot(options) {
   const { document } = work,
@@ -36,11 +41,16 @@ function snapshot(options) {
       throw new Error("the hole leaves nothing known around it: mask less of the picture");
     return { box: crop, width, height, hole, inside, rgba: document.read(crop), sketch: sketch.read(crop) };
   });
-  return { document, crops, used: { box, bytes: mask.read(box) }, sketched: sketch.tiles.size > 0 };
+  const { source, fills } = document,
+    used = { box, bytes: mask.read(box) };
+  return { document, source, fills, crops, used, sketched: sketch.tiles.size > 0 };
 }
 
-/** @param {any} taken a snapshot @param {string} name of the model @param {any} options @param {AbortSignal} signal */
-async function run(taken, name, options, signal) {
+/** @param {any} crop @returns {number} its share of the work, in pixels */
+const size = (crop) => crop.width * crop.height;
+
+/** @param {any} taken a snapshot @param {string} name of the model @param {any} options @param {Job} job */
+async function run(taken, name, options, job) {
   const patches = [],
     reports = [];
   const guided = taken.sketched && model(name)?.listens?.includes("sketch");
@@ -49,23 +59,45 @@ async function run(taken, name, options, signal) {
     const opaque = new Uint8Array(width * height * 3);
     for (let at = 0; at < width * height; at++)
       for (let channel = 0; channel < 3; channel++) opaque[at * 3 + channel] = crop.rgba[at * 4 + channel];
-    const { blob, report } = await api.inpaint(
-      {
-        image: await encodePNG(width, height, 3, opaque),
-        mask: await encodePNG(width, height, 1, crop.hole),
-        sketch: guided ? await encodePNG(width, height, 1, crop.sketch) : null,
-        model: name,
-        dilate: options.dilate,
-        feather: options.feather,
-        seed: options.seed,
-      },
-      signal,
-    );
+    const request = {
+      image: taken.source.deep
+        ? await deep.crop(taken.source, taken.fills, crop.box, job.abort.signal)
+        : await encodePNG(width, height, 3, opaque),
+      mask: await encodePNG(width, height, 1, crop.hole),
+      sketch: guided ? await encodePNG(width, height, 1, crop.sketch) : null,
+      model: name,
+      dilate: options.dilate,
+      feather: options.feather,
+      seed: options.seed,
+      device: options.device,
+      job: api.jobName(),
+    };
+    const leave = api.follow(request.job, (state) => hear(job, state, size(crop)));
+    const { blob, report } = await api.inpaint(request, job.abort.signal).finally(() => {
+      leave();
+      job.place = 0;
+    });
+    job.began ??= job.started;
+    job.done += size(crop);
+    job.now = 0;
     const rgba = await decode(blob, width, height);
-    patches.push({ box: crop.box, inside: crop.inside, rgba });
+    const bits = taken.source.deep ? await deep.kept(blob, crop.box, crop.inside, job.abort.signal) : null;
+    patches.push({ box: crop.box, inside: crop.inside, rgba, bits });
     reports.push({ ...report, sent: crop.box, seam: seamScore(rgba, crop.inside, width, height) });
   }
   return { name, patches, reports };
+}
+
+/** Note how far the crop under way is. @param {Job} job @param {any} state @param {number} share of the crop */
+function hear(job, { state, place, fraction }, share) {
+  job.place = state === "waiting" ? place : 0;
+  if (job.place && !job.waited && jobs.values().next().value === job) {
+    job.waited = true; // said once, and not of a fill that waits behind this page's own
+    say("Waiting for other fills to end");
+  }
+  if (fraction === null) return;
+  job.began ??= performance.now();
+  job.now = Math.max(job.now, fraction * share);
 }
 
 /** @param {any} result @returns {number} that the server took for all crops */
@@ -77,12 +109,13 @@ const settled = (options) => ({
   feather: options.feather ?? null,
   seed: options.seed ?? 0,
   context: options.context ?? "near",
+  device: device(options.device ?? null),
 });
 
 /**
  * Fill the hole.
- * @param {{model?: string, dilate?: number, feather?: number | null, seed?: number, context?: string}} [given]
- *   else the settings
+ * @param {{model?: string, dilate?: number, feather?: number | null, seed?: number, context?: string,
+ *   device?: string | null}} [given] else the settings
  * @returns {Promise<boolean>}
  */
 export async function fill(given) {
@@ -90,8 +123,8 @@ export async function fill(given) {
   if (!work.document) return false;
   const options = settled(given ?? work.settings),
     name = given?.model ?? work.settings.model;
-  return working(options, async (taken, signal) => {
-    const result = await run(taken, name, options, signal);
+  return working(options, 1, async (taken, job) => {
+    const result = await run(taken, name, options, job);
     if (taken.document === work.document) await take(taken, result, options);
   });
 }
@@ -101,16 +134,18 @@ export async function several(names) {
   if (choice) drop();
   if (!work.document || !names.length) return false;
   const options = settled(work.settings);
-  return working(options, async (taken, signal) => {
+  return working(options, names.length, async (taken, job) => {
     const fills = [];
-    for (const name of names) {
-      say(`${name} (${fills.length + 1} of ${names.length})`);
+    for (const [index, name] of names.entries()) {
+      say(`${name} (${index + 1} of ${names.length})`);
       try {
-        fills.push(await run(taken, name, options, signal));
+        fills.push(await run(taken, name, options, job));
       } catch (error) {
         if (error.name === "AbortError") throw error;
         sayError(`${name}: ${error.message}`);
       }
+      job.done = ((index + 1) * job.total) / names.length;
+      job.now = 0;
     }
     if (!fills.length || taken.document !== work.document) return;
     choice = { fills, chosen: 0, used: taken, options };
@@ -118,8 +153,11 @@ export async function several(names) {
   });
 }
 
-/** @param {any} options @param {(taken: any, signal: AbortSignal) => Promise<void>} task */
-async function working(options, task) {
+/**
+ * @param {any} options @param {number} rounds in which all crops are filled
+ * @param {(taken: any, job: Job) => Promise<void>} task
+ */
+async function working(options, rounds, task) {
   let taken;
   try {
     taken = snapshot(options);
@@ -139,16 +177,27 @@ async function working(options, task) {
       say("This hole is being filled already");
       return false;
     }
-  const job = { used: taken.used, box: taken.used.box, abort: new AbortController(), started: performance.now() };
+  const job = {
+    used: taken.used,
+    box: taken.used.box,
+    abort: new AbortController(),
+    started: performance.now(),
+    began: null,
+    place: 0,
+    waited: false,
+    total: rounds * taken.crops.reduce((sum, crop) => sum + size(crop), 0),
+    done: 0,
+    now: 0,
+  };
   jobs.add(job);
   work.view.busy.add(job);
   work.view.ghost = null;
   say("");
-  progress();
+  showProgress(jobs);
   update();
   work.view.draw();
   try {
-    await task(taken, job.abort.signal);
+    await task(taken, job);
     return true;
   } catch (error) {
     if (error.name === "AbortError") say("Cancelled; nothing changed");
@@ -157,23 +206,10 @@ async function working(options, task) {
   } finally {
     jobs.delete(job);
     work.view.busy.delete(job);
-    progress();
+    showProgress(jobs);
     update();
     work.view.draw();
   }
-}
-
-/** Elapsed time on the button that cancels. */
-function progress() {
-  clearInterval(ticking);
-  const button = element("cancel"),
-    show = () => {
-      const [first] = jobs;
-      if (first) button.textContent = `Cancel ${((performance.now() - first.started) / 1000).toFixed(1)} s`;
-    };
-  button.hidden = !jobs.size;
-  show();
-  if (jobs.size) ticking = setInterval(show, 100);
 }
 
 export function cancel() {
@@ -201,6 +237,7 @@ async function take(taken, result, options) {
     box,
     seam,
     thumbnail: thumbnail(result.patches[0], box),
+    deep: result.patches.map((patch) => patch.bits).filter(Boolean),
   };
   if (taken.sketched)
     record.sketch = await encodePNG(box.right - box.left, box.bottom - box.top, 1, document.layers.sketch.read(box));

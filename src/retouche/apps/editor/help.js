@@ -50,6 +50,7 @@ const KEYS = [
     "File",
     [
       ["Ctrl O", "open"],
+      ["Shift Ctrl O", "open a folder"],
       ["Ctrl S", "save"],
       ["Ctrl C", "copy the picture"],
       ["Ctrl V", "paste a picture"],

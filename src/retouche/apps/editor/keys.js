@@ -2,7 +2,7 @@
 
 import { cancel, choosing, drop, fill, keep, turn } from "./fill.js";
 import { help } from "./help.js";
-import { choose, walk } from "./open.js";
+import { choose, chooseFolder, walk } from "./open.js";
 import { grow, jumpPanel, redo, setTool, undo, use } from "./panel.js";
 import { abandon, cursor, keyboard, press, step, toggleKeyboard } from "./pointer.js";
 import { copyPicture, save } from "./save.js";
@@ -27,6 +27,7 @@ function command(event) {
   if (key === "c" && String(getSelection())) return false;
   if (key === "c") copyPicture();
   else if (key === "z" && event.shiftKey) redo();
+  else if (key === "o" && event.shiftKey) chooseFolder();
   else if (COMMANDS[key]) COMMANDS[key]();
   else return false;
   return true;
@@ -82,7 +83,8 @@ function plain(event, onPicture) {
     return true;
   }
   if (onPicture && arrow && work.files) {
-    if (arrow[0]) walk(arrow[0] > 0 ? 1 : -1);
+    // a key held down is no second answer to the question whether unsaved work may be left
+    if (arrow[0] && !(event.repeat && work.document?.unsaved)) walk(arrow[0] > 0 ? 1 : -1);
     return Boolean(arrow[0]);
   }
   if (key === " " && onPicture) {
@@ -119,12 +121,13 @@ export function setUpKeys() {
     if (element("keys").open) return;
     const typing = target.matches("input:not([type=range]):not([type=checkbox]), textarea");
     const control = target.matches("button, select, input, summary, a, [role=slider], pre");
-    if (event.ctrlKey || event.metaKey) {
+    const third = event.getModifierState("AltGraph"); // where brackets are typed with it, it is no command
+    if ((event.ctrlKey || event.metaKey) && !third) {
       if (!(typing && "zycxva".includes(event.key.toLowerCase())) && command(event)) event.preventDefault();
       return;
     }
     if (typing && event.key === "Enter") element("overlay").focus(); // takes the number; the next Enter fills
-    if (typing || event.altKey) return;
+    if (typing || (event.altKey && !third)) return;
     if (
       control &&
       target.matches("select, input:not([type=checkbox]), [role=slider]") &&

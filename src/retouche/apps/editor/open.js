@@ -1,36 +1,47 @@
-// How pictures come in: drop, paste, dialog, folder, example. A dropped mask or sidecar goes onto the open picture.
+// How pictures come in: drop, paste, dialog, folders, example. A dropped mask or sidecar goes onto the open picture.
 
 import * as api from "./api.js";
-import { bitmapOf, bytesOf } from "./decode.js";
+import { bitmapOf, bytesOf, faithful, shows, sixteen } from "./decode.js";
 import { Document } from "./document.js";
 import { cancel, drop, fill } from "./fill.js";
+import { called, fromEntries, fromFiles, natural } from "./folder.js";
 import { Tiles } from "./view.js";
 import { element, listens, say, sayError, set, update, work } from "./work.js";
 
 const THUMB = 28; // width of the brush on a touch screen, in its pixels
-let warned = null; // the document whose unsaved fills were pointed out
+let warned = null; // the unsaved fills that were pointed out
 
-/** Whether the open picture may be left; asks once. */
+/** Whether the open picture may be left; asks once, and again when there are other fills. */
 function leaving() {
   const { document } = work;
-  if (!document?.unsaved || warned === document) return true;
-  warned = document;
+  if (!document?.unsaved || warned === document.fills) return true;
+  warned = document.fills;
   say("This picture has unsaved fills: save it, or do that again to leave it", true);
   return false;
 }
 
-/** @param {Blob} blob @param {string} name @param {string | null} [path] below the server's folder */
-export async function openPicture(blob, name, path = null) {
+/**
+ * @param {Blob} blob @param {string} name
+ * @param {{path?: string | null, listed?: boolean}} [place] below the server's folder; whether from an opened folder
+ */
+export async function openPicture(blob, name, { path = null, listed = false } = {}) {
   if (!leaving()) return false;
+  if (!faithful())
+    throw new Error(
+      "this browser alters the pixels that a page reads, against tracking: allow this page to read canvases, " +
+        "so that nothing outside the hole changes",
+    );
   const type = blob.type || "";
-  let bitmap;
+  let bitmap,
+    deep = await sixteen(blob);
   try {
-    if (/tiff?$/.test(type) || /\.tiff?$/i.test(name)) throw new Error("shown by the server");
+    if (!(await shows(blob))) throw new Error("shown by the server");
     bitmap = await bitmapOf(blob);
   } catch {
     const body = new FormData();
     body.append("image", blob, "picture");
     const shown = await api.ask("/api/v1/view", { method: "POST", body });
+    deep = shown.headers.get("X-Retouche-Depth") === "16";
     bitmap = await bitmapOf(await shown.blob());
   }
   const most = work.config.limits?.pixels;
@@ -42,7 +53,8 @@ export async function openPicture(blob, name, path = null) {
   drop();
   const tiles = await Tiles.from(bitmap),
     first = !work.document;
-  const source = { name, path, type, blob, width: tiles.width, height: tiles.height, read: (box) => tiles.read(box) };
+  const { width, height } = tiles;
+  const source = { name, path, listed, deep, type, blob, width, height, read: (box) => tiles.read(box) };
   work.document = new Document(source);
   work.document.on(({ layer }) => layer === "steps" && update());
   element("empty").hidden = true;
@@ -64,16 +76,31 @@ export async function take(file) {
     if (work.document && (await takeMask(file))) return true;
     return await openPicture(file, file.name || "pasted.png");
   } catch (error) {
-    const unreadable = error instanceof SyntaxError || error.name === "InvalidStateError";
-    sayError(unreadable ? `${file.name} cannot be read: give a JPEG, PNG, WebP, TIFF or BMP file` : error);
+    sayError(unreadable(error) ? `${file.name} cannot be read: give a JPEG, PNG, WebP, TIFF or BMP file` : error);
     return false;
   }
+}
+
+/** @param {Error} error @returns {boolean} whether a browser's own decoder gave up */
+const unreadable = (error) => error instanceof SyntaxError || error.name === "InvalidStateError";
+
+/** Several files at once: a picture and what belongs to it, or pictures to walk through. @param {File[]} files */
+async function takeAll(files) {
+  const pictures = files.filter((file) => !called(file.name) && !/\.json$/i.test(file.name));
+  if (pictures.length > 1) {
+    if ((await openFolder(fromFiles(pictures))) && pictures.length < files.length)
+      say("Masks and sidecars were left out: drop each on its picture", true);
+    return;
+  }
+  // the picture before its mask, and a sidecar last, whatever the order they came in
+  const rank = (file) => (/\.json$/i.test(file.name) ? 2 : called(file.name) ? 1 : 0);
+  for (const file of [...files].sort((one, two) => rank(one) - rank(two))) await take(file);
 }
 
 /** A picture of the open one's size in black and white, or called a mask, is one. @param {File} file */
 async function takeMask(file) {
   const { document } = work,
-    called = /(^|[_\-. ])(mask|sketch)([_\-. ]|$)/i.exec(file.name);
+    kind = called(file.name);
   let bitmap;
   try {
     bitmap = await bitmapOf(file);
@@ -82,7 +109,7 @@ async function takeMask(file) {
   }
   const fits = bitmap.width === document.width && bitmap.height === document.height;
   if (!fits) {
-    if (!called) return false;
+    if (!kind) return false;
     const sizes = `${bitmap.width}x${bitmap.height} but the picture is ${document.width}x${document.height}`;
     throw new Error(`${file.name} is ${sizes}: give one of the same size`);
   }
@@ -96,8 +123,8 @@ async function takeMask(file) {
     bytes[at] = Math.round((red * 299 + green * 587 + blue * 114) / 1000);
     if (red !== green || green !== blue || (red > 0 && red < 255)) plain = false;
   }
-  if (!plain && !called) return false;
-  const sketch = called?.[2].toLowerCase() === "sketch" && listens("sketch");
+  if (!plain && !kind) return false;
+  const sketch = kind === "sketch" && listens("sketch");
   document.setMask(document.box, bytes, sketch ? "load sketch" : "load mask", sketch ? "sketch" : "mask");
   say(`${file.name} is the ${sketch ? "sketch" : "mask"} now`);
   update();
@@ -142,30 +169,85 @@ async function greyOf(text) {
   return Uint8Array.from({ length: rgba.length / 4 }, (_, at) => rgba[at * 4]);
 }
 
-// The server's folder -------------------------------------------------------------------------------------------------
+// Folders -------------------------------------------------------------------------------------------------------------
+
+let steps = 0, // still to go; the arrow key may come faster than pictures can be decoded
+  walking = false;
 
 export async function loadFolder() {
   if (!work.config.input) return;
   const { files } = await api.json("/api/v1/files");
-  work.files = { names: files.map((each) => each.name), at: -1 };
-  if (files.length) await walk(1);
+  const names = files.map(({ name }) => name).sort(natural);
+  const address = (at) => `/api/v1/files/${names[at].split("/").map(encodeURIComponent).join("/")}`;
+  work.files = { names, at: -1, served: true, open: async (at) => (await api.ask(address(at))).blob() };
+  if (names.length) await walk(1);
 }
 
-/** Go through the folder; tool and mask policy stay. @param {1 | -1} by */
-export async function walk(by) {
-  const { files } = work;
-  if (!files?.names.length) return false;
-  const at = (files.at + by + files.names.length) % files.names.length,
-    name = files.names[at];
-  try {
-    const response = await api.ask(`/api/v1/files/${name.split("/").map(encodeURIComponent).join("/")}`);
-    if (await openPicture(await response.blob(), name, name)) files.at = at;
-    update();
-    return true;
-  } catch (error) {
-    sayError(error);
+/** Walk through a folder of this computer. @param {import("./folder.js").Listing} files */
+async function openFolder(files) {
+  if (walking) {
+    say("A picture is being opened: try again in a moment");
     return false;
   }
+  const before = work.files;
+  if (!files.names.length) {
+    say("There is no JPEG, PNG, WebP, TIFF or BMP file to open", true);
+    return false;
+  }
+  work.files = files;
+  if (await walk(1)) return true;
+  work.files = before;
+  update();
+  return false;
+}
+
+/** Go through the folder, one picture decoded at a time; tool, settings and mask policy stay. @param {1 | -1} by */
+export async function walk(by) {
+  if (!work.files?.names.length) return false;
+  steps += by;
+  if (walking) return false; // the walk under way takes this step, too
+  walking = true;
+  let shown = false;
+  try {
+    while (steps) {
+      const next = steps;
+      steps = 0;
+      shown = await step(work.files, next);
+    }
+  } finally {
+    walking = false;
+    steps = 0;
+  }
+  return shown;
+}
+
+const BETTER_LATER = [0, 401, 429]; // the server is away, wants its token, is busy: nothing is wrong with the picture
+
+/** Open the next picture that can be read. @param {import("./folder.js").Listing} files @param {number} by */
+async function step(files, by) {
+  if (!leaving()) return false;
+  const count = files.names.length;
+  let refused = "";
+  for (let tried = 0; tried < count; tried++) {
+    const at = (((files.at + by + tried * Math.sign(by)) % count) + count) % count,
+      name = files.names[at];
+    try {
+      const place = { path: files.served ? name : null, listed: !files.served };
+      if (!(await openPicture(await files.open(at), name, place))) return false;
+      files.at = at;
+      update();
+      if (refused) say(refused, true);
+      return true;
+    } catch (error) {
+      if (BETTER_LATER.includes(error.status)) {
+        sayError(error);
+        return false;
+      }
+      refused ||= `Passed over ${name}: ${unreadable(error) ? "it cannot be read" : error.message}`;
+    }
+  }
+  say(refused, true);
+  return false;
 }
 
 // Doors ---------------------------------------------------------------------------------------------------------------
@@ -174,16 +256,29 @@ export function choose() {
   element("file").click();
 }
 
+export function chooseFolder() {
+  element("folder").click();
+}
+
 export function setUpDoors() {
   element("open").addEventListener("click", choose);
   element("choose").addEventListener("click", choose);
   element("example").addEventListener("click", openExample);
   element("previous").addEventListener("click", () => walk(-1));
   element("next").addEventListener("click", () => walk(1));
+  for (const id of ["openfolder", "choosefolder"]) {
+    element(id).addEventListener("click", chooseFolder);
+    element(id).hidden = !("webkitdirectory" in HTMLInputElement.prototype); // telephones have no folders to choose
+  }
   element("file").addEventListener("change", async (event) => {
-    const [file] = event.target.files;
-    if (file) await take(file);
+    const files = [...event.target.files];
     event.target.value = "";
+    await takeAll(files);
+  });
+  element("folder").addEventListener("change", async (event) => {
+    const files = fromFiles([...event.target.files]);
+    event.target.value = "";
+    await openFolder(files);
   });
   let depth = 0;
   const hint = (on) => (element("drop").hidden = !on);
@@ -195,16 +290,21 @@ export function setUpDoors() {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     hint((depth = 0) > 0);
-    // the picture before its mask, and a sidecar last, whatever the order they were dropped in
-    const rank = (file) => (/\.json$/i.test(file.name) ? 2 : /mask|sketch/i.test(file.name) ? 1 : 0);
-    for (const file of [...(event.dataTransfer?.files ?? [])].sort((one, two) => rank(one) - rank(two)))
-      await take(file);
+    // both lists are gone once this has waited
+    const files = [...(event.dataTransfer?.files ?? [])],
+      entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    try {
+      if (entries.some((entry) => entry.isDirectory)) await openFolder(await fromEntries(entries));
+      else await takeAll(files);
+    } catch (error) {
+      sayError(error); // a folder that may not be read
+    }
   });
   addEventListener("paste", async (event) => {
-    const file = [...(event.clipboardData?.files ?? [])][0];
-    if (!file) return;
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (!files.length) return;
     event.preventDefault();
-    await take(file);
+    await takeAll(files);
   });
   addEventListener("beforeunload", (event) => {
     if (work.document?.unsaved) event.preventDefault();

@@ -5,7 +5,7 @@ import { help } from "./help.js";
 import { abandon, cursor, outline } from "./pointer.js";
 import { command, copyCommand, save, saveMask, saveSidecar } from "./save.js";
 import { TOOLS } from "./tools/index.js";
-import { dilation, element, listens, model, say, set, update, work } from "./work.js";
+import { device, devices, dilation, element, listens, model, say, set, update, work } from "./work.js";
 
 /** @param {string} name */
 export function setTool(name) {
@@ -176,7 +176,7 @@ function showPicture() {
     : "Undo (Ctrl+Z)";
   element("save").disabled = !open;
   element("walk").hidden = !files?.names.length;
-  if (files) element("place").textContent = `${files.at + 1} / ${files.names.length}`;
+  if (files) element("place").textContent = `${files.at + 1} of ${files.names.length}`;
   element("commandsection").hidden = !open;
   element("savesidecar").hidden = !open?.fills.length;
   element("command").textContent = command();
@@ -314,9 +314,15 @@ export function showModels() {
   const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
   element("model").replaceChildren(...models.map((each) => option(each.name, each.name)));
   element("model").value = settings.model;
-  const devices = config.devices?.map((each) => each.name) ?? ["cpu"];
-  const label = devices.map((name) => (name === "cpu" ? "CPU" : name)).join(" + ");
-  element("device").textContent = label;
+  const label = (name) => (name === "cpu" ? "CPU" : name),
+    several = devices().length > 1;
+  element("device").textContent = devices().map(label).join(" + ");
+  element("device").hidden = several;
+  for (const list of document.querySelectorAll("select.devices")) {
+    list.hidden = !several;
+    list.replaceChildren(option("", "Any device"), ...devices().map((name) => option(name, label(name))));
+  }
+  element("devicerow").hidden = !several;
   element("device").parentElement.title = config.devices?.map((each) => `${each.name}: ${each.why}`).join("\n") ?? "";
   element("candidates").replaceChildren(
     ...models.map((each) => {
@@ -361,6 +367,8 @@ export function setUpPanel() {
     if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
       say(`${model().name} does not listen to the sketch`);
   });
+  for (const list of document.querySelectorAll("select.devices"))
+    list.addEventListener("change", () => set({ device: list.value || null }));
   on("size", "input", (event) => {
     const tool = TOOLS.find((each) => each.name === work.settings.tool);
     set({ [tool.round]: fromSlider(Number(event.target.value)) });
@@ -403,6 +411,8 @@ export function setUpPanel() {
     showOptions();
     showPicture();
     if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
+    for (const list of document.querySelectorAll("select.devices"))
+      if (list.value !== (device() ?? "")) list.value = device() ?? "";
     work.view.draw();
   });
 }

@@ -9,6 +9,7 @@ const surface = element("overlay"),
   ink = element("ink");
 const fingers = new Map();
 let stroke = null; // the tool at work
+let owner = null; // the pointer that leads it, or pans: a palm beside a pen, or a mouse, does not meddle
 let panning = null; // last place
 let pinch = null;
 let over = null; // last place of the pointer, stage pixels
@@ -68,6 +69,8 @@ function finish() {
 
 surface.addEventListener("pointerdown", (event) => {
   if (!work.document) return;
+  if (keyboard.down) press(); // what the keys began ends where it is
+  if ((stroke || panning) && !fingers.has(owner)) return;
   surface.focus({ preventScroll: true });
   surface.setPointerCapture(event.pointerId);
   keyboard.on = false;
@@ -81,7 +84,8 @@ surface.addEventListener("pointerdown", (event) => {
       return;
     }
     if (fingers.size > 2) return;
-  }
+  } else if (stroke || panning) return;
+  owner = event.pointerId;
   if (event.button === 1 || keyboard.space || tool().name === "hand") panning = at;
   else if (event.button === 0) begin(point(event));
   event.preventDefault();
@@ -102,6 +106,8 @@ surface.addEventListener("pointermove", (event) => {
     view.pan(now.x - pinch.x, now.y - pinch.y);
     view.zoomTo((view.zoom / view.ratio) * (now.gap / Math.max(1, pinch.gap)), now.x, now.y);
     pinch = now;
+  } else if (event.pointerId !== owner) {
+    // hovers beside the one at work
   } else if (panning) {
     work.view.pan(over.x - panning.x, over.y - panning.y);
     panning = over;
@@ -117,6 +123,8 @@ for (const name of ["pointerup", "pointercancel"])
   surface.addEventListener(name, (event) => {
     fingers.delete(event.pointerId);
     if (fingers.size < 2) pinch = null;
+    if (event.pointerId !== owner) return;
+    owner = null;
     panning = null;
     if (name === "pointercancel") abandon();
     else finish();

@@ -2,8 +2,9 @@
 // metadata stay; masks as lossless PNG; a sidecar that does the same again; the line for the shell.
 
 import * as api from "./api.js";
+import { bodyOf, packed, patchesOf } from "./deep.js";
 import { encodePNG } from "./png.js";
-import { dilation, download, element, say, sayError, stem, update, work } from "./work.js";
+import { device, dilation, download, element, say, sayError, stem, update, work } from "./work.js";
 
 const MOST_PATCHES = 1000;
 let asked = null; // the document for which replacing a file was asked
@@ -13,7 +14,7 @@ async function sidecarOf(document) {
   const { name, width, height, blob } = document.source;
   const fills = [];
   for (const fill of document.fills) {
-    const { dilate, feather, seed, context } = fill.options,
+    const { dilate, feather, seed, context, device } = fill.options,
       { report } = fill;
     fills.push({
       model: fill.model,
@@ -22,6 +23,7 @@ async function sidecarOf(document) {
       feather,
       seed,
       context,
+      ...(device && { device }),
       strategy: report.strategy ?? null,
       seconds: report.seconds,
       box: fill.box,
@@ -39,29 +41,27 @@ async function sha256(blob) {
   return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** What differs from the source, as files. @param {any} document @returns {Promise<import("./deep.js").Patch[]>} */
+async function changesOf(document) {
+  const patches = [];
+  for (const { box, rgb, inside } of document.changed()) {
+    const width = box.right - box.left,
+      height = box.bottom - box.top;
+    const image = await encodePNG(width, height, 3, rgb);
+    patches.push({ box, image, mask: await encodePNG(width, height, 1, inside) });
+  }
+  return patches;
+}
+
 export async function save() {
   const { document } = work;
   if (!document) return false;
   const { source } = document;
   try {
-    const patches = [],
-      changed = document.changed();
-    if (changed.length > MOST_PATCHES)
+    const patches = await packed(source.deep ? patchesOf(document.fills) : await changesOf(document));
+    if (patches.length > MOST_PATCHES)
       throw new Error("more of the picture has changed than one save takes: save after fewer fills");
-    for (const { box, rgb, inside } of changed) {
-      const width = box.right - box.left,
-        height = box.bottom - box.top;
-      const image = await api.base64(await encodePNG(width, height, 3, rgb));
-      patches.push({
-        left: box.left,
-        top: box.top,
-        image,
-        mask: await api.base64(await encodePNG(width, height, 1, inside)),
-      });
-    }
-    const body = new FormData();
-    if (source.path) body.append("name", source.path);
-    else body.append("image", source.blob, "picture");
+    const body = bodyOf(source);
     body.append("patches", JSON.stringify(patches));
     const output = work.config.output;
     if (output) {
@@ -84,7 +84,8 @@ export async function save() {
       const kind = suffix[blob.type] ?? "png",
         same =
           given && kind === suffix[`image/${given.toLowerCase().replace(/^jpg$/, "jpeg").replace(/^tif$/, "tiff")}`];
-      const name = `${stem(source.name)}_filled.${same ? given : kind}`;
+      // of a folder, each picture keeps its name: the result takes its place elsewhere
+      const name = `${stem(source.name)}${source.listed ? "" : "_filled"}.${same ? given : kind}`;
       download(blob, name);
       say(`Saved ${name}`);
     }
@@ -119,7 +120,8 @@ export async function copyPicture() {
   const { document } = work;
   if (!document) return;
   try {
-    const png = await encodePNG(document.width, document.height, 4, document.read(document.box));
+    // a promise of the file, for the browser asks within the key press whether it may
+    const png = encodePNG(document.width, document.height, 4, document.read(document.box));
     await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
     say("Copied the picture");
   } catch {
@@ -141,6 +143,7 @@ export function command() {
   words.push("--dilate", String(dilation()));
   if (settings.feather !== null) words.push("--feather", String(settings.feather));
   if (settings.seed) words.push("--seed", String(settings.seed));
+  if (device()) words.push("--device", device());
   if (document.layers.sketch.tiles.size) words.push("--sketch", `${stem(name)}_sketch.png`);
   return words.map(quoted).join(" ");
 }

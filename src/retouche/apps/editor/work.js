@@ -13,6 +13,7 @@ const DEFAULTS = {
   onRelease: false,
   tool: "brush",
   context: "near",
+  device: null,
 };
 
 /** @type {{document: import("./document.js").Document | null, view: import("./view.js").View, settings: any,
@@ -20,7 +21,7 @@ const DEFAULTS = {
 export const work = {
   document: null,
   view: null,
-  settings: { ...DEFAULTS, dilate: null, feather: null, seed: 0, model: null, device: null, ...kept() },
+  settings: { ...DEFAULTS, dilate: null, feather: null, seed: 0, model: null, ...kept() },
   config: {},
   models: [],
   files: null,
@@ -58,6 +59,12 @@ export const model = (name = work.settings.model) => work.models.find((each) => 
 
 /** @param {"sketch" | "structure"} guide */
 export const listens = (guide) => Boolean(model()?.listens?.includes(guide));
+
+/** @returns {string[]} names of the server's devices */
+export const devices = () => work.config.devices?.map((each) => each.name) ?? ["cpu"];
+
+/** @param {string | null} [name] @returns {string | null} that device, if this server has it and others; null = any */
+export const device = (name = work.settings.device) => (devices().length > 1 && devices().includes(name) ? name : null);
 
 /** Pixels by which the hole grows, as set or by default. */
 export const dilation = () => work.settings.dilate ?? work.document?.defaultDilation ?? 1;

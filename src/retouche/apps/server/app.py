@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,21 +14,21 @@ import torch
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
-from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from retouche import __version__
-from retouche.apps.server import files, multipart, pages, schema, work
+from retouche.apps.server import files, pages, schema, work
+from retouche.apps.server.bodies import body_of, reader
 from retouche.apps.server.models import Bench, Catalogue
-from retouche.apps.server.queue import ClientLeft, Full, TooSlow, Workers
+from retouche.apps.server.progress import NameTaken, Register
+from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
 from retouche.apps.server.safety import COOKIE, INTERNAL, WRONG_TOKEN_SECONDS, Access, App, Guard, Refused
 from retouche.errors import RetoucheError
 from retouche.inference.devices import Choice, choose_device
+from retouche.progress import Hear
 
-RequestT = TypeVar("RequestT", bound=schema.Request)
 ResultT = TypeVar("ResultT")
 
 EDITOR = Path(__file__).parent.parent / "editor"
@@ -92,6 +91,28 @@ class Server:
         self.fillers: Workers[Bench] = Workers(benches, settings.waiting)
         # masks, previews and saved files need no device: they do not wait behind fills
         self.clerks: Workers[None] = Workers([None], settings.waiting)
+        self.register = Register()
+
+    @property
+    def offered(self) -> dict[str, str]:
+        """The devices' names, each once, and why they were chosen."""
+        return {str(choice.device): choice.why for choice in self.devices}
+
+    def admit(self, asked: schema.Inpaint, place: Place) -> None:
+        """What a fill asks of its place: a worker of its device, and to be known by its name.
+
+        Raises: Refused
+        """
+        if asked.device is not None:
+            if asked.device not in self.offered:
+                wanted = " ".join(asked.device.split())
+                raise Refused(422, f'no device "{wanted}" on this server; offered: {", ".join(self.offered)}')
+            place.suits = _on(asked.device)
+        if asked.job is not None:
+            try:
+                self.register.enter(asked.job, place)
+            except NameTaken:
+                raise Refused(409, "job: a request of this name is in hand: choose another") from None
 
     def close(self) -> None:
         """End the works in hand and remove the server's own folder."""
@@ -104,7 +125,8 @@ class Server:
         request: Request,
         workers: Workers[Any],
         read: Callable[[Request], Any],
-        act: Callable[[Any, Any], ResultT],
+        act: Callable[[Any, Any, Hear], ResultT],
+        admit: Callable[[Any, Place], None] = lambda asked, place: None,
     ) -> ResultT:
         """Take a place, read the request, have the work done.
 
@@ -112,13 +134,15 @@ class Server:
             request: its body not yet read
             workers: whose queue it joins
             read: the request -> what it asks for (awaited)
-            act: (what is asked for, the worker's resource) -> result, on the worker's thread
+            act: (what is asked for, the worker's resource, hears how far it is) -> result, on the worker's thread
+            admit: told what is asked for and its place, before it waits there
         """
         seconds = self.settings.max_seconds
         try:
             with workers.place() as place:
                 asked = await read(request)
-                return await workers.run(place, lambda bench: act(asked, bench), seconds, _left(request))
+                admit(asked, place)
+                return await workers.run(place, lambda bench: act(asked, bench, place.tell), seconds, _left(request))
         except Full:
             raise Refused(
                 429, "the queue is full: try again in a moment", {"Retry-After": str(max(1, workers.places))}
@@ -137,6 +161,10 @@ class Server:
             raise Refused(
                 503, "out of memory: send a smaller part", {"Retry-After": str(OUT_OF_MEMORY_SECONDS)}
             ) from None
+
+
+def _on(device: str) -> Callable[[Bench], bool]:
+    return lambda bench: bench.name == device  # holds nothing of the request, whose pictures are large
 
 
 async def _left(request: Request) -> None:
@@ -169,53 +197,7 @@ def create_app(settings: Settings) -> App:
     return Guard(app, settings.access, settings.max_bytes, settings.max_seconds)
 
 
-# Requests -----------------------------------------------------------------------------------------------------------
-
-
-def reader(kind: type[RequestT]) -> Callable[[Request], Any]:
-    """Reads a request's body as this kind: JSON, or multipart with the same names."""
-
-    async def read(request: Request) -> RequestT:
-        content = request.headers.get("content-type", "")
-        plain = content.partition(";")[0].strip().lower()
-        if plain not in {"application/json", "multipart/form-data", ""} and not plain.endswith("+json"):
-            raise Refused(415, "this kind of body is not read here: send application/json or multipart/form-data")
-        body = await request.body()
-        try:
-            # on another thread: there may be megabytes of base64
-            if plain == "multipart/form-data":
-                return await run_in_threadpool(lambda: kind.model_validate(_form(kind, content, body)))
-            return await run_in_threadpool(kind.model_validate_json, body)
-        except ValidationError as error:
-            raise Refused(422, schema.one_line(error)) from None
-        except multipart.Damaged as error:
-            raise Refused(422, f"multipart: {error}") from None
-
-    return read
-
-
-def _form(kind: type[schema.Request], content_type: str, body: bytes) -> dict[str, Any]:
-    """The known fields of a multipart body: files as bytes, words as they are, lists and objects parsed from JSON."""
-    values: dict[str, Any] = {}
-    for name, part in multipart.parse(content_type, body).items():
-        if name not in kind.model_fields or (not part.content and not kind.model_fields[name].is_required()):
-            continue  # forms send what is left empty, too
-        if part.is_file:
-            values[name] = bytes(part.content)
-            continue
-        try:
-            words = part.content.decode()
-            values[name] = json.loads(words) if name in schema.NESTED else words
-        except (ValueError, RecursionError):
-            raise multipart.Damaged(f"{name} is no {'JSON' if name in schema.NESTED else 'UTF-8'}") from None
-    return values
-
-
-def body_of(kind: type[schema.Request], multipart: bool = True) -> dict[str, Any]:
-    """What OpenAPI is to say of a route that reads its own body."""
-    reference = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}
-    kinds = ["application/json", *(["multipart/form-data"] if multipart else [])]
-    return {"requestBody": {"required": True, "content": dict.fromkeys(kinds, reference)}}
+# Answers -------------------------------------------------------------------------------------------------------------
 
 
 def _answer(request: Request, made: work.Answer) -> Response:
@@ -237,7 +219,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         403: "a page of another site",
         404: "no such file",
         408: "the request did not arrive in time",
-        409: "the file exists",
+        409: "the file exists, or the job's name is in use",
         413: "too many bytes",
         415: "neither JSON nor multipart",
         421: "a foreign Host",
@@ -297,13 +279,21 @@ def _add_fills(app: FastAPI, server: Server) -> None:
         """Fill the hole of a picture. Headers of the answer: X-Seed, X-Retouche-Strategy, X-Retouche-Seconds,
         X-Retouche-Report (JSON)."""
 
-        def act(asked: schema.Inpaint, bench: Bench) -> work.Answer:
+        def act(asked: schema.Inpaint, bench: Bench, tell: Hear) -> work.Answer:
             offered, remark = server.catalogue.resolve(asked.model)
-            made, model = work.inpaint(server.desk, bench, asked, offered, server.catalogue.source(offered), remark)
+            source = server.catalogue.source(offered)
+            made, model = work.inpaint(server.desk, bench, asked, offered, source, remark, tell)
             server.catalogue.learn(offered, model)
             return made
 
-        return _answer(request, await server.do(request, server.fillers, reader(schema.Inpaint), act))
+        read = reader(schema.Inpaint)
+        return _answer(request, await server.do(request, server.fillers, read, act, server.admit))
+
+    @app.get("/api/v1/jobs/{name}", tags=["fill"], responses={401: _ERRORS[401]})
+    async def job(request: Request, name: str) -> schema.JobState:
+        """How far a fill is whose request named itself by the field `job`."""
+        request.scope["retouche.quiet"] = True  # asked twice a second: not for the log
+        return server.register.state(name)
 
     @app.post(
         "/api/v1/adjust_mask",
@@ -315,7 +305,7 @@ def _add_fills(app: FastAPI, server: Server) -> None:
     async def adjust_mask(request: Request) -> Response:
         """Grow, shrink or invert a mask."""
         read = reader(schema.AdjustMask)
-        made = await server.do(request, server.clerks, read, lambda asked, _: work.adjust_mask(server.desk, asked))
+        made = await server.do(request, server.clerks, read, lambda asked, *_: work.adjust_mask(server.desk, asked))
         return _answer(request, made)
 
     @app.post(
@@ -328,7 +318,7 @@ def _add_fills(app: FastAPI, server: Server) -> None:
     async def view(request: Request) -> Response:
         """Show a picture of any format read here (TIFF, 16 bit, CMYK) as a PNG for browsers."""
         read = reader(schema.View)
-        made = await server.do(request, server.clerks, read, lambda asked, _: work.view(server.desk, asked))
+        made = await server.do(request, server.clerks, read, lambda asked, *_: work.view(server.desk, asked))
         return _answer(request, made)
 
 
@@ -353,7 +343,7 @@ def _add_models(app: FastAPI, server: Server) -> None:
             "version": __version__,
             "model": catalogue.current,
             "models": rows,
-            "devices": [{"name": str(choice.device), "why": choice.why} for choice in server.devices],
+            "devices": [{"name": name, "why": why} for name, why in server.offered.items()],
             "limits": {
                 "bytes": settings.max_bytes,
                 "pixels": settings.max_pixels,
@@ -388,7 +378,7 @@ def _add_models(app: FastAPI, server: Server) -> None:
     async def switch_model(request: Request) -> dict[str, Any]:
         """Make another model the one that fills where a request names none; it is loaded at once."""
 
-        def act(asked: schema.SwitchModel, bench: Bench) -> str:
+        def act(asked: schema.SwitchModel, bench: Bench, tell: Hear) -> str:
             name, _ = catalogue.resolve(asked.name)
             loaded, _ = bench.model(catalogue.source(name))
             catalogue.learn(name, loaded)
@@ -442,7 +432,7 @@ def _add_files(app: FastAPI, server: Server) -> None:
         async def read(_: Request) -> str:
             return name
 
-        def act(asked: str, _: None) -> work.Answer:
+        def act(asked: str, *_: Any) -> work.Answer:
             return work.view_file(server.desk, files.existing(folder, asked))
 
         await request.body()
@@ -459,7 +449,7 @@ def _add_files(app: FastAPI, server: Server) -> None:
         """Put patches into a source file's own pixels: its format, depth, profile and metadata are kept. With
         `output`, write it below --output; else answer the file."""
 
-        def act(asked: schema.Save, _: None) -> work.Answer | list[str]:
+        def act(asked: schema.Save, *_: Any) -> work.Answer | list[str]:
             source = output = None
             if asked.image is None and asked.name is not None:
                 source = files.existing(input_folder(), asked.name)
@@ -471,6 +461,24 @@ def _add_files(app: FastAPI, server: Server) -> None:
 
         done = await server.do(request, server.clerks, reader(schema.Save), act)
         return _answer(request, done) if isinstance(done, work.Answer) else JSONResponse({"saved": done})
+
+    @app.post(
+        "/api/v1/cut",
+        tags=["files"],
+        responses=_picture_answer("the part, in the source's own depth", "image/png"),
+        response_class=Response,
+        openapi_extra=body_of(schema.Cut),
+    )
+    async def cut(request: Request) -> Response:
+        """Cut a part out of a source file, with patches put into it before: what browsers cannot do with 16 bits."""
+
+        def act(asked: schema.Cut, *_: Any) -> work.Answer:
+            source = None
+            if asked.image is None and asked.name is not None:
+                source = files.existing(input_folder(), asked.name)
+            return work.cut(server.desk, asked, source)
+
+        return _answer(request, await server.do(request, server.clerks, reader(schema.Cut), act))
 
 
 # Pages --------------------------------------------------------------------------------------------------------------

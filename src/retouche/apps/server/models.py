@@ -120,6 +120,7 @@ class Bench:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.name = str(device)
         self._models: OrderedDict[str, tuple[Model, str]] = OrderedDict()
 
     def model(self, source: str) -> tuple[Model, str]:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,17 +36,39 @@ class Interrupted(BaseException):
 
 
 class Place:
-    """A place in the queue, from before the request's body is read until its work has ended."""
+    """A place in the queue, from before the request's body is read until its work has ended; it tells how that goes.
+
+    Attributes:
+        suits: which workers' resources may do its work; all, unless set before `Workers.run`
+        taken, begun, ended: when (`time.monotonic`) it was taken, a worker began its work, and that was over
+        fraction: of its work that is done, 0..1
+        failed: its work has ended without a result, or without ever beginning
+    """
 
     def __init__(self, workers: Workers[Any]) -> None:
         self._workers = workers
         self._held = True
         self.has_work = False
+        self.suits: Callable[[Any], bool] = lambda _: True
+        self.taken = time.monotonic()
+        self.begun: float | None = None
+        self.ended: float | None = None
+        self.fraction = 0.0
+        self.failed = False
 
-    def leave(self) -> None:
+    def tell(self, fraction: float) -> None:
+        """Note how much is done; on the worker's thread."""
+        self.fraction = fraction
+
+    def before(self) -> int:
+        """How many works are waiting before this one for a worker that may do it."""
+        return self._workers.before(self)
+
+    def leave(self, failed: bool = False) -> None:
         """Make the place free; a second call does nothing. On the event loop's thread only."""
         if self._held:
             self._held = False
+            self.ended, self.failed = time.monotonic(), failed
             self._workers.places -= 1
 
 
@@ -63,7 +86,7 @@ class _Job:
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """On the event loop's thread: free the place and hand over what came out, if somebody still waits."""
-        self.place.leave()
+        self.place.leave(failed=error is not None)
         if self.answer.done():
             return
         if error is None:
@@ -73,7 +96,10 @@ class _Job:
 
 
 class Workers(Generic[ResourceT]):
-    """Threads that each own one resource (a device and what is loaded on it) and take works from one queue."""
+    """Threads that each own one resource (a device and what is loaded on it) and take works from one queue.
+
+    Each takes the first work that its resource suits.
+    """
 
     def __init__(self, resources: Sequence[ResourceT], waiting: int) -> None:
         """Start the threads.
@@ -84,6 +110,7 @@ class Workers(Generic[ResourceT]):
         """
         self.places = 0
         self.limit = waiting + len(resources)
+        self._resources = tuple(resources)
         self._jobs: deque[_Job] = deque()
         self._change = threading.Condition()
         self._closed = False
@@ -134,7 +161,7 @@ class Workers(Generic[ResourceT]):
         place.has_work = True
         with self._change:
             self._jobs.append(job)
-            self._change.notify()
+            self._change.notify_all()  # not just one: it may not suit the first that wakes
         try:
             await asyncio.wait({job.answer, gone, begun}, return_when=asyncio.FIRST_COMPLETED)
             if not job.answer.done() and not gone.done():
@@ -147,6 +174,16 @@ class Workers(Generic[ResourceT]):
                 task.cancel()
             await asyncio.gather(gone, begun, return_exceptions=True)
             self._drop(job)
+
+    def before(self, place: Place) -> int:
+        """How many works wait before the one of this place for a worker that suits it, too."""
+        able = [resource for resource in self._resources if place.suits(resource)]
+        with self._change:
+            waiting = [job.place for job in self._jobs]
+        if place not in waiting:
+            return 0
+        ahead = waiting[: waiting.index(place)]
+        return sum(any(other.suits(resource) for resource in able) for other in ahead)
 
     def close(self) -> None:
         """Take no more works, and forget those that wait; one that runs ends with its request, or the process."""
@@ -162,23 +199,28 @@ class Workers(Generic[ResourceT]):
             job.unwanted = True
             if job in self._jobs:
                 self._jobs.remove(job)
-                job.place.leave()
+                job.place.leave(failed=True)
             elif job.thread is not None:
                 _raise_in(job.thread, Interrupted)
 
     def _serve(self, resource: ResourceT) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._jobs or self._closed)
-                if self._closed:
+                self._change.wait_for(lambda: self._closed or self._first_for(resource) is not None)
+                job = self._first_for(resource)
+                if self._closed or job is None:
                     return
-                job = self._jobs.popleft()
+                self._jobs.remove(job)
+                job.place.begun = time.monotonic()
             with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits
                 job.loop.call_soon_threadsafe(job.begun.set)
             result, error = self._do(job, resource)
             with contextlib.suppress(RuntimeError):
                 job.loop.call_soon_threadsafe(job.settle, result, error)
             del job, result, error  # pictures are large: none is kept until the next comes
+
+    def _first_for(self, resource: ResourceT) -> _Job | None:
+        return next((job for job in self._jobs if job.place.suits(resource)), None)
 
     def _do(self, job: _Job, resource: ResourceT) -> tuple[Any, BaseException | None]:
         """A work's result, or what it raised. An interruption strikes inside the inner `try`, or never."""

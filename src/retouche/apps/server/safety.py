@@ -204,16 +204,17 @@ class _Exchange:
             if self.status is None:
                 await self._refuse(Refused(500, INTERNAL.format(type(error).__name__)))
         finally:
-            log_line(
-                "request",
-                method=self.scope["method"],
-                path=self.scope["path"],
-                status=self.status,
-                seconds=round(time.perf_counter() - self.started, 3),
-                bytes_in=self.bytes_in,
-                bytes_out=self.bytes_out,
-                **self.scope["retouche.log"],
-            )
+            if "retouche.quiet" not in self.scope:
+                log_line(
+                    "request",
+                    method=self.scope["method"],
+                    path=self.scope["path"],
+                    status=self.status,
+                    seconds=round(time.perf_counter() - self.started, 3),
+                    bytes_in=self.bytes_in,
+                    bytes_out=self.bytes_out,
+                    **self.scope["retouche.log"],
+                )
 
     # What comes in
 

@@ -57,6 +57,23 @@ class Inpaint(Request):
     dilate: Pixels | None = Field(None, description="pixels to grow the hole by; by default the longest side / 256")
     feather: Pixels | None = Field(None, description="width of the soft edge in pixels; by default half of dilate")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="for models that draw at random")
+    device: Annotated[str, Field(max_length=100)] | None = Field(
+        None, description="a device of /api/v1/server-config; without it, whichever is free first"
+    )
+    job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")] | None = Field(
+        None, description="a random name of 16 to 64 letters and digits, to ask /api/v1/jobs/NAME how far the fill is"
+    )
+
+
+class JobState(BaseModel):
+    """How far a request is that named itself."""
+
+    state: Literal["unknown", "waiting", "running", "done", "failed"] = Field(
+        description="unknown: not here yet, or long ago; failed: ended without a picture, its own answer says why"
+    )
+    place: int | None = Field(default=None, description="while waiting: 1 is next")
+    fraction: float | None = Field(default=None, description="once it runs: what is done of it, 0..1")
+    seconds: float | None = Field(default=None, description="that it has been waiting, or has been running")
 
 
 class SwitchModel(Request):
@@ -107,7 +124,19 @@ class Save(Request):
     sidecar: dict[str, Any] | None = None
 
 
-NESTED = frozenset({"patches", "sidecar"})
+class Cut(Request):
+    """Cut a part out of a source file, with patches put into it before, as a PNG of the source's own depth.
+
+    The source is `image`, or the file `name` below --input.
+    """
+
+    image: PictureBytes | None = None
+    name: FileName | None = None
+    box: tuple[int, int, int, int] = Field(description="left, top, right, bottom; the last two are exclusive")
+    patches: list[Patch] = Field(default_factory=list, max_length=1000)
+
+
+NESTED = frozenset({"patches", "sidecar", "box"})
 """Fields that multipart requests send as JSON."""
 
 

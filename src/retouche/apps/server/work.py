@@ -26,6 +26,7 @@ from retouche.errors import InputError
 from retouche.image import Picture, open_picture, to_uint8, write_picture
 from retouche.inference.report import Report
 from retouche.masks import dilate, open_mask, open_sketch
+from retouche.progress import Hear
 
 REPORT_BYTES = 6000
 """The largest report header; more holes than fit in it are counted only. Servers and proxies take 8 KiB a line."""
@@ -96,9 +97,15 @@ def _sweep() -> None:
 
 
 def inpaint(
-    desk: Desk, bench: Bench, request: schema.Inpaint, offered: str, source: str, remark: str | None
+    desk: Desk,
+    bench: Bench,
+    request: schema.Inpaint,
+    offered: str,
+    source: str,
+    remark: str | None,
+    progress: Hear,
 ) -> tuple[Answer, Any]:
-    """Fill; the answer is in the picture's own format, metadata kept.
+    """Fill; the answer is in the picture's own format, metadata kept. `progress` hears the fraction done.
 
     Returns: the answer, and the model that made it
     Raises: RetoucheError
@@ -116,6 +123,7 @@ def inpaint(
         feather=request.feather,
         seed=request.seed,
         report=True,
+        progress=progress,
     )
     remarks = dict.fromkeys((*([remark] if remark else []), *said, *report.remarks))
     report = replace(report, model=offered, remarks=tuple(remarks))
@@ -124,7 +132,7 @@ def inpaint(
         "X-Seed": str(request.seed),
         "X-Retouche-Strategy": report.strategy,
         "X-Retouche-Seconds": f"{report.seconds:.3f}",
-        "X-Retouche-Report": report_header(report, hashed),
+        "X-Retouche-Report": report_header(report, hashed, bench.name),
     }
     facts = {
         "model": offered,
@@ -136,9 +144,18 @@ def inpaint(
     return Answer(desk.encoded(filled, suffix), files.TYPES[suffix], headers, facts), model
 
 
-def report_header(report: Report, hashed: str) -> str:
-    """The report as JSON that a header can carry; of too many holes the first."""
-    plain = {**report.as_json(), "model_hash": hashed, "retouche": __version__, "hole_count": len(report.holes)}
+def report_header(report: Report, hashed: str, worker: str) -> str:
+    """The report as JSON that a header can carry; of too many holes the first.
+
+    `worker` is the device asked for; a fill without weights runs on the CPU all the same, which `device` says.
+    """
+    plain = {
+        **report.as_json(),
+        "worker": worker,
+        "model_hash": hashed,
+        "retouche": __version__,
+        "hole_count": len(report.holes),
+    }
     text = json.dumps(plain, separators=(",", ":"))
     while len(text) > REPORT_BYTES and (plain["holes"] or plain["remarks"]):
         kind = "holes" if plain["holes"] else "remarks"
@@ -162,12 +179,12 @@ def adjust_mask(desk: Desk, request: schema.AdjustMask) -> Answer:
 
 def view(desk: Desk, request: schema.View) -> Answer:
     """The picture upright as 8-bit PNG, alpha kept: for browsers, which do not show every file read here."""
-    return Answer(_shown(desk, desk.picture(request.image)), "image/png", {}, {})
+    return _shown(desk, desk.picture(request.image))
 
 
 def view_file(desk: Desk, path: Path) -> Answer:
     """A file below --input as 8-bit PNG."""
-    return Answer(_shown(desk, _opened(desk, path)), "image/png", {}, {})
+    return _shown(desk, _opened(desk, path))
 
 
 def _opened(desk: Desk, path: Path) -> Picture:
@@ -178,13 +195,41 @@ def _opened(desk: Desk, path: Path) -> Picture:
         raise InputError(str(error).replace(str(path), path.name)) from None
 
 
-def _shown(desk: Desk, picture: Picture) -> bytes:
+def _shown(desk: Desk, picture: Picture) -> Answer:
     pixels = to_uint8(picture.rgb())
     alpha = picture.alpha()
-    if alpha is None:
-        return desk.encoded(Picture(pixels, "RGB"), ".png")
-    opacity = (alpha >> 8).astype(np.uint8) if alpha.dtype == np.uint16 else alpha.astype(np.uint8)
-    return desk.encoded(Picture(np.dstack([pixels, opacity]), "RGBA"), ".png")
+    shown = Picture(pixels, "RGB")
+    if alpha is not None:
+        opacity = (alpha >> 8).astype(np.uint8) if alpha.dtype == np.uint16 else alpha.astype(np.uint8)
+        shown = Picture(np.dstack([pixels, opacity]), "RGBA")
+    depth = str(picture.pixels.dtype.itemsize * 8)
+    return Answer(desk.encoded(shown, ".png"), "image/png", {"X-Retouche-Depth": depth}, {})
+
+
+def cut(desk: Desk, request: schema.Cut, source: Path | None) -> Answer:
+    """A part of the source, with patches put into it before, as PNG of the source's own depth.
+
+    Raises: RetoucheError
+    """
+    picture = _patched(desk, request, source)
+    left, top, right, bottom = request.box
+    if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
+        raise InputError(
+            f"box: {request.box} is no part of the picture, which is {picture.width}x{picture.height}: "
+            "give left, top, right, bottom inside it"
+        )
+    if picture.mode in ("CMYK", "YCbCr"):  # which PNG does not know
+        part = Picture(to_uint8(picture.rgb(request.box)), "RGB")
+    else:
+        part = Picture(picture.pixels[top:bottom, left:right], picture.mode)
+    return Answer(desk.encoded(part, ".png"), "image/png", {}, {})
+
+
+def _patched(desk: Desk, request: schema.Save | schema.Cut, source: Path | None) -> Picture:
+    picture = desk.picture(request.image) if request.image is not None else _opened(desk, _given(source))
+    for number, patch in enumerate(request.patches):
+        _put(desk, picture, patch, f"patches.{number}")
+    return picture
 
 
 def save(desk: Desk, request: schema.Save, source: Path | None, output: Path | None) -> Answer | list[str]:
@@ -193,9 +238,7 @@ def save(desk: Desk, request: schema.Save, source: Path | None, output: Path | N
     Returns: the file, or the names written
     Raises: RetoucheError, files.Outside, files.Exists
     """
-    picture = desk.picture(request.image) if request.image is not None else _opened(desk, _given(source))
-    for number, patch in enumerate(request.patches):
-        _put(desk, picture, patch, f"patches.{number}")
+    picture = _patched(desk, request, source)
     suffix = files.SUFFIXES.get(picture.source.format or "PNG", ".png")
     if request.format is not None:
         suffix = f".{request.format}"
