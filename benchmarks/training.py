@@ -4,10 +4,11 @@
 
 Each contender runs in a process of its own on one thread and they take turns; seconds are of the processor, system
 calls included, so that a busy machine disturbs little.
-The plain step is this file's, after the public code of each paper: AOT-GAN with its four passes through VGG19 (two
-losses, two pictures each), its 71 x 71 blur and three passes of the discriminator; DeepFill v2 with its attention as
-convolutions, sample by sample, and the score matrix fused by two more. It allocates as any program does; ours runs as
-`retouche train` does, which keeps freed memory.
+The plain step is this file's, after the public code of each paper: AOT-GAN with its four passes through the whole of
+VGG19 (two losses, two pictures each), its 71 x 71 blur and three passes of the discriminator; DeepFill v2 with its
+attention as convolutions, sample by sample, and the score matrix fused by two more. ReLUs work in place where theirs
+do. Of ours it shares nothing but numbers: the tables of DeepFill's rows, the weights of VGG19. It allocates as any
+program does; ours runs as `retouche train` does, which keeps freed memory.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ import time
 import warnings
 from collections.abc import Callable
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import spectral_norm
+from torch.nn.utils import parametrizations, spectral_norm
 
 GOALS = {  # ours / plain: float32, bfloat16
     "aot-gan": (0.60, 0.30),
@@ -55,7 +57,7 @@ class PlainBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.views = nn.ModuleList(
-            nn.Sequential(nn.ReflectionPad2d(rate), nn.Conv2d(channels, channels // 4, 3, dilation=rate), nn.ReLU())
+            nn.Sequential(nn.ReflectionPad2d(rate), nn.Conv2d(channels, channels // 4, 3, dilation=rate), nn.ReLU(True))
             for rate in (1, 2, 4, 8)
         )
         self.fuse = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3))
@@ -76,26 +78,45 @@ class Twice(nn.Module):
 
 def plain_aot() -> nn.Module:
     return nn.Sequential(
-        *(nn.ReflectionPad2d(3), nn.Conv2d(4, 64, 7), nn.ReLU()),
-        *(nn.Conv2d(64, 128, 4, 2, 1), nn.ReLU(), nn.Conv2d(128, 256, 4, 2, 1), nn.ReLU()),
+        *(nn.ReflectionPad2d(3), nn.Conv2d(4, 64, 7), nn.ReLU(True)),
+        *(nn.Conv2d(64, 128, 4, 2, 1), nn.ReLU(True), nn.Conv2d(128, 256, 4, 2, 1), nn.ReLU(True)),
         *(PlainBlock(256) for _ in range(8)),
-        *(Twice(), nn.Conv2d(256, 128, 3, padding=1), nn.ReLU()),
-        *(Twice(), nn.Conv2d(128, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 3, 3, padding=1), nn.Tanh()),
+        *(Twice(), nn.Conv2d(256, 128, 3, padding=1), nn.ReLU(True)),
+        *(Twice(), nn.Conv2d(128, 64, 3, padding=1), nn.ReLU(True), nn.Conv2d(64, 3, 3, padding=1), nn.Tanh()),
     )
 
 
 def plain_discriminator() -> nn.Module:
     layers: list[nn.Module] = []
     for inputs, outputs, stride in ((3, 64, 2), (64, 128, 2), (128, 256, 2), (256, 512, 1)):
-        layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, stride, 1)), nn.LeakyReLU(0.2)]
+        layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, stride, 1, bias=False)), nn.LeakyReLU(0.2, True)]
     return nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 1))
 
 
-def plain_aot_step(size: int, batch: int) -> Callable[[], None]:
-    from retouche.losses.vgg import vgg
+class PlainTrunk(nn.Module):
+    """VGG19 as there: every pass goes to the last ReLU, whatever the loss reads of it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        from retouche.losses.vgg import vgg
+
+        ours = vgg(19, "random")
+        self.names, self.mean, self.deviation = ours.names, ours.mean, ours.deviation
+        self.layers = nn.ModuleList(nn.ReLU(True) if isinstance(layer, nn.ReLU) else layer for layer in ours.features)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        x = ((image + 1) / 2 - self.mean) / self.deviation
+        found = {}
+        for name, layer in zip(self.names, self.layers, strict=True):
+            x = layer(x)
+            if name.startswith("relu"):
+                found[name] = x
+        return found
+
+
+def plain_aot_step(size: int, batch: int) -> Callable[[], None]:
     image, mask = sample(size, batch)
-    generator, critic, trunk = plain_aot(), plain_discriminator(), vgg(19, "random")
+    generator, critic, trunk = plain_aot(), plain_discriminator(), PlainTrunk()
     betas = (0.5, 0.999)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas) for net in (generator, critic)]
     offsets = torch.arange(71) - 35.0
@@ -112,18 +133,17 @@ def plain_aot_step(size: int, batch: int) -> Callable[[], None]:
         filled = (1 - mask) * image + mask * prediction
         losses = functional.l1_loss(prediction, image)
         content = [f"relu{i}_1" for i in range(1, 6)]
-        made, wanted = trunk(prediction, content), trunk(image, content)
+        made, wanted = trunk(prediction), trunk(image)
         losses = losses + 0.1 * sum(functional.l1_loss(made[name], wanted[name]) for name in content)
         texture = ["relu2_2", "relu3_4", "relu4_4", "relu5_2"]
-        made, wanted = trunk(prediction, texture), trunk(image, texture)
+        made, wanted = trunk(prediction), trunk(image)
         losses = losses + 250 * sum(functional.l1_loss(gram(made[name]), gram(wanted[name])) for name in texture)
-        label = functional.conv2d(mask, kernel[None, None], padding=35)
-        judged_fake, judged_real = critic(filled.detach()), critic(image)
-        label = functional.interpolate(label, judged_fake.shape[-2:])
-        lost = functional.mse_loss(judged_fake, 1 - label) + functional.mse_loss(
-            judged_real, torch.ones_like(judged_real)
+        scores = [critic(one) for one in (filled, filled.detach(), image)]
+        fooled, judged_fake, judged_real = (
+            functional.interpolate(one, size=(size, size), mode="bilinear", align_corners=True) for one in scores
         )
-        fooled = critic(filled)
+        label = functional.conv2d(mask, kernel[None, None], padding=35)
+        lost = functional.mse_loss(judged_fake, label) + functional.mse_loss(judged_real, torch.ones_like(judged_real))
         losses = losses + 0.01 * functional.mse_loss(fooled, torch.ones_like(fooled))
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -138,7 +158,54 @@ def plain_aot_step(size: int, batch: int) -> Callable[[], None]:
 # DeepFill v2, plainly: github.com/nipponjo/deepfillv2-pytorch
 
 
-def plain_attention(features: Tensor, mask: Tensor, variant: object = None) -> Tensor:
+class PlainGate(nn.Module):
+    def __init__(self, inputs: int, row: tuple[str, int, int, int, int], width: int, activate: nn.Module) -> None:
+        super().__init__()
+        name, kernel, stride, dilation, quarters = row
+        self.outputs, self.upsample, self.activate = quarters * width // 4, "upsample" in name, activate
+        reach = dilation * (kernel - 1) // 2
+        self.conv = nn.Conv2d(inputs, 2 * self.outputs or 3, kernel, stride, reach, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(functional.interpolate(x, scale_factor=2, mode="nearest") if self.upsample else x)
+        if not self.outputs:  # the picture
+            return x
+        feature, gate = torch.split(x, self.outputs, dim=1)
+        return self.activate(feature) * torch.sigmoid(gate)
+
+
+class PlainGenerator(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        from retouche.layers.two_stage import ATTENDED, COARSE, DECODER, HALLUCINATE, MATCH
+
+        def chain(inputs: int, rows: tuple[tuple[str, int, int, int, int], ...], last: nn.Module) -> nn.Sequential:
+            layers: list[nn.Module] = []
+            for row in rows:
+                layers.append(PlainGate(inputs, row, 48, last if row is rows[-1] else nn.ELU()))
+                inputs = row[4] * 48 // 4
+            return nn.Sequential(*layers)
+
+        self.coarse = chain(5, COARSE, nn.ELU())
+        self.hallucinate, self.match = chain(3, HALLUCINATE, nn.ELU()), chain(3, MATCH, nn.ReLU())
+        self.attended, self.decode = chain(96, ATTENDED, nn.ELU()), chain(192, DECODER, nn.ELU())
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        masked = image * (1 - mask)
+        coarse = torch.tanh(self.coarse(torch.cat([masked, torch.ones_like(mask), mask], 1)))
+        pasted = coarse * mask + masked * (1 - mask)
+        attended = self.attended(plain_attention(self.match(pasted), mask))
+        return coarse, torch.tanh(self.decode(torch.cat([self.hallucinate(pasted), attended], 1)))
+
+
+def plain_critic() -> nn.Module:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((4, 64, 128, 256, 256, 256, 256)):
+        layers += [parametrizations.spectral_norm(nn.Conv2d(inputs, outputs, 5, 2, 2)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def plain_attention(features: Tensor, mask: Tensor) -> Tensor:
     """Contextual attention as convolutions with the picture's own patches, one sample after another."""
     n, c = features.shape[:2]
     patches = functional.pad(features, (1, 1, 1, 1))
@@ -163,26 +230,22 @@ def plain_attention(features: Tensor, mask: Tensor, variant: object = None) -> T
 
 
 def plain_v2_step(size: int, batch: int) -> Callable[[], None]:
-    from retouche.methods import deepfill_v2
-
-    deepfill_v2.contextual_attention = plain_attention  # type: ignore[assignment]
     image, mask = sample(size, batch)
-    config = deepfill_v2.PT
-    generator, critic = deepfill_v2.DeepFillV2Generator(config), deepfill_v2.PatchCritic(config)
+    generator, critic = PlainGenerator(), plain_critic()
     betas = (0.5, 0.999)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas) for net in (generator, critic)]
 
     def step() -> None:
-        made = generator(image, mask)
-        filled = made.refined * mask + image * (1 - mask)
-        judged = critic(torch.cat([image, filled.detach()]), torch.cat([mask, mask]))
-        real, fake = judged.chunk(2)
+        coarse, refined = generator(image, mask)
+        filled = refined * mask + image * (1 - mask)
+        real, fake = torch.cat([image, mask], 1), torch.cat([filled.detach(), mask], 1)
+        real, fake = critic(torch.cat([real, fake])).split(batch)
         lost = 0.5 * (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
         optimizers[1].zero_grad()
         lost.backward()
         optimizers[1].step()
-        losses = functional.l1_loss(made.coarse, image) + functional.l1_loss(made.refined, image)
-        losses = losses - critic(filled, mask).mean()
+        losses = functional.l1_loss(coarse, image) + functional.l1_loss(refined, image)
+        losses = losses - critic(torch.cat([refined, mask], 1)).mean()
         optimizers[0].zero_grad()
         losses.backward()
         optimizers[0].step()

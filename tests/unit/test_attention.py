@@ -112,6 +112,13 @@ def test_bands_have_the_gradient_of_the_whole(rule: str, monkeypatch: pytest.Mon
     assert torch.allclose(*gradients, atol=1e-12)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_order_in_memory_stays(layout: torch.memory_format) -> None:
+    """Else the convolution behind it would work in another order than the rest of the network."""
+    features, mask = sample(2, 8, 8)
+    assert contextual_attention(features.to(memory_format=layout), mask).is_contiguous(memory_format=layout)
+
+
 def test_gradient_where_features_are_zero() -> None:
     """After a ReLU whole patches are zero; their norm must not make the gradient NaN."""
     features = torch.zeros(1, 4, 8, 8)

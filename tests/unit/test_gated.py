@@ -39,6 +39,23 @@ def test_convolution_pads_as_written_out(rule: str, kernel: int, stride: int, di
     assert layer(x).shape == (2, 3, -(10 // -stride), -(12 // -stride))
 
 
+@pytest.mark.parametrize("rule", ["same", "zeros", "reflect"])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_doubling_is_part_of_the_convolution(rule: str, kernel: int) -> None:
+    """The same numbers and gradients as from the doubled image, at its borders too."""
+    torch.manual_seed(0)
+    layer = PaddedConv2d(2, 3, kernel, rule=rule, doubles=True).double()  # type: ignore[arg-type]
+    x = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected = functional.conv2d(pad(doubled, kernel, padding=rule), layer.weight, layer.bias)  # type: ignore[arg-type]
+    upstream = torch.randn_like(expected)
+    made = layer(x)
+    assert torch.allclose(made, expected, atol=1e-12)
+    wanted = torch.autograd.grad(expected, [x, *layer.parameters()], upstream)
+    for ours, theirs in zip(torch.autograd.grad(made, [x, *layer.parameters()], upstream), wanted, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)
+
+
 def test_feature_is_the_first_half() -> None:
     layer = GatedConv2d(1, 2, 1, activate="relu")
     with torch.no_grad():
@@ -49,7 +66,7 @@ def test_feature_is_the_first_half() -> None:
 
 
 @pytest.mark.parametrize("rule", ["same", "zeros", "reflect"])
-@pytest.mark.parametrize("activate", ["elu", "leaky_relu", "none"])
+@pytest.mark.parametrize("activate", ["elu", "relu", "leaky_relu", "silu", "none"])
 def test_gradient(rule: str, activate: str) -> None:
     torch.manual_seed(0)
     layer = GatedConv2d(2, 2, 3, 2, 1, rule, activate).double()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from retouche import InputError
-from retouche.layers.dilated import DilatedBlock, normalised_gate
+from retouche.layers.dilated import DilatedBlock, mirrored, normalised_gate
 from retouche.losses.vgg import vgg
 from retouche.methods import aot_gan, find, sii_gan
 from retouche.methods.aot_gan import AOTGenerator, Network, PatchDiscriminator
@@ -300,3 +300,22 @@ def test_both_networks_learn_from_their_terms() -> None:
     assert all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
     judged = aot_gan.critic_terms(objective, critic, image, filled.detach(), mask)["adversarial"]
     assert all(g.isfinite().all() for g in torch.autograd.grad(judged, list(critic.parameters())))
+
+
+@pytest.mark.parametrize("side", [(6, 9), (5, 5)])  # the widest margin needs a side that is longer by one
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_margins_cut_from_the_widest(side: tuple[int, int], layout: torch.memory_format) -> None:
+    """The same maps and gradient as padding for each margin by itself."""
+    stream = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 3, *side, generator=stream, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    margins = (1, 2, 4, 1)
+    expected = [f.pad(x, (margin,) * 4, mode="reflect") for margin in margins]
+    made = mirrored(x, margins)
+    upstream = [torch.randn(one.shape, generator=stream, dtype=torch.float64) for one in expected]
+    for ours, theirs in zip(made, expected, strict=True):
+        assert torch.equal(ours, theirs)
+    (wanted,) = torch.autograd.grad(expected, x, upstream)
+    (found,) = torch.autograd.grad(made, x, upstream)
+    assert torch.allclose(found, wanted, atol=1e-13)
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(mirrored(x, margins), expected, strict=True))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from retouche.errors import InputError
+
+Map = Callable[[Tensor], Tensor]
 
 BAND_BYTES = 64 * 2**20
 """Size of one band of the map; about five of them live at a time."""
@@ -92,7 +94,10 @@ def contextual_attention(features: Tensor, mask: Tensor, variant: str | Rules = 
         attended = _attend(small, _blocks(exact), free, rules)
     blocks = attended.unflatten(1, (-1, 2, 2)).movedim((4, 5), (2, 4))  # (N, C, h/2 + 1, 2, w/2 + 1, 2)
     picture = blocks.flatten(2, 3).flatten(3, 4)[:, :, 1:-1, 1:-1]
-    return (picture / _overlap(h, w, rules, picture)).to(features.dtype)
+    layout = (
+        torch.channels_last if features.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    )
+    return (picture / _overlap(h, w, rules, picture)).to(features.dtype, memory_format=layout)
 
 
 def _resize(x: Tensor, height: int, width: int, rule: str) -> Tensor:
@@ -203,10 +208,20 @@ def _row_scores(queries: Tensor, keys: Tensor, norms: Tensor, first: int, last: 
 
 def _diagonal_sum(band: Tensor, step: int) -> Tensor:
     """band[p - step, q - step] + band[p, q] + band[p + step, q + step], with zeros beyond q; uses up the ends of p."""
-    total = band[:, step:-step].clone()
-    total[:, :, step:] += band[:, : -2 * step, :-step]
-    total[:, :, :-step] += band[:, 2 * step :, step:]
-    return total
+
+    def summed(band: Tensor) -> Tensor:
+        total = band[:, step:-step].clone()
+        total[:, :, step:] += band[:, : -2 * step, :-step]
+        total[:, :, :-step] += band[:, 2 * step :, step:]
+        return total
+
+    def spread(slope: Tensor) -> Tensor:
+        made = functional.pad(slope, (0, 0, step, step))
+        made[:, : -2 * step, :-step] += slope[:, :, step:]
+        made[:, 2 * step :, step:] += slope[:, :, :-step]
+        return made
+
+    return _linear(band, summed, spread)
 
 
 def _fuse_columns(scores: Callable[[int, int], Tensor], first: int, last: int, h: int) -> Tensor:
@@ -220,25 +235,36 @@ def _fuse_columns(scores: Callable[[int, int], Tensor], first: int, last: int, h
     """
     top, bottom = max(first - 1, 0), min(last + 1, h)
     rows = scores(top, bottom).unflatten(3, (h, -1))
-    if first > 0:
-        above = rows[:, :1]
-    else:
+    if first == 0:
         end = rows[:, -1:] if bottom == h else scores(h - 1, h).unflatten(3, (h, -1))
         above = functional.pad(end[:, :, :-1], (0, 0, 0, 0, 1, 0))
-    if last < h:
-        below = rows[:, -1:]
-    else:
+    if last == h:
         start = rows[:, :1] if top == 0 else scores(0, 1).unflatten(3, (h, -1))
         below = functional.pad(start[:, :, 1:], (0, 0, 0, 0, 0, 1))
-    inner = rows[:, first - top : last - top]
-    total = inner.clone()
-    for target, source in ((total[:, :1], above), (total[:, 1:], inner[:, :-1])):
-        target[..., 1:, :] += source[..., :-1, :]
-        target[..., 0, 1:] += source[..., -1, :-1]
-    for target, source in ((total[:, -1:], below), (total[:, :-1], inner[:, 1:])):
-        target[..., :-1, :] += source[..., 1:, :]
-        target[..., -1, :-1] += source[..., 0, 1:]
+    parts = [*([above] if first == 0 else []), rows, *([below] if last == h else [])]
+    return _linear(torch.cat(parts, 1) if len(parts) > 1 else rows, _column_sum, _column_spread)
+
+
+def _column_sum(rows: Tensor) -> Tensor:
+    """(N, r + 2, w, h, w) -> (N, r, w, h, w): each match with those of the places above and below."""
+    total = rows[:, 1:-1].clone()
+    above, below = rows[:, :-2], rows[:, 2:]
+    total[..., 1:, :] += above[..., :-1, :]
+    total[..., 0, 1:] += above[..., -1, :-1]
+    total[..., :-1, :] += below[..., 1:, :]
+    total[..., -1, :-1] += below[..., 0, 1:]
     return total
+
+
+def _column_spread(slope: Tensor) -> Tensor:
+    """The transpose of `_column_sum`."""
+    made = functional.pad(slope, (0, 0, 0, 0, 0, 0, 1, 1))
+    above, below = made[:, :-2], made[:, 2:]
+    above[..., :-1, :] += slope[..., 1:, :]
+    above[..., -1, :-1] += slope[..., 0, 1:]
+    below[..., 1:, :] += slope[..., :-1, :]
+    below[..., 0, 1:] += slope[..., -1, :-1]
+    return made
 
 
 def _weigh(scores: Tensor, free: Tensor, rules: Rules) -> Tensor:
@@ -253,8 +279,45 @@ def _weigh(scores: Tensor, free: Tensor, rules: Rules) -> Tensor:
 def _paste(weights: Tensor, blocks: Tensor) -> Tensor:
     """(N, r, w, h, w) weights of patches, (N, (h + 1) * (w + 1), 4C) blocks -> (N, r + 1, w + 1, 4C)."""
     n, r, w, h, _ = weights.shape
-    spread = weights.new_zeros(n, r + 1, w + 1, h + 1, w + 1)
-    for y in (0, 1):
-        for x in (0, 1):
-            spread[:, y : y + r, x : x + w, y : y + h, x : x + w] += weights
-    return (spread.flatten(3).flatten(1, 2) @ blocks).unflatten(1, (r + 1, w + 1))
+
+    def spread(weights: Tensor) -> Tensor:
+        made = weights.new_zeros(n, r + 1, w + 1, h + 1, w + 1)
+        for y, x in _CORNERS:
+            made[:, y : y + r, x : x + w, y : y + h, x : x + w] += weights
+        return made
+
+    def summed(slope: Tensor) -> Tensor:
+        total = slope[:, :-1, :-1, :-1, :-1].clone()
+        for y, x in _CORNERS[1:]:
+            total += slope[:, y : y + r, x : x + w, y : y + h, x : x + w]
+        return total
+
+    placed = _linear(weights, spread, summed)
+    return (placed.flatten(3).flatten(1, 2) @ blocks).unflatten(1, (r + 1, w + 1))
+
+
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def _linear(x: Tensor, there: Map, back: Map) -> Tensor:
+    """there(x), whose gradient is `back`, the transpose of `there`.
+
+    Both are sums of shifted copies, written in place. PyTorch could derive the one from the other, but pads or copies
+    the whole map for each shift: three times the work of this.
+    """
+    if torch.is_grad_enabled() and x.requires_grad:
+        return Linear.apply(x, there, back)
+    return there(x)
+
+
+class Linear(torch.autograd.Function):
+    """A linear map whose transpose is known."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, there: Map, back: Map) -> Tensor:
+        ctx.there, ctx.back = there, back
+        return there(x)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        return Linear.apply(slope, ctx.back, ctx.there), None, None

@@ -7,10 +7,12 @@ lazy-cat-y/SII-GAN-for-Image-Inpainting.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Branch = Literal["plain", "narrow", "shrinking"]
@@ -76,17 +78,57 @@ class DilatedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) -> the same shape; h and w must exceed the largest rate."""
-        widest = max(self.rates)
-        padded = functional.pad(x, (widest,) * 4, mode="reflect")  # once: the inner part of it is a narrower padding
-        joined = torch.cat([b(_trimmed(padded, widest - r)) for b, r in zip(self.branches, self.rates, strict=True)], 1)
+        *views, around = mirrored(x, (*self.rates, 1))
+        joined = torch.cat([branch(view) for branch, view in zip(self.branches, views, strict=True)], 1)
         if self.fuse is not None:
-            joined = self.fuse(functional.pad(joined, (1, 1, 1, 1), mode="reflect"))
+            (around_joined,) = mirrored(joined, (1,))
+            joined = self.fuse(around_joined)
         if joined.shape != x.shape:  # shrinking branches
             joined = functional.interpolate(joined, size=x.shape[-2:], mode="bilinear", align_corners=True)
-        gate = self.gate(_trimmed(padded, widest - 1))
+        gate = self.gate(around)
         if self.rule == "plain":
             return torch.lerp(joined, x.to(joined.dtype), torch.sigmoid(gate))
         return torch.lerp(x.to(joined.dtype), joined, normalised_gate(gate))
+
+
+def mirrored(x: Tensor, margins: Sequence[int]) -> Sequence[Tensor]:
+    """The map with each of these margins of mirrored pixels. Only the widest is made: the others lie in its inside."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        return Mirrored.apply(x, *margins)
+    device = x.device.type
+    # autocast would mirror in float32 and back: copied numbers need no precision
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+        padded = functional.pad(x, (max(margins),) * 4, mode="reflect")
+    return [_trimmed(padded, max(margins) - margin) for margin in margins]
+
+
+class Mirrored(torch.autograd.Function):
+    """`mirrored` for training: one sum takes up the gradients of all margins, each where it lies.
+
+    PyTorch's own backward pads the gradient of every cut with zeros to the whole again, and adds those.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *margins: int) -> tuple[Tensor, ...]:
+        """(N, C, h, w) -> a tensor (N, C, h + 2m, w + 2m) for each margin m."""
+        ctx.margins = margins
+        return tuple(mirrored(x, margins))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        widest = max(ctx.margins)
+        first = ctx.margins.index(widest)
+        half = slopes[first].dtype in {torch.float16, torch.bfloat16}
+        total = slopes[first].float() if half else slopes[first].clone()  # sums of halves would round
+        for i, (margin, slope) in enumerate(zip(ctx.margins, slopes, strict=True)):
+            if i != first:
+                _trimmed(total, widest - margin).add_(slope)
+        for axis in (2, 3):  # what fell on a mirrored row or column goes to the one that it mirrors
+            side = total.shape[axis] - 2 * widest
+            total.narrow(axis, widest + 1, widest).add_(total.narrow(axis, 0, widest).flip(axis))
+            total.narrow(axis, side - 1, widest).add_(total.narrow(axis, side + widest, widest).flip(axis))
+        return _trimmed(total, widest).to(slopes[first].dtype), *(None for _ in ctx.margins)
 
 
 def normalised_gate(x: Tensor) -> Tensor:
@@ -96,8 +138,10 @@ def normalised_gate(x: Tensor) -> Tensor:
     since 1e-9 and the rounding of the mean would be lost.
     """
     exact = x if x.dtype == torch.float64 else x.float()
-    variance, mean = torch.var_mean(exact, dim=(2, 3), correction=1, keepdim=True)
-    return torch.sigmoid((exact - mean) * (10 / (variance.sqrt() + 1e-9)) - 5).to(x.dtype)
+    centred = exact - exact.mean((2, 3), keepdim=True)
+    # not torch.var_mean: on a CPU with channels last it takes five times as long as these two passes
+    variance = centred.square().sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3] - 1)
+    return torch.sigmoid(centred * (10 / (variance.sqrt() + 1e-9)) - 5).to(x.dtype)
 
 
 def _trimmed(x: Tensor, pixels: int) -> Tensor:

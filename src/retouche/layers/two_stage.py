@@ -92,20 +92,19 @@ class Unit(nn.Module):
         self.activate = activation("none" if gated else activate)
         self.conv: nn.Conv2d
         if gated:
-            self.conv = GatedConv2d(inputs, outputs, kernel, stride, dilation, rule, activate)
+            self.conv = GatedConv2d(inputs, outputs, kernel, stride, dilation, rule, activate, self.upsample)
         elif style.convolution == "partial":
             self.conv = PartialConv2d(inputs, outputs, kernel, stride, dilation=dilation, return_mask=True)
         else:
-            self.conv = PaddedConv2d(inputs, outputs, kernel, stride, dilation, rule)
+            self.conv = PaddedConv2d(inputs, outputs, kernel, stride, dilation, rule, self.upsample)
         self.margins = (kernel, stride, dilation, rule)
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) and its valid pixels, (N or 1, 1, H, W), which only partial convolution uses and moves on."""
-        if self.upsample:
-            x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
-        if not isinstance(self.conv, PartialConv2d):
+        if not isinstance(self.conv, PartialConv2d):  # these double sides by themselves
             return self.activate(self.conv(x)), valid
         if self.upsample:
+            x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
             valid = functional.interpolate(valid, scale_factor=2.0, mode="nearest")
         x, valid = self.conv(pad(x, *self.margins), pad(valid, *self.margins))
         return self.activate(x), valid

@@ -49,15 +49,16 @@ def feature_distance(
 ) -> Tensor:
     """Sum over the layers of the mean absolute ("l1") or mean squared ("l2") difference."""
     differences = [_full(predicted[name]) - _full(wanted[name]) for name in layers]
-    return sum_of([(d.abs() if distance == "l1" else d.square()).mean() for d in differences])
+    # sum / n, not mean: its gradient is one number until it meets the features, not a map of equal ones
+    return sum_of([(d.abs() if distance == "l1" else d.square()).sum() / d.numel() for d in differences])
 
 
 def gram(x: Tensor) -> Tensor:
     """Products of all pairs of channels, averaged: (N, C, h, w) -> (N, C, C), divided by C * h * w."""
     c, h, w = x.shape[1:]
     with torch.autocast(x.device.type, enabled=False):
-        flat = _full(x).flatten(2)  # (N, C, h * w)
-        return flat @ flat.transpose(1, 2) / (c * h * w)
+        flat = _full(x).permute(0, 2, 3, 1).flatten(1, 2)  # (N, h * w, C), no copy with channels last
+        return flat.transpose(1, 2) @ flat / (c * h * w)
 
 
 def style_distance(predicted: Features, wanted: Features, layers: Sequence[str] = STYLE_LAYERS) -> Tensor:

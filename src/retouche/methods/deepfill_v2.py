@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -135,8 +135,9 @@ class PatchCritic(nn.Module):
         self.config = config
         c = config.critic_width
         widths = [5 if config.sketch else 4, c, 2 * c, 4 * c, 4 * c, 4 * c, 4 * c]
+        by_itself = 2 if config.critic_padding == "zeros" else 0  # without a padded copy of the map
         for i, (inputs, outputs) in enumerate(pairwise(widths), 1):
-            self.add_module(f"conv{i}", SpectralConv2d(inputs, outputs, 5, stride=2))
+            self.add_module(f"conv{i}", SpectralConv2d(inputs, outputs, 5, stride=2, padding=by_itself))
         initialise(self, config.critic_initial)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, sketch: Tensor | None = None) -> Tensor:
@@ -158,7 +159,7 @@ class PatchCritic(nn.Module):
             x = torch.cat([image, mask, *guides], 1)
         rule: Padding = self.config.critic_padding  # type: ignore[assignment]
         for convolution in self.children():
-            x = functional.leaky_relu(convolution(pad(x, 5, 2, 1, rule)), 0.2)
+            x = functional.leaky_relu(convolution(x if rule == "zeros" else pad(x, 5, 2, 1, rule)), 0.2, inplace=True)
         return x if self.config.critic_map else x.flatten(1)
 
 
@@ -216,6 +217,8 @@ class Training:
     """Weight of the critic's hinge: the official code averages its two terms, mmagic adds them. No matter to Adam."""
     adversarial: float = 1.0
     """Weight of the critic's scores for the generator. The paper's; with 0.1 coarse pictures blur less."""
+    channels_last: ClassVar[bool] = True
+    """A pixel's channels lie together in memory: quicker here, in bf16 by half. No setting: nothing wants it else."""
     l1_rule: Literal["whole", "regions"] = "whole"
     """Whether each stage's L1 is one mean over all pixels, or the mean over the hole plus that over known pixels."""
 
