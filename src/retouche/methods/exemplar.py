@@ -178,12 +178,16 @@ def _texture(picture: Tensor, hole: Tensor, radius: int) -> Tensor:
 
 def _depth(hole: Tensor, most: int) -> Tensor:
     """(H, W): how many pixels in from the known ones a hole pixel lies, up to `most`; 0 where known."""
-    left = hole[None, None].float()
-    depth = torch.zeros_like(left)
-    for _ in range(most):
-        depth += left
-        left = 1 - F.max_pool2d(1 - left, 3, 1, 1)
-    return depth[0, 0]
+    depth = torch.zeros(hole.shape, device=hole.device)
+    if hole.any():
+        rows, columns = hole.any(1).nonzero(), hole.any(0).nonzero()
+        # with a ring of known pixels around, what lies further out changes nothing
+        near = tuple(slice(max(0, int(ends[0]) - 1), int(ends[-1]) + 2) for ends in (rows, columns))
+        left = hole[near][None, None].float()
+        for _ in range(most):
+            depth[near] += left[0, 0]
+            left = 1 - F.max_pool2d(1 - left, 3, 1, 1)
+    return depth
 
 
 def _first_guess(level: _Level, patches: Patches) -> Tensor:

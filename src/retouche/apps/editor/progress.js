@@ -39,7 +39,8 @@ function tick(jobs) {
     figures = `${percent} % · ${time}`;
     const ran = (now - (first.began ?? first.started)) / 1000,
       left = (ran * (1 - share)) / share;
-    text = ran > 2 ? `Filling ${percent} %, about ${roughly(left)} left` : `Filling ${percent} %, ${time}`;
+    const guessed = ran > 2 && share > 0.2; // before, a guess is off by several times
+    text = guessed ? `Filling ${percent} %, about ${roughly(left)} left` : `Filling ${percent} %, ${time}`;
   }
   if (jobs.size > 1) text += ` (and ${jobs.size - 1} more)`;
   put(element("figures"), ` ${figures}`);
