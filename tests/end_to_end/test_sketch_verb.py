@@ -10,7 +10,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from retouche.apps.cli import main
+from retouche.data import sketches
 from retouche.data.sketches import edges
+from retouche.image import open_picture
 
 
 @pytest.fixture
@@ -71,3 +73,15 @@ def test_smoother_lines_are_fewer(photos: Path, tmp_path: Path) -> None:
         assert main(["sketch", *words]) == 0
         drawn.append((np.array(Image.open(output)) > 127).sum())
     assert 0 < drawn[1] < drawn[0] / 2
+
+
+def test_bands_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long lines that are strong in one place only are joined across bands as in the whole picture."""
+    step = np.linspace(0, 180, 300)  # grey values between left and right, row by row
+    Image.fromarray((60 + step[:, None] * (np.arange(80) > 40)).astype(np.uint8)).save(tmp_path / "ramp.png")
+    picture = open_picture(tmp_path / "ramp.png")
+    whole = edges(picture.rgb())[0, 0].numpy() > 0
+    rows = whole.any(1).nonzero()[0]
+    assert step[rows].max() > 150 and step[rows].min() < 76  # 76 would be strong enough for a perfect edge
+    monkeypatch.setattr(sketches, "ROWS", 40)
+    assert np.array_equal(sketches.sketch(picture), whole)

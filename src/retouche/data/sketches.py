@@ -8,13 +8,37 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.image import Picture
+from retouche.masks import Mask
+
 SIGMA = 0.006  # of the shorter side: 1.5 pixels at 256
 STRONG, FAINT = 0.12, 0.05  # slope in units of the grey range per pixel of smoothing width
 REACH = 64  # joins of faint to strong, pixels
+ROWS = 512  # at once
+
+
+def usual_sigma(height: int, width: int) -> float:
+    """Smoothing in pixels for a picture of this size: 0.6 % of the shorter side, at least 0.8."""
+    return max(0.8, SIGMA * min(height, width))
+
+
+def sketch(picture: Picture, sigma: float | None = None) -> Mask:
+    """The `edges` of a picture of any size, band by band so that memory stays bounded: (H, W), True = stroke."""
+    height, width = picture.height, picture.width
+    sigma = usual_sigma(height, width) if sigma is None else sigma
+    margin = math.ceil(3 * sigma) + REACH + 2  # from further away nothing reaches a band
+    lines = np.zeros((height, width), np.bool_)
+    for top in range(0, height, ROWS):
+        bottom = min(height, top + ROWS)
+        above, below = max(0, top - margin), min(height, bottom + margin)
+        band = edges(picture.rgb((0, above, width, below)), sigma)[0, 0]
+        lines[top:bottom] = band[top - above : bottom - above].numpy() > 0
+    return lines
 
 
 @torch.no_grad()
@@ -27,7 +51,7 @@ def edges(image: Tensor, sigma: float | None = None) -> Tensor:
 
     Returns: (N, 1, H, W), 1 = stroke, in the image's dtype
     """
-    sigma = max(0.8, SIGMA * min(image.shape[-2:])) if sigma is None else sigma
+    sigma = usual_sigma(*image.shape[-2:]) if sigma is None else sigma
     luma = torch.tensor([0.299, 0.587, 0.114]).to(image).view(1, 3, 1, 1)
     grey = _blurred(((image + 1) / 2 * luma).sum(1, keepdim=True), sigma)  # (N, 1, H, W), 0..1
     padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")

@@ -43,12 +43,12 @@ def write_sketch(job: Job, options: Options) -> list[str]:
     """One sketch from file to file; returns remarks."""
     from PIL import Image
 
-    from retouche.data.sketches import edges
+    from retouche.data.sketches import sketch
     from retouche.image import atomic_write, open_picture
 
     picture = open_picture(job.image)
-    lines = edges(picture.rgb(), options.smooth)[0, 0].mul(255).byte().numpy()
+    lines = sketch(picture, options.smooth)
     job.output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(job.output) as temporary, temporary.open("wb") as file:
-        Image.fromarray(lines).save(file, Image.registered_extensions()[job.output.suffix.lower()])
+        Image.fromarray(lines).convert("L").save(file, Image.registered_extensions()[job.output.suffix.lower()])
     return list(picture.remarks)
