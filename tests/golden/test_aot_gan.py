@@ -23,6 +23,10 @@ GENERATORS = {
 }
 DISCRIMINATORS = {"aotgan-researchmm-d": "researchmm", "aotgan-mmagic-d": "mmagic"}
 LARGEST, MEAN = 2e-3, 2e-4  # equal code paths of the published network differ by up to 5e-4; wrong rules by 0.19, 0.018
+INNER = 1e-3
+"""Of a feature map's largest value: the published networks' own float32 features behind the last block are up to 2.8e-4
+of it from float64's, times 4 because other kernels err to the other side as well and not equally (7.6e-4 was seen with
+AVX2). The smallest wrong rule moves features by a fifth of their largest value."""
 
 
 @cache
@@ -77,7 +81,8 @@ def test_generator(name: str) -> None:
         if f"output.{case}comp" in stored:
             assert_near(image * (1 - mask) + prediction * mask, stored[f"output.{case}comp"])
     for title in seen.keys() & {key.removeprefix("output.") for key in stored}:
-        assert_near(seen[title][:, :64], stored[f"output.{title}"])
+        theirs = stored[f"output.{title}"]
+        assert_close(seen[title][:, :64], theirs, INNER * theirs.abs().max().item())
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Literal, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from numpy.random import Generator
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from retouche.image import Picture
 from retouche.masks import Box
 
-Kind: TypeAlias = Literal["random", "resize", "area", "short"]
+Kind: TypeAlias = Literal["random", "resize", "area", "short", "zoom"]
 
 
 class Crop(NamedTuple):
@@ -24,6 +27,7 @@ class Crop(NamedTuple):
     scale: float = 1.0
     flip: bool = False
     jitter: float = 0.0
+    degrade: float = 0.0
 
 
 class View(NamedTuple):
@@ -100,6 +104,29 @@ def recoloured(image: Tensor, view: View) -> Tensor:
     return x * 2 - 1
 
 
+def degraded(rng: Generator, image: Tensor) -> Tensor:
+    """The image as cheap cameras and old files have it: noise, JPEG's blocks, or both; what is filled should match.
+
+    Args:
+        image: (1, 3, H, W), -1..1
+
+    Returns: the same shape and range; noise of 1 to 14 levels of 255, JPEG of quality 25 to 90
+    """
+    both = rng.uniform()
+    if both < 0.7:
+        levels = math.exp(rng.uniform(0, math.log(14)))
+        grey = rng.uniform() < 0.5
+        noise = rng.standard_normal((1, 1 if grey else 3, *image.shape[-2:]), np.float32) * (levels / 127.5)
+        image = (image + torch.from_numpy(noise)).clamp(-1, 1)
+    if both > 0.4:
+        pixels = ((image[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        held = io.BytesIO()
+        Image.fromarray(pixels).save(held, "JPEG", quality=int(rng.integers(25, 91)))
+        decoded = np.array(Image.open(held).convert("RGB"))
+        image = torch.from_numpy(decoded).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return image
+
+
 def _grey(x: Tensor) -> Tensor:
     """Luma (N, 1, H, W) of (N, 3, H, W)."""
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype).view(1, 3, 1, 1)
@@ -154,4 +181,11 @@ def _short(rng: Generator, height: int, width: int, crop: Crop) -> Box:
     return _square(rng, height, width, round(crop.size * short / max(1, wanted)))
 
 
-_BOXES = {"random": _random, "resize": _whole, "area": _area, "short": _short}
+def _zoom(rng: Generator, height: int, width: int, crop: Crop) -> Box:
+    """A random square whose side is between `scale` and 1 times the shorter side, even on the logarithm."""
+    short = min(height, width)
+    least = min(short, max(crop.size, crop.scale * short))
+    return _square(rng, height, width, round(math.exp(rng.uniform(math.log(least), math.log(short)))))
+
+
+_BOXES = {"random": _random, "resize": _whole, "area": _area, "short": _short, "zoom": _zoom}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from retouche.data.augment import Crop, View, choose, cut, cut_plane, middle
+from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, middle
 from retouche.data.mask_makers import Drawn, Masks, local_box
 from retouche.data.sampler import Place, order, sample_key
 from retouche.data.sketches import edges
@@ -95,6 +95,10 @@ class Maker:
         if view is None:
             view = choose(np.random.default_rng([key & 0xFFFFFFFF, key >> 32]), height, width, self.crop)
         image = cut(picture, view)
+        if self.crop.degrade:
+            chance = np.random.default_rng([sample_key("degrade", key)])
+            if chance.uniform() < self.crop.degrade:
+                image = degraded(chance, image)
         drawn = self.masks.draw(sample_key("hole", key), view.size, view.size)
         left, top, right, bottom = view.box
         return Sample(

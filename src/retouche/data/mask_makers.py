@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from retouche.data.sampler import sample_key
 from retouche.errors import DataError, InputError
@@ -305,6 +305,74 @@ def objects(rng: Generator, height: int, width: int, numbers: Sequence[float] = 
     return Drawn(hole)
 
 
+# Thin things, whose thickness is in pixels of the picture as it is, whatever its size ---------------------------------
+
+THICKEST = 18.0
+"""Of a scratch, pixels."""
+
+
+def scratches(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """One to five winding lines of 1 to 18 pixels, most of them thin; their width breathes a little."""
+    canvas = _Canvas(height, width)
+    for _ in range(int(rng.integers(1, 6))):
+        thick = math.exp(rng.uniform(0, math.log(THICKEST)))
+        _wander(canvas, rng, height, width, thick, bend=rng.uniform(0.02, 0.35))
+    return Drawn(canvas.mask())
+
+
+def hairs(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """Two to twenty arcs of 1 to 3 pixels, as of hairs, wires and twigs."""
+    canvas = _Canvas(height, width)
+    for _ in range(int(rng.integers(2, 21))):
+        _wander(canvas, rng, height, width, rng.uniform(1, 3.4), bend=rng.uniform(0.01, 0.15))
+    return Drawn(canvas.mask())
+
+
+def specks(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """Dust: discs of 1 to 8 pixels, five to sixty on an area of 128x128."""
+    canvas = _Canvas(height, width)
+    for _ in range(max(1, round(rng.uniform(5, 60) * height * width / 128**2))):
+        canvas.disc((rng.uniform(0, width), rng.uniform(0, height)), 0.5 * math.exp(rng.uniform(0, math.log(8))))
+    return Drawn(canvas.mask())
+
+
+def letters(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """One to four lines of letters and digits of 8 to 48 pixels, turned by up to 30 degrees, as of dates and marks."""
+    hole = np.zeros((height, width), np.bool_)
+    signs = "ABCDEFGHKLMNPRSTUVXYZabcdefghkmnprstuvxyz0123456789.:/-'"
+    for _ in range(int(rng.integers(1, 5))):
+        text = "".join(signs[int(i)] for i in rng.integers(0, len(signs), int(rng.integers(3, 14))))
+        font = ImageFont.load_default(int(rng.integers(8, 49)))
+        left, top, right, bottom = font.getbbox(text)
+        size = round(right - left) + 8, round(bottom - top) + 8
+        line = Image.new("L", size)
+        ImageDraw.Draw(line).text((4 - left, 4 - top), text, fill=255, font=font, stroke_width=int(rng.integers(0, 3)))
+        line = line.rotate(rng.uniform(-30, 30), Image.Resampling.BILINEAR, expand=True)
+        page = Image.new("L", (width, height))
+        at = rng.uniform(-0.3, 0.8) * width, rng.uniform(-0.1, 0.9) * height
+        page.paste(line, (round(at[0]), round(at[1])))
+        hole |= np.asarray(page) > 96
+    if not hole.any():
+        hole[height // 2, width // 2] = True
+    return Drawn(hole)
+
+
+def _wander(canvas: _Canvas, rng: Generator, height: int, width: int, thick: float, bend: float) -> None:
+    """A line from anywhere that keeps its direction but for a drift, 10 to 120 % of the picture's side long."""
+    x, y, angle = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, 2 * math.pi)
+    step = max(2.0, 0.5 * thick)
+    turn = 0.0
+    for _ in range(max(1, round(rng.uniform(0.1, 1.2) * math.sqrt(height * width) / step))):
+        turn = 0.8 * turn + rng.normal(0, bend)
+        angle += turn * 0.5
+        end = (x + step * math.cos(angle), y + step * math.sin(angle))
+        here = thick * rng.uniform(0.85, 1.15)
+        canvas.line([(x, y), end], here)
+        if here >= 3:
+            canvas.disc(end, here / 2 - 0.5)
+        x, y = end
+
+
 # From files -----------------------------------------------------------------------------------------------------------
 
 FILES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -341,6 +409,10 @@ MAKERS: Mapping[str, Maker] = {
     "wide": partial(_lama, lines=_WIDE[0], boxes=_WIDE[1], share=_WIDE[2]),
     "narrow": partial(_lama, lines=_NARROW[0], boxes=_NARROW[1], share=_NARROW[2]),
     "objects": objects,
+    "scratches": scratches,
+    "hairs": hairs,
+    "specks": specks,
+    "letters": letters,
 }
 """The makers by the word that names them in a specification."""
 

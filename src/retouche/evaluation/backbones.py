@@ -1,4 +1,5 @@
-"""Figures of learned features, which need a network's weights: LPIPS picture by picture, FID and KID of the whole set.
+"""Figures of learned features, which need a network's weights: LPIPS and the feature distance picture by picture, FID
+and KID of the whole set.
 
 Features go to files as they come, so that ten thousand pictures take no more memory than ten.
 """
@@ -14,7 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retouche.evaluation.measures import FID, FRECHET, KERNEL, KID, LPIPS, Measure
+from retouche.backbones.efficientnet import EfficientNetLite, efficientnet_lite, feature_distances, variant_of
+from retouche.errors import InputError
+from retouche.evaluation.measures import FID, FRECHET, KERNEL, KID, LPIPS, Measure, feature_distance_of
 from retouche.evaluation.table import ALL, Row
 from retouche.metrics.features import frechet_distance, kernel_distance
 from retouche.metrics.inception import FEATURES, Inception, inception
@@ -31,12 +34,24 @@ class Backbones:
         inception_weights: a file, or None
         lpips_weights: trunk and heads, or None
         device: where the networks compute
+        features: "efficientnet-lite0", 1 or 2, whose features are compared inside the hole; None for none
+
+    Raises: InputError for another name, WeightsError where weights are missing or do not fit
     """
 
     def __init__(
-        self, inception_weights: Path | None, lpips_weights: tuple[Path, Path] | None, device: torch.device
+        self,
+        inception_weights: Path | None,
+        lpips_weights: tuple[Path, Path] | None,
+        device: torch.device,
+        features: str | None = None,
     ) -> None:
         self.device = device
+        variant = None if features is None else variant_of(features)
+        if features is not None and variant is None:
+            raise InputError(f'no backbone "{features}": choose efficientnet-lite0, efficientnet-lite1 or -lite2')
+        self.features: EfficientNetLite | None = None if variant is None else efficientnet_lite(variant).to(device)
+        self._of_features = () if variant is None else (feature_distance_of(variant),)
         self.inception: Inception | None = (
             None if inception_weights is None else inception(inception_weights).to(device)
         )
@@ -46,7 +61,7 @@ class Backbones:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The figures of single pictures that are added."""
-        return () if self.lpips is None else (LPIPS,)
+        return (*(() if self.lpips is None else (LPIPS,)), *self._of_features)
 
     @property
     def set_measures(self) -> tuple[Measure, ...]:
@@ -60,30 +75,40 @@ class Backbones:
         said = {}
         if self.lpips is not None:
             said["lpips"] = f"{self.lpips.trunk}: {self.lpips.origin}"
+        for measure in self._of_features:
+            assert self.features is not None
+            said[measure.key] = f"EfficientNet-Lite{self.features.variant}: {self.features.origin}"
         if self.inception is not None:
             for measure in self.set_measures:
                 said[measure.key] = f"Inception ({self.inception.kind}): {self.inception.origin}"
         return said
 
     @torch.inference_mode()
-    def add(self, truth: NDArray[np.uint8], fills: Sequence[NDArray[np.uint8]]) -> list[dict[str, float]]:
+    def add(
+        self, truth: NDArray[np.uint8], hole: NDArray[np.bool_], fills: Sequence[NDArray[np.uint8]]
+    ) -> list[dict[str, float]]:
         """Figures of each fill of one picture; the features of the set are kept."""
-        if self.inception is None and self.lpips is None:
-            return [{} for _ in fills]
+        found: list[dict[str, float]] = [{} for _ in fills]
+        if self.inception is None and self.lpips is None and self.features is None:
+            return found
         pictures = torch.from_numpy(np.stack([truth, *fills])).permute(0, 3, 1, 2).to(self.device)  # (1 + M, 3, H, W)
+        images = pictures.float() / 127.5 - 1
         if self.inception is not None:
             features = self.inception(pictures).float().cpu().numpy()
             if not self._files:
                 self._files = [tempfile.TemporaryFile() for _ in features]  # noqa: SIM115 - closed in `close`
             for file, row in zip(self._files, features, strict=True):
                 file.write(row.tobytes())
-        if self.lpips is None:
-            return [{} for _ in fills]
-        if min(truth.shape[:2]) < SMALLEST_LPIPS:
-            return [{"lpips": float("nan")} for _ in fills]
-        images = pictures.float() / 127.5 - 1
-        distances = [float(self.lpips(image[None], images[:1])[0]) for image in images[1:]]
-        return [{"lpips": distance} for distance in distances]
+        if self.lpips is not None:
+            small = min(truth.shape[:2]) < SMALLEST_LPIPS
+            for each, image in zip(found, images[1:], strict=True):
+                each["lpips"] = float("nan") if small else float(self.lpips(image[None], images[:1])[0])
+        if self.features is not None:
+            mask = torch.from_numpy(hole).to(images)[None, None]
+            for each, image in zip(found, images[1:], strict=True):
+                distances = feature_distances(self.features, image[None], images[:1], mask)
+                each[self._of_features[0].key] = float(distances.mean())
+        return found
 
     def rows(self, models: Sequence[str]) -> list[Row]:
         """The distances of each model's fills from the truth, over all pictures."""

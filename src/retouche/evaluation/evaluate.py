@@ -142,7 +142,7 @@ def evaluate(
         preparation: their way to the evaluation's size
         fillers: who is judged
         folder: exists; each file is written whole or not at all
-        backbones: networks for LPIPS, FID, KID
+        backbones: networks for LPIPS, FID, KID and the feature distance
         name: of the protocol
         seed: which the fillers have, for the protocol
         workers: processes that decode and score; 1 = none but this one
@@ -282,7 +282,7 @@ def _filled(
             continue
         if keep is not None:
             _keep(keep, sample, [filler.name for filler in fillers], fills)
-        extra = tuple(backbones.add(sample.truth, fills))
+        extra = tuple(backbones.add(sample.truth, sample.hole, fills))
         yield _Filled(sample.item, sample.truth, sample.hole, fills, extra, sample.picture_sha256, sample.mask_sha256)
         advance()
 

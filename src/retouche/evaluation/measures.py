@@ -86,6 +86,19 @@ MEASURES = (
 LPIPS = Measure(
     "lpips", "LPIPS", "", "lower", "distance in a classifier's features, version 0.1, whole picture", digits=4
 )
+
+
+def feature_distance_of(variant: int) -> Measure:
+    """The feature distance by one EfficientNet-Lite: each variant's numbers are a figure of their own."""
+    return Measure(
+        f"feature_distance_lite{variant}",
+        f"feature distance (EfficientNet-Lite {variant})",
+        "",
+        "lower",
+        "squared distance of unit-length features inside the hole, mean of five resolutions; no LPIPS",
+    )
+
+
 FID = Measure("fid", "FID", "", "lower", "Frechet distance of Inception features, all pictures; no interval", digits=2)
 KID = Measure(
     "kid", "KID", "", "lower", "kernel distance of Inception features; interval: two deviations over subsets", digits=5

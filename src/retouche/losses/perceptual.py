@@ -7,12 +7,14 @@ without a graph.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from retouche.backbones.efficientnet import NAME
 from retouche.errors import InputError
 from retouche.losses.vgg import VGG
 
@@ -21,6 +23,24 @@ Features = Mapping[str, Tensor]
 PERCEPTUAL_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_LAYERS = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
 """The layers of AOT-GAN, StructureFlow and EdgeConnect, all of VGG19."""
+
+
+class ByBlock(nn.Module):
+    """A backbone of five resolutions in the place of a VGG: what a recipe asks of block N, resolution N answers.
+
+    Another loss than the published one, with weights that anybody can install; the weight file's header says so.
+    """
+
+    normalisation = NAME
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Image (N, 3, H, W), -1..1, and names such as relu3_4 -> the third resolution's features under that name."""
+        found = self.backbone(image)
+        return {name: found[int(re.sub(r"^[a-z]+", "", name)[0]) - 1] for name in layers}
 
 
 def features(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str]) -> tuple[Features, Features]:

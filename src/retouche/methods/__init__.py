@@ -24,6 +24,9 @@ METHODS = {
     "sii-gan": "retouche.methods.sii_gan",
     "structural": "retouche.methods.structural",
     "structure-flow": "retouche.methods.structure_flow",
+    # ours
+    "layout": "retouche.methods.layout",
+    "thin": "retouche.methods.thin",
     # fills without weights
     "exemplar": "retouche.methods.exemplar",
     "harmonic": "retouche.methods.harmonic",

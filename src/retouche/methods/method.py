@@ -180,11 +180,13 @@ class Data:
         masks: which holes, e.g. "strokes+box", "wide:2,box:1" (see retouche.data.mask_makers)
         crop: "random": a random square from the full-size picture; "resize": the whole picture, its aspect lost;
             "area": a random rectangle of 0.08..1 of the area and aspect 3/4..4/3, resized; "short": the shorter side
-            scaled to between 1 and 25/16 times `size`, then a random square
+            scaled to between 1 and 25/16 times `size`, then a random square; "zoom": a random square whose side is
+            between `crop_scale` and 1 times the shorter side, even on the logarithm
         crop_scale: side of the square that "random" cuts, as a multiple of `size`; it is then resized to `size`. With
             "short" what the shorter side is scaled to, as a multiple of `size`, unless 1
         flip: mirror half of the pictures left to right
         jitter: largest change of brightness, contrast, saturation and hue, 0..1
+        degrade: share of pictures that get noise or JPEG's blocks before their hole is cut, 0..1
         structure: setting of the structure pictures (retouche.layers.structure.SETTINGS), "" where none are needed
         sketch: whether the method learns from sketches
         local_box: side of the local box around the hole as a fraction of `size`, 0 where no critic needs one
@@ -193,13 +195,18 @@ class Data:
     size: int = 256
     batch: int = 16
     masks: str = "strokes+box"
-    crop: Literal["random", "resize", "area", "short"] = "random"
+    crop: Literal["random", "resize", "area", "short", "zoom"] = "random"
     crop_scale: float = 1.0
     flip: bool = False
     jitter: float = 0.0
+    degrade: float = 0.0
     structure: str = ""
     sketch: bool = False
     local_box: float = 0.0
+
+
+def _no_backbone() -> nn.Module:
+    raise InputError("this recipe compares features: give --perceptual-weights efficientnet-lite0")
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,8 @@ class Tools:
     Attributes:
         vgg: (depth, normalisation) -> a frozen trunk on the run's device, the same object for the same arguments.
             Raises InputError if the user named no `--perceptual-weights`
+        backbone: the frozen EfficientNet-Lite that `--perceptual-weights efficientnet-liteN` names; variant 0 unless
+            said
         processes: how many share each batch
         total: sum of a tensor over all processes, without gradient
         started: names ("generator.conv1.weight") of the tensors that `--from` filled
@@ -216,6 +225,7 @@ class Tools:
     """
 
     vgg: Callable[..., Any]
+    backbone: Callable[[], nn.Module] = _no_backbone
     processes: int = 1
     total: Callable[[Tensor], Tensor] = Tensor.detach
     started: frozenset[str] = frozenset()

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from retouche.backbones.efficientnet import NAME, efficientnet_lite, variant_of
 from retouche.data.augment import Crop
 from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
 from retouche.data.mask_makers import histogram, mask_key, parse_masks
@@ -30,6 +31,7 @@ from retouche.data.sampler import Sampler, sample_key
 from retouche.data.sources import Source, hold_out, open_source
 from retouche.errors import DataError, InputError
 from retouche.image import atomic_write
+from retouche.losses.perceptual import ByBlock
 from retouche.losses.vgg import vgg
 from retouche.masks import hole_ratio
 from retouche.methods import find
@@ -139,7 +141,7 @@ class _Pictures:
     @staticmethod
     def of(run: Run) -> _Pictures:
         data: Data = run.preset.data
-        crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter)
+        crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter, data.degrade)
         guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
         source = open_source(run.data)
         if run.validate is not None:
@@ -169,7 +171,7 @@ class _Session:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.perceptual: str | None = None
         self.trunks: dict[Any, nn.Module] = {}
-        tools = Tools(self._trunk, engine.processes, engine.total, started, engine.device)
+        tools = Tools(self._trunk, self._backbone, engine.processes, engine.total, started, engine.device)
         assert record.recipe is not None
         with torch.random.fork_rng(devices=validation.here()):
             torch.manual_seed(sample_key("recipe", run.seed))  # it may draw initial weights of its own
@@ -224,12 +226,27 @@ class _Session:
                 f"this preset's perceptual losses need VGG{depth}: give --perceptual-weights FILE (torchvision's), or "
                 '"random" for a random trunk, which is another loss than the published one'
             )
+        if variant_of(self.run.perceptual) is not None:
+            return ByBlock(self._backbone())
         wanted: Any = (depth, self.run.perceptual, last, normalisation)
         if wanted not in self.trunks:
             trunk = vgg(*wanted)
             self.perceptual = f"VGG{depth} {trunk.origin}"
             self.trunks[wanted] = self.engine.trunk(trunk)
         return self.trunks[wanted]
+
+    def _backbone(self) -> nn.Module:
+        """`Tools.backbone`."""
+        variant = variant_of(self.run.perceptual or f"{NAME}0")
+        if variant is None:
+            raise InputError(
+                f"{self.run.method} compares EfficientNet-Lite's features: give --perceptual-weights {NAME}0, or none"
+            )
+        if variant not in self.trunks:
+            backbone = efficientnet_lite(variant)
+            self.perceptual = f"EfficientNet-Lite{variant} {backbone.origin}"
+            self.trunks[variant] = self.engine.trunk(backbone)
+        return self.trunks[variant]
 
     def _names(self) -> str:
         """What identifies the pictures and their order."""

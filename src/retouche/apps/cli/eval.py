@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from retouche.evaluation.pictures import Item, Preparation
 
 MADE = ("index.html", "table.json", "table.csv", "pictures.jsonl")
-COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", "fid", "kid")
+FEATURES = tuple(f"feature_distance_lite{variant}" for variant in range(3))
+COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", *FEATURES, "fid", "kid")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class Options:
     """Inception's weights; FID and KID are computed with them."""
     lpips_weights: Annotated[tuple[Path, Path] | None, terminal.without_default("TRUNK HEADS")] = None
     """AlexNet's or VGG16's weights and LPIPS' heads for it; LPIPS is computed with them."""
+    features: Annotated[str | None, terminal.without_default("NAME")] = None
+    """efficientnet-lite0, -lite1 or -lite2: compare its features inside the hole (extra: perceptual). A network trained
+    with one variant is judged by another."""
     keep: terminal.Switch = False
     """Also write what was filled: inputs/, masks/ and filled/MODEL/ in the report's folder."""
     device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
@@ -111,7 +115,7 @@ def main(options: Options) -> int:
         terminal.set_threads(max(1, (os.cpu_count() or 1) - options.workers))
     device = choose_device(options.device).device
     fillers = open_fillers(options.model, items, device, options.seed, memory)
-    backbones = Backbones(options.inception_weights, options.lpips_weights, device)
+    backbones = Backbones(options.inception_weights, options.lpips_weights, device, options.features)
     options.report.mkdir(parents=True, exist_ok=True)
     cache = Cache()
     try:

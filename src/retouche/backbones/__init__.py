@@ -1,0 +1,1 @@
+"""Frozen classifiers whose features losses and metrics compare."""

@@ -1,0 +1,89 @@
+"""The thin path: a small network at full size for scratches, text, dates, wires and dust.
+
+Ours, not published elsewhere. It adds detail to a smooth first fill, inside the hole only; half-size and quarter-size
+features with dilations see about 64 pixels far. Trained by `fill_recipe`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from retouche.layers.first_fill import first_fill
+from retouche.layers.residual import Doubled, ResidualBlock, activate, initialise_residual
+from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective
+from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
+
+
+@dataclass(frozen=True)
+class Network:
+    """Sizes of the network."""
+
+    width: int = 24
+    """Channels at full size; twice as many at half the size, four times at a quarter."""
+    rates: tuple[int, ...] = (1, 2, 4, 1)
+    """Dilations of the blocks at a quarter of the size."""
+    critic_width: int = 32
+    """Channels after the critic's first layer."""
+
+
+class ThinGenerator(Generator):
+    """First fill + what an encoder and decoder of two halvings add inside the hole; 0.85 million parameters."""
+
+    multiple, smallest = 4, 8
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+        self.config = config
+        full, half, quarter = config.width, 2 * config.width, 4 * config.width
+        self.enter = nn.Conv2d(4, full, 3, padding=1)
+        self.to_half = nn.Conv2d(full, half, 4, stride=2, padding=1)
+        self.at_half = ResidualBlock(half)
+        self.to_quarter = nn.Conv2d(half, quarter, 4, stride=2, padding=1)
+        self.at_quarter = nn.Sequential(*(ResidualBlock(quarter, rate) for rate in config.rates))
+        self.back_to_half = Doubled(quarter, half)
+        self.again_at_half = ResidualBlock(half)
+        self.back_to_full = Doubled(half, full)
+        self.mix = nn.Conv2d(full, full, 3, padding=1)
+        self.leave = nn.Conv2d(full, 3, 3, padding=1)
+        initialise_residual(self, self.leave)
+
+    def forward(
+        self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+    ) -> Prediction:
+        image, mask = checked(self, image, mask)
+        base = first_fill(image, mask).to(image)
+        full = activate(self.enter(torch.cat([base, mask], 1)))  # (N, width, H, W)
+        half = self.at_half(self.to_half(full))
+        quarter = self.at_quarter(self.to_quarter(activate(half)))
+        half = self.again_at_half(half + self.back_to_half(activate(quarter)))
+        full = full + self.back_to_full(activate(half))
+        added = self.leave(activate(self.mix(activate(full))))
+        refined = base + added * mask
+        # in training, what lies beyond black and white has to feel it
+        return Prediction(refined=refined if self.training else refined.clamp(-1, 1), coarse=base)
+
+
+DATA = Data(
+    size=96,
+    batch=16,
+    masks="scratches:4,hairs:1,specks:1,letters:2",
+    crop="zoom",
+    crop_scale=0.2,
+    flip=True,
+    jitter=0.1,
+    degrade=0.25,
+)
+
+METHOD = Method(
+    title="Thin: Retouche's own network for scratches, text and dust",
+    source="src/retouche/methods/thin.py; docs/models.md tells how it was trained",
+    presets={"default": Network()},
+    build=ThinGenerator,
+    critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 2)},
+    scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=1.0, pixel_bytes=1000.0),
+    recipes={"default": FillTraining(network=Network(), data=DATA, objective=Objective())},
+    recipe=FillRecipe,
+)
