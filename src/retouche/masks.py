@@ -206,6 +206,67 @@ def dilate(mask: Mask, pixels: int) -> Mask:
     return result
 
 
+def opened(mask: Mask, radius: int) -> Mask:
+    """The parts of a mask that a square of 2 * radius + 1 pixels fits into; beyond the border counts as hole.
+
+    Args:
+        mask: (H, W), True = hole
+        radius: pixels, 1 or more
+
+    Returns: (H, W)
+    """
+    wide = np.pad(mask, 2 * radius, constant_values=True)
+    core = ~_squared(~wide, radius)
+    core[:radius] = core[-radius:] = core[:, :radius] = core[:, -radius:] = True
+    return _squared(core, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & mask
+
+
+def _squared(mask: Mask, radius: int) -> Mask:
+    """Every hole pixel becomes a square of 2 * radius + 1 pixels, in log2(radius) passes."""
+    grown = mask.copy()
+    reach = 0
+    while reach < radius:
+        step = min(reach + 1, radius - reach)
+        before = grown.copy()
+        grown[step:] |= before[:-step]
+        grown[:-step] |= before[step:]
+        before = grown.copy()
+        grown[:, step:] |= before[:, :-step]
+        grown[:, :-step] |= before[:, step:]
+        reach += step
+    return grown
+
+
+def dilate_thick(mask: Mask, pixels: int) -> Mask:
+    """Grow holes by up to `pixels`, but no part of them by more than half its own thickness (at least 1).
+
+    So a speck of 3 pixels does not become a hole of 35 because the picture is large.
+
+    Args:
+        mask: (H, W), True = hole
+        pixels: 1 or more
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return mask.copy()
+    near = tuple(
+        slice(max(0, int(at[0]) - pixels), min(side, int(at[-1]) + 1 + pixels))
+        for at, side in zip((rows, columns), mask.shape, strict=True)
+    )
+    hole = mask[near]
+    grown = dilate(hole, 1)
+    step = 1
+    while step < pixels:
+        step = min(2 * step, pixels)
+        thick = opened(hole, step)
+        if not thick.any():
+            break
+        grown |= dilate(thick, step)
+    result = mask.copy()
+    result[near] = grown
+    return result
+
+
 def feather_weight(mask: Mask, dilated: Mask, pixels: int) -> NDArray[np.float32]:
     """How much of the fill each pixel takes: 1 in the mask, 0 outside the dilated mask, in between a linear fall.
 

@@ -234,7 +234,7 @@ def test_command_line(pictures, tmp_path, capsys):
     words += ["--network.width", "3", "--size", "12", "--masks", "wide:2,box:1", "--workers", "0", "--save-every", "2"]
     assert main(words) == 0
     out, err = capsys.readouterr()
-    assert "2 steps done, best error inside the hole" in out
+    assert "2 steps done, best validation score" in out
     assert "remark: holes cover" in err and "step 2 of 2" in err
     kept = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
     assert kept["network"]["width"] == 3

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
+from retouche.backbones.efficientnet import EfficientNetLite
 from retouche.errors import InputError
 from retouche.layers.attention import VARIANTS
 from retouche.losses.vgg import VGG, vgg
@@ -32,8 +33,10 @@ TINY: dict[str, dict[str, Any]] = {
     "structure-flow": {"width": 4},
     "structural": {"width": 4, "bottleneck": 16, "critic_width": 4},
     "context-encoder": {"width": 4, "bottleneck": 16, "critic_width": 4},
+    **{name: {"width": 4, "critic_width": 4} for name in ("layout", "refine", "thin")},
 }
 SIZES = {"aot-gan": 40, "sii-gan": 40, "deepfill-v1": 32, "deepfill-v2": 32, "structure-flow": 48}
+SIZES |= {"layout": 48, "refine": 48, "thin": 48}
 TRAINED = [(name, preset) for name in METHODS for preset in find(name).recipes]
 SAME = {  # presets that differ from a neighbour in data, steps or sizes only
     ("deepfill-v1", "celeba-hq"),
@@ -52,6 +55,7 @@ SAME = {  # presets that differ from a neighbour in data, steps or sizes only
 }
 DIFFERENT = [case for case in TRAINED if case not in SAME]
 LEARNERS = [  # with the steps it takes
+    *((name, "default", 10) for name in ("layout", "refine", "thin")),
     *(("aot-gan", "aot", 6), ("sii-gan", "siigan", 6), ("deepfill-v1", "places2", 6)),
     *(("deepfill-v2", preset, 20) for preset in ("places2", "sketch", "ls")),
     *(("structure-flow", preset, 6) for preset in ("structure", "texture", "joint")),
@@ -67,6 +71,13 @@ def trunk(depth: int, normalisation: str | None, precise: bool) -> VGG:
     return network.double() if precise else network
 
 
+def random_backbone() -> EfficientNetLite:
+    """Features of random weights, the same every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return EfficientNetLite(0)
+
+
 def tiny(name: str, preset: str) -> Any:
     """A preset for small networks and pictures."""
     training = find(name).recipes[preset]
@@ -76,6 +87,8 @@ def tiny(name: str, preset: str) -> Any:
     training = replace(
         training, network=replace(training.network, **TINY[name]), data=replace(training.data, size=size, batch=2)
     )
+    if hasattr(training, "critic_from"):
+        training = replace(training, critic_from=0, warm_up=0)
     return training.fitted() if hasattr(training, "fitted") else training
 
 
@@ -94,7 +107,10 @@ def built(
     def lend(depth: int, normalisation: str | None = None) -> VGG:
         return trunk(depth, normalisation, dtype == torch.float64)
 
-    return method.recipe(training, networks, Tools(lend, started=started, **tools)), networks
+    def backbone() -> nn.Module:
+        return random_backbone().to(dtype)
+
+    return method.recipe(training, networks, Tools(lend, backbone, started=started, **tools)), networks
 
 
 def batch_of(training: Any, seed: int, dtype: torch.dtype = torch.float64, n: int = 2) -> Batch:
@@ -284,6 +300,47 @@ def hand_v2(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -> 
     yield "generator", terms
 
 
+def hand_fill(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -> Iterator[Turn]:
+    o, (batch,) = training.objective, batches
+    image, m, guides = batch.image, batch.mask, {"structure": batch.structure}
+    if batch.sketch is not None:
+        shown = uniform(batch.keys, "sketch") < training.sketch_share
+        guides["sketch"] = batch.sketch * shown.view(-1, 1, 1, 1)
+    z = image * (1 - m) + nets["generator"](image, m, **guides).refined * m
+    *wanted, real = nets["discriminator"](image, m)
+    *found, fake = nets["discriminator"](z, m)
+
+    def near(values: Tensor) -> Tensor:
+        means = []
+        for value, hole in zip(values, m, strict=True):
+            step = [a // b for a, b in zip(hole.shape[-2:], value.shape[-2:], strict=True)]
+            touched = hole.unfold(1, step[0], step[0]).unfold(2, step[1], step[1]).flatten(3).amax(3)[0] > 0
+            means.append(value[:, touched].mean())
+        return torch.stack(means).mean()
+
+    yield "discriminator", {"hinge": near((1 - real).clamp_min(0)) + near((1 + fake).clamp_min(0))}
+    error = torch.stack([(a - b).abs()[:, hole[0] > 0].mean() for a, b, hole in zip(z, image, m, strict=True)]).mean()
+    distances = []
+    network = random_backbone().double()
+    for a, b in zip(network(z), network(image), strict=True):
+        units = [x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-3) for x in (a, b)]
+        share = f.avg_pool2d(
+            f.pad(m, (0, -m.shape[3] % a.shape[3], 0, -m.shape[2] % a.shape[2])), m.shape[2] // a.shape[2]
+        )
+        apart = ((units[0] - units[1]) ** 2).sum(1, keepdim=True) * share
+        distances.append(apart.sum((1, 2, 3)) / share.sum((1, 2, 3)))
+    yield (
+        "generator",
+        {
+            "reconstruction": o.reconstruction * error,
+            "features": o.features * torch.stack(distances).mean(),
+            "adversarial": -o.adversarial * near(fake),
+            "matching": o.matching
+            * torch.stack([near((a - b).abs()) for a, b in zip(found, wanted, strict=True)]).mean(),
+        },
+    )
+
+
 def hand_structure_flow(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -> Iterator[Turn]:
     t, (batch,) = training, batches
     image, m = batch.image, batch.mask
@@ -366,6 +423,7 @@ def hand_context(training: Any, nets: dict[str, nn.Module], batches: list[Batch]
 HANDS = {
     "aot-gan": hand_soft_mask,
     "sii-gan": hand_soft_mask,
+    **dict.fromkeys(("layout", "refine", "thin"), hand_fill),
     "deepfill-v1": hand_v1,
     "deepfill-v2": hand_v2,
     "structure-flow": hand_structure_flow,
@@ -509,8 +567,8 @@ def test_presets_are_plain_and_belong_to_the_method(name: str, preset: str) -> N
     assert json.loads(json.dumps(asdict(training))) == json.loads(json.dumps(asdict(replace(training))))
     assert type(training.network) is type(next(iter(find(name).presets.values())))
     assert training.steps > 0 and training.data.batch > 0
-    assert training.data.sketch == getattr(training.network, "sketch", False)
-    assert bool(training.data.structure) == (name == "structure-flow")
+    assert training.data.sketch == ("sketch" in find(name).listens(training.network))
+    assert bool(training.data.structure) == (name in {"structure-flow", "refine"})
 
 
 def test_published_numbers() -> None:

@@ -281,7 +281,7 @@ def feature_distances(backbone: nn.Module, filled: Tensor, truth: Tensor, hole: 
     distances = []
     for a, b in zip(backbone(filled), wanted, strict=True):
         a, b = _unit(a), _unit(b)
-        share = functional.adaptive_avg_pool2d(hole.to(a), a.shape[-2:])  # (N, 1, h, w)
+        share = functional.adaptive_avg_pool2d(hole.to(a), (a.shape[-2], a.shape[-1]))  # (N, 1, h, w)
         squared = (a - b).square().sum(1, keepdim=True)
         distances.append((squared * share).sum((1, 2, 3)) / share.sum((1, 2, 3)).clamp_min(1e-6))
     return torch.stack(distances, 1)

@@ -24,7 +24,7 @@ from retouche.data.sources import SUFFIXES, Source, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
 from retouche.image import Picture, open_picture
 from retouche.layers.structure import SETTINGS, rtv
-from retouche.masks import open_sketch
+from retouche.masks import open_mask, open_sketch
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Maker:
             chance = np.random.default_rng([sample_key("degrade", key)])
             if chance.uniform() < self.crop.degrade:
                 image = degraded(chance, image)
-        drawn = self.masks.draw(sample_key("hole", key), view.size, view.size)
+        drawn = self._hole(name, key, view, (height, width))
         left, top, right, bottom = view.box
         return Sample(
             image=image,
@@ -111,6 +111,12 @@ class Maker:
             enlarged=min(right - left, bottom - top) < view.size,
             name=name,
         )
+
+    def _hole(self, name: str, key: int, view: View, size: tuple[int, int]) -> Drawn:
+        if self.masks.paired is None:
+            return self.masks.draw(sample_key("hole", key), view.size, view.size)
+        hole, _ = open_mask(companion(self.masks.paired, name, "mask"), size)
+        return Drawn(cut_plane(torch.from_numpy(hole).float()[None, None], view)[0, 0].numpy() > 0)
 
     def _structure(self, name: str, image: Tensor, view: View, size: tuple[int, int]) -> Tensor | None:
         if not self.guides.structure:

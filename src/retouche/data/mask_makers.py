@@ -2,7 +2,8 @@
 
 A specification names makers and how often each is drawn: "wide:2,box:1" draws two wide masks for one box,
 "strokes+box" unites the holes of both, "box(0.25)" gives a maker its number (sides are fractions of the picture's), and
-a word that is a folder takes masks from its files. All lengths are those of 256x256 pictures and scale with the size.
+a word that is a folder takes masks from its files. "paired:FOLDER" takes each picture's own mask of the same name. All
+lengths are those of 256x256 pictures and scale with the size.
 
 Sources: Yu et al. 2018 (arXiv 1801.07892) and 2019 (arXiv 1806.03589) with their code; Liu et al. 2018
 (arXiv 1804.07723); Suvorov et al. 2021 (arXiv 2109.07161); mmagic (github.com/open-mmlab/mmagic).
@@ -317,7 +318,7 @@ def scratches(rng: Generator, height: int, width: int, numbers: Sequence[float] 
     for _ in range(int(rng.integers(1, 6))):
         thick = math.exp(rng.uniform(0, math.log(THICKEST)))
         _wander(canvas, rng, height, width, thick, bend=rng.uniform(0.02, 0.35))
-    return Drawn(canvas.mask())
+    return Drawn(_never_empty(canvas.mask()))
 
 
 def hairs(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
@@ -325,7 +326,7 @@ def hairs(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()
     canvas = _Canvas(height, width)
     for _ in range(int(rng.integers(2, 21))):
         _wander(canvas, rng, height, width, rng.uniform(1, 3.4), bend=rng.uniform(0.01, 0.15))
-    return Drawn(canvas.mask())
+    return Drawn(_never_empty(canvas.mask()))
 
 
 def specks(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
@@ -333,7 +334,7 @@ def specks(rng: Generator, height: int, width: int, numbers: Sequence[float] = (
     canvas = _Canvas(height, width)
     for _ in range(max(1, round(rng.uniform(5, 60) * height * width / 128**2))):
         canvas.disc((rng.uniform(0, width), rng.uniform(0, height)), 0.5 * math.exp(rng.uniform(0, math.log(8))))
-    return Drawn(canvas.mask())
+    return Drawn(_never_empty(canvas.mask()))
 
 
 def letters(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
@@ -352,9 +353,14 @@ def letters(rng: Generator, height: int, width: int, numbers: Sequence[float] = 
         at = rng.uniform(-0.3, 0.8) * width, rng.uniform(-0.1, 0.9) * height
         page.paste(line, (round(at[0]), round(at[1])))
         hole |= np.asarray(page) > 96
+    return Drawn(_never_empty(hole))
+
+
+def _never_empty(hole: Mask) -> Mask:
+    """The hole, or its middle pixel where a tiny picture missed everything drawn."""
     if not hole.any():
-        hole[height // 2, width // 2] = True
-    return Drawn(hole)
+        hole[hole.shape[0] // 2, hole.shape[1] // 2] = True
+    return hole
 
 
 def _wander(canvas: _Canvas, rng: Generator, height: int, width: int, thick: float, bend: float) -> None:
@@ -431,11 +437,13 @@ class Masks:
         text: as given
         weights: how often each of `unions` is drawn, relative
         unions: makers whose holes are united
+        paired: folder of masks with the pictures' names, which are cut as the pictures are; then nothing is drawn
     """
 
     text: str
     weights: tuple[float, ...]
     unions: tuple[tuple[Maker, ...], ...]
+    paired: Path | None = None
 
     def draw(self, key: int, height: int, width: int) -> Drawn:
         """The mask of a key: the same key, size and specification give the same mask.
@@ -456,7 +464,8 @@ class Masks:
                 number += 1
             drawn = [maker(rng, height, width, ()) for maker in self.unions[number]]
             hole = np.logical_or.reduce([one.hole for one in drawn])
-            if 0 < hole_ratio(hole) <= FULLEST or height * width < REFERENCE:
+            ratio = hole_ratio(hole)
+            if 0 < ratio <= FULLEST or (height * width < REFERENCE and 0 < ratio < 1):
                 return Drawn(hole, drawn[0].box if len(drawn) == 1 else None)
         edge = max(1, round(0.05 * min(height, width)))
         hole[:edge] = hole[-edge:] = hole[:, :edge] = hole[:, -edge:] = False
@@ -464,6 +473,7 @@ class Masks:
         return Drawn(hole)
 
 
+PAIRED = "paired:"
 _WORD = re.compile(r"(?P<name>[^():]+)(?:\((?P<numbers>[\d., ]*)\))?")
 
 
@@ -472,6 +482,10 @@ def parse_masks(text: str) -> Masks:
 
     Raises: InputError naming the word that means nothing, DataError for a folder without masks
     """
+    if text.startswith(PAIRED):
+        folder = Path(text.removeprefix(PAIRED))
+        _files(str(folder))  # says at once that there is none
+        return Masks(text, (), (), folder)
     weights: list[float] = []
     unions: list[tuple[Maker, ...]] = []
     for part in _split(text):

@@ -51,7 +51,7 @@ class Backbones:
         if features is not None and variant is None:
             raise InputError(f'no backbone "{features}": choose efficientnet-lite0, efficientnet-lite1 or -lite2')
         self.features: EfficientNetLite | None = None if variant is None else efficientnet_lite(variant).to(device)
-        self._of_features = () if variant is None else (feature_distance_of(variant),)
+        self._of_features: tuple[Measure, ...] = () if variant is None else (feature_distance_of(variant),)
         self.inception: Inception | None = (
             None if inception_weights is None else inception(inception_weights).to(device)
         )

@@ -35,7 +35,8 @@ def load(model: str | Path, *, semantics: str = "original", device: str | torch.
         name, _, tag = typed.partition(":")
         record = find(name)
         if record.fill is not None:
-            return Model(name=model, method=DEFAULT if name == "default" else name)
+            paths = {path: load(path, device=device) for path in record.paths}
+            return Model(name=model, method=DEFAULT if name == "default" else name, paths=paths)
         path = _installed(name, tag, record)
     else:
         path = Path(model)

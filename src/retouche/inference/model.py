@@ -19,7 +19,16 @@ from retouche.image import Box, Picture, PictureLike, open_picture, pad_to
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.strategy import MEMORY_BYTES, Region, Window, plan
 from retouche.inference.windows import enlarged, read_window
-from retouche.masks import MaskLike, default_dilation, dilate, feather_weight, hole_ratio, open_mask, open_sketch
+from retouche.masks import (
+    MaskLike,
+    default_dilation,
+    dilate,
+    dilate_thick,
+    feather_weight,
+    hole_ratio,
+    open_mask,
+    open_sketch,
+)
 from retouche.methods import find
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import Generator, Method, Scope
@@ -38,6 +47,21 @@ class Guides:
     structure: Picture | None = None
 
 
+@dataclass(frozen=True)
+class Job:
+    """One region, who fills it, and which pixels of it are his.
+
+    Attributes:
+        hole: (H, W), True = to be filled by this model
+        why: why by this one, in words; "" where there was no choice
+    """
+
+    model: Model
+    region: Region
+    hole: np.ndarray
+    why: str
+
+
 @dataclass
 class Model:
     """A method, its settings and its networks; call it with a picture and a mask.
@@ -52,6 +76,7 @@ class Model:
         preset: the preset it was created from or saved with
         header: what the weight file says of itself
         source_sha256: the weight file's hash
+        paths: the models that a method which chooses by the hole sends holes to, by name
     """
 
     name: str
@@ -63,6 +88,7 @@ class Model:
     preset: str | None = None
     header: dict[str, str] = field(default_factory=dict)
     source_sha256: str | None = None
+    paths: dict[str, Model] = field(default_factory=dict)
 
     @property
     def record(self) -> Method:
@@ -100,6 +126,8 @@ class Model:
         for network in (self.generator, *self.critics.values()):
             if network is not None:
                 network.to(device)
+        for path in self.paths.values():
+            path.to(device)
         return self
 
     def save(self, path: str | Path, **header: str) -> None:
@@ -180,7 +208,8 @@ class Model:
                 or an array whose maximum is 1) is hole. For a batch (N, 1, H, W), or one mask for all
             sketch: white strokes on black, same size, for a model that listens to it
             structure: an edge-preserving smoothed picture of the same size, for a model that takes one
-            dilate: pixels to grow the mask by; None = round(longest side / 256), at least 1; 0 = exactly the mask
+            dilate: pixels to grow the mask by; None = round(longest side / 256), at least 1, but nowhere more than
+                half the thickness of the hole there; 0 = exactly the mask
             feather: width of the soft edge inside the grown ring, pixels; None = half the dilation
             seed: for methods that draw at random
             memory: bytes that one pass may take; None = 2 GiB
@@ -213,22 +242,23 @@ class Model:
         if told is not None:
             told(0.0)
         grow, soft = _ring(dilate, feather, size)
-        grown, grow, said = _grown(hole, grow)
+        grown, grow, said = _grown(hole, grow, by_thickness=dilate is None)
         soft = min(soft, grow)
         budget = MEMORY_BYTES if memory is None else memory
         if budget <= 0:
             raise InputError(f"memory is {budget} bytes: give a positive budget, e.g. 2GiB")
         if dilate is None and grown.any():
-            said.append(f"mask grown by {grow} pixels (say 0 to keep exactly the mask)")
+            said.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
         if "structure" in self.listens and guides.structure is None and grown.any():
             said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
         canvas = opened.copy()
-        regions = plan(grown, self.scope, budget) if grown.any() else []
+        jobs = self._jobs(grown, budget)
         weight = feather_weight(hole, grown, soft)
         ratio = hole_ratio(grown)
         with listening(None if told is None else _unfinished(told)):
-            done = self._fill_all(canvas, regions, grown, weight, guides, seed)
-        said += _strategy_remarks(done, self.scope)
+            done = _fill_all(canvas, jobs, grown, weight, guides, seed)
+        for path in self.paths.values() or (self,):
+            said += _strategy_remarks([each for each in done if each.method == path.method], path.scope)
         for remark in (*remarks, *said):
             log.info(remark)
         made = Report(
@@ -265,36 +295,51 @@ class Model:
             )
         return Guides(None if sketch is None else open_sketch(sketch, size), picture)
 
-    def _fill_all(
-        self, canvas: Picture, regions: list[Region], hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
-    ) -> list[HoleReport]:
-        """Fill the regions in their order, telling how far it is by the pixels that the method sees of each."""
-        done = []
-        for region, times in zip(regions, shares([_seen(region) for region in regions]), strict=True):
-            with part(*times):
-                done.append(self._fill(canvas, region, hole, weight, guides, seed))
-        return done
+    def _jobs(self, hole: np.ndarray, memory: int) -> list[Job]:
+        """What is to be filled, by which model, in which order."""
+        if not hole.any():
+            return []
+        if self.record.route is None:
+            return [Job(self, region, hole, "") for region in plan(hole, self.scope, memory)]
+        jobs = []
+        for route in self.record.route(hole):
+            path = self.paths[route.path]
+            jobs += [Job(path, region, route.hole, route.why) for region in plan(route.hole, path.scope, memory)]
+        return jobs
 
-    def _fill(
-        self, canvas: Picture, region: Region, hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
+    def fill_region(
+        self, canvas: Picture, job: Job, hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
     ) -> HoleReport:
-        """Fill one region in place; what is filled counts as known for the windows and regions that follow."""
+        """Fill one region in place; what is filled counts as known for the windows and regions that follow.
+
+        Args:
+            hole: (H, W), what is unknown yet; brought up to date
+        """
+        region, mine = job.region, job.hole
         left, top, right, bottom = region.box
-        pixels = int(hole[top:bottom, left:right].sum())
+        pixels = int((hole & mine)[top:bottom, left:right].sum())
         for number, window in enumerate(region.windows):
             target = window.target
-            if hole[target[1] : target[3], target[0] : target[2]].any():  # else a neighbour's window has filled it
+            at = (slice(target[1], target[3]), slice(target[0], target[2]))
+            if (hole[at] & mine[at]).any():  # else a neighbour's window has filled it
                 with part(number / len(region.windows), (number + 1) / len(region.windows)):
-                    self._fill_window(canvas, window, region, hole, weight, guides, seed)
+                    self._fill_window(canvas, window, job, hole, weight, guides, seed)
         return HoleReport(
-            region.box, region.strategy, region.scale, len(region.windows), region.windows[0].crop, pixels
+            region.box,
+            region.strategy,
+            region.scale,
+            len(region.windows),
+            region.windows[0].crop,
+            pixels,
+            self.method,
+            job.why,
         )
 
     def _fill_window(
         self,
         canvas: Picture,
         window: Window,
-        region: Region,
+        job: Job,
         hole: np.ndarray,
         weight: np.ndarray,
         guides: Guides,
@@ -302,14 +347,15 @@ class Model:
     ) -> None:
         crop, target = window.crop, window.target
         with part(0, 1 - PASTING):
-            prediction = self._predict(canvas, window, region, hole, guides, seed)
+            prediction = self._predict(canvas, window, job.region, hole, guides, seed)
         length = (crop[3] - crop[1], crop[2] - crop[0])
         wanted = (target[0] - crop[0], target[1] - crop[1], target[2] - crop[0], target[3] - crop[1])
         for band, box in enlarged(prediction, length, wanted):
             here = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
             at = (slice(here[1], here[3]), slice(here[0], here[2]))
-            canvas.paste(band, here, torch.from_numpy(weight[at] * hole[at])[None, None])
-            hole[at] = False
+            filled = hole[at] & job.hole[at]
+            canvas.paste(band, here, torch.from_numpy(weight[at] * filled)[None, None])
+            hole[at] &= ~filled
             tell(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
 
     @torch.inference_mode()
@@ -323,7 +369,8 @@ class Model:
         if self.generator is None:
             fill = self.record.fill
             assert fill is not None  # checked at the door
-            return fill(image, mask, seed)
+            sketch, _ = self._guide_windows(guides, window.crop, region.scale, image)
+            return fill(image, mask, seed, **({} if sketch is None else {"sketch": sketch}))
         if self.scope.centre is not None:
             image, mask = _only_centre_hole(image, mask, *self.scope.centre)
         sketch, structure = self._guide_windows(guides, window.crop, region.scale, image)
@@ -355,6 +402,19 @@ class Model:
             nothing = np.zeros((guides.structure.height, guides.structure.width), bool)
             structure, _ = read_window(guides.structure, nothing, crop, scale)
         return sketch, structure
+
+
+def _fill_all(
+    canvas: Picture, jobs: list[Job], hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
+) -> list[HoleReport]:
+    """Fill the regions in their order, telling how far it is by the pixels that each method sees of its region."""
+    done = []
+    unknown = hole.copy()  # a job's own hole stays what it is
+    for job, times in zip(jobs, shares([_seen(job.region) for job in jobs]), strict=True):
+        with part(*times):
+            own = guides if "sketch" in job.model.listens else Guides(None, guides.structure)
+            done.append(job.model.fill_region(canvas, job, unknown, weight, own, seed))
+    return done
 
 
 def _seen(region: Region) -> float:
@@ -403,13 +463,13 @@ def _ring(dilate: int | None, feather: int | None, size: tuple[int, int]) -> tup
     return grow, grow // 2 if feather is None else feather
 
 
-def _grown(hole: np.ndarray, grow: int) -> tuple[np.ndarray, int, list[str]]:
+def _grown(hole: np.ndarray, grow: int, by_thickness: bool) -> tuple[np.ndarray, int, list[str]]:
     """The dilated hole (a fresh array), the dilation used, and remarks; one that leaves nothing known is undone."""
     if not hole.any():
         return hole.copy(), grow, []
     if hole.all():
         raise InputError("the mask covers the whole picture: leave something known to fill from")
-    grown = dilate(hole, grow) if grow else hole.copy()
+    grown = hole.copy() if not grow else dilate_thick(hole, grow) if by_thickness else dilate(hole, grow)
     if grown.all():
         return hole.copy(), 0, [f"mask not grown: {grow} pixels more would leave nothing known"]
     return grown, grow, []

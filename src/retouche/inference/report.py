@@ -13,7 +13,10 @@ from retouche.image import Box
 
 @dataclass(frozen=True)
 class HoleReport:
-    """How one group of holes was filled; boxes are (left, top, right, bottom) in picture pixels."""
+    """How one group of holes was filled; boxes are (left, top, right, bottom) in picture pixels.
+
+    `method` is the method that filled it, and `why` says in words why it was this one, where the model chooses.
+    """
 
     box: Box
     strategy: str
@@ -21,6 +24,8 @@ class HoleReport:
     passes: int
     crop: Box
     hole_pixels: int
+    method: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)

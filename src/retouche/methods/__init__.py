@@ -26,19 +26,22 @@ METHODS = {
     "structure-flow": "retouche.methods.structure_flow",
     # ours
     "layout": "retouche.methods.layout",
+    "refine": "retouche.methods.refine",
     "thin": "retouche.methods.thin",
-    # fills without weights
+    "retouche": "retouche.methods.retouche",
+    "guided": "retouche.methods.guided",
+    # fills that nobody trains
     "exemplar": "retouche.methods.exemplar",
     "harmonic": "retouche.methods.harmonic",
     "mean": "retouche.methods.mean",
 }
-WITHOUT_WEIGHTS = ("exemplar", "harmonic", "mean")
+WITHOUT_WEIGHTS = ("retouche", "guided", "exemplar", "harmonic", "mean")
 CLASSICAL = {  # baselines of tables, behind the extra `classical`; known by name only, not listed
     "telea": "retouche.methods.classical:TELEA",
     "navier-stokes": "retouche.methods.classical:NAVIER_STOKES",
     "fsr": "retouche.methods.classical:FSR",
 }
-DEFAULT = "exemplar"
+DEFAULT = "retouche"
 """The shipped default: what `default`, and names of programs we do not have, resolve to."""
 
 

@@ -34,6 +34,9 @@ from retouche.layers.patchmatch import (
 from retouche.methods.method import Method, Scope
 from retouche.progress import part, shares
 
+OWN = 5  # channels of a level's features but for the guide's: colours and two texture energies
+AFAR = 2.0  # the guide is compared after a blur of this sigma, pixels of each level
+GUIDANCE = (0.5, 1.0, 1.5)  # the guide's weight against a colour's, at the finest level, the next, and all coarser ones
 SIDE = 7  # of a patch, in pixels
 COMPONENTS = 24
 TEXTURE = 6.0  # a texture energy's weight against a colour's: less leaves grass and gravel flat, more costs likeness
@@ -60,10 +63,16 @@ class _Level:
     Attributes:
         features: (1, 5, h, w), colours and two texture energies, 0 in the hole
         hole: (h, w), bool
+        guide: (1, 3, h, w), what the hole should look like from afar, and the known part from as far; or None
     """
 
     features: Tensor
     hole: Tensor
+    guide: Tensor | None = None
+
+    def guided(self, features: Tensor) -> Tensor:
+        """Features of this level (1, 5, h, w) with the guide behind them: (1, 8, h, w)."""
+        return features if self.guide is None else torch.cat([features[:, :OWN], self.guide], 1)
 
 
 def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
@@ -81,17 +90,27 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
     for number, (sample, hole) in enumerate(zip(image.float().split(1), mask[:, 0] > 0.5, strict=True)):
         generator = torch.Generator().manual_seed(seed)
         with part(number / len(image), (number + 1) / len(image)):
-            filled.append(_fill_one(sample, hole, generator) if hole.any() else sample)
+            filled.append(synthesise(sample, hole, generator) if hole.any() else sample)
     return torch.cat(filled).to(image.dtype)
 
 
-def _fill_one(image: Tensor, hole: Tensor, generator: torch.Generator) -> Tensor:
-    """image (1, 3, H, W), hole (H, W) bool -> (1, 3, H, W)"""
+def synthesise(image: Tensor, hole: Tensor, generator: torch.Generator, guide: Tensor | None = None) -> Tensor:
+    """Fill one sample's hole.
+
+    Args:
+        image: (1, 3, H, W), -1..1; the hole is not read
+        hole: (H, W), bool, with a known pixel
+        generator: of the random search
+        guide: (1, 3, H, W), what the filled picture should look like from afar; the collage follows it where the known
+            part offers something alike, and takes its shading from it
+
+    Returns: (1, 3, H, W)
+    """
     with part(0, MEMBRANE):
-        smooth = membrane(image, hole[None, None])
+        smooth = membrane(image, hole[None, None]) if guide is None else torch.where(hole, guide, image)
     if len(patches_of(hole, SIDE).sources) < TOO_FEW:
         return smooth
-    levels = _pyramid(image.masked_fill(hole, 0), hole)
+    levels = _pyramid(image.masked_fill(hole, 0), hole, None if guide is None else smooth)
     patches, match, features = None, None, None
     costs = [
         level.hole.numel() + TARGET * _turns(number == 0) * int(level.hole.sum()) for number, level in enumerate(levels)
@@ -103,20 +122,21 @@ def _fill_one(image: Tensor, hole: Tensor, generator: torch.Generator) -> Tensor
         if patches is None or match is None or features is None:
             features, match = _first_guess(level, finer), None
         else:
-            features = torch.where(level.hole, _doubled(features, level.hole), level.features)
+            features = level.guided(torch.where(level.hole, _doubled(features, level.hole)[:, :OWN], level.features))
             match = _doubled_matches(patches, match, finer, generator)
         patches = finer
         with part(*times[number]):
             features, match, cost, votes = _refine(level, features, patches, match, number == 0, generator)
         if number == len(levels) - 1 and number > 0:
             # A mean of many patches would tell the finer levels that the texture is smooth.
-            features = torch.where(level.hole, pick(features, patches, match, cost), features)
+            picked = pick(features, patches, match, cost)
+            features = level.guided(torch.where(level.hole, picked[:, :OWN], features[:, :OWN]))
     assert patches is not None and match is not None and features is not None
     crisp = pick(features, patches, match, cost)[:, :3]
     return _finish(image, hole, votes[:, :3], crisp, smooth)
 
 
-def _pyramid(picture: Tensor, hole: Tensor) -> list[_Level]:
+def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None) -> list[_Level]:
     """Halved until the hole is thin, as long as there are patches to copy from; the finest level first."""
     pictures, holes = [picture], [hole]
     while min(holes[-1].shape) >= 3 * SIDE:
@@ -137,7 +157,10 @@ def _pyramid(picture: Tensor, hole: Tensor) -> list[_Level]:
     for number, (at_scale, its_hole) in enumerate(zip(pictures, holes, strict=True)):
         if number:
             texture, _ = _halved(texture, holes[number - 1])
-        levels.append(_Level(torch.cat([at_scale, texture], 1).masked_fill(its_hole, 0), its_hole))
+        if guide is not None and number:
+            guide = F.avg_pool2d(F.pad(guide, (0, guide.shape[3] % 2, 0, guide.shape[2] % 2), mode="replicate"), 2)
+        seen = None if guide is None else _blurred_whole(guide, AFAR) * GUIDANCE[min(number, len(GUIDANCE) - 1)]
+        levels.append(_Level(torch.cat([at_scale, texture], 1).masked_fill(its_hole, 0), its_hole, seen))
     return levels
 
 
@@ -195,6 +218,9 @@ def _first_guess(level: _Level, patches: Patches) -> Tensor:
 
     A membrane would do, but its mean colours attract smooth patches where the picture is full of detail.
     """
+    if level.guide is not None:
+        smooth = membrane(level.features, level.hole[None, None])
+        return level.guided(smooth)
     if float(_depth(level.hole, MASKED_RINGS + 1).max()) > MASKED_RINGS:
         return membrane(level.features, level.hole[None, None])
     features, left = level.features.clone(), level.hole.clone()
@@ -274,7 +300,7 @@ def _refine(
         usual = cost.sort().values[len(cost) * 3 // 4].clamp_min(1e-8)
         weights = torch.exp(-cost / (2 * usual)).clamp_min(1e-6) * confidence
         votes = vote(features, patches, match, weights)
-        features = torch.where(level.hole, votes, features)
+        features = level.guided(torch.where(level.hole, votes[:, :OWN], features[:, :OWN]))
     assert match is not None  # each level has at least two turns
     return features, match, cost, votes
 
@@ -290,6 +316,11 @@ def _finish(image: Tensor, hole: Tensor, votes: Tensor, crisp: Tensor, smooth: T
     result = image.clone()
     result[box] = torch.where(inside > 0, filled.clamp(-1, 1), image[box])
     return result
+
+
+def _blurred_whole(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of a picture whose border is a mirror of nothing: the weights that fall outside are left out."""
+    return _blurred(values, sigma) / _blurred(torch.ones_like(values[:, :1]), sigma)
 
 
 def _blurred(values: Tensor, sigma: float) -> Tensor:

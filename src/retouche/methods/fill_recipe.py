@@ -96,9 +96,13 @@ class LocalCritic(nn.Module):
 
 
 def hole_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of values (N, C, h, w) over cells with any hole in them; mask (N, 1, H, W), 1 = hole."""
+    """The mean of values (N, C, h, w) over each sample's cells with any hole in them, then over samples.
+
+    Args:
+        mask: (N, 1, H, W), 1 = hole
+    """
     there = functional.adaptive_max_pool2d(mask, values.shape[-2:])
-    return (values * there).sum() / (there.sum() * values.shape[1]).clamp_min(1)
+    return ((values * there).sum((1, 2, 3)) / (there.sum((1, 2, 3)) * values.shape[1]).clamp_min(1)).mean()
 
 
 class FillRecipe:
@@ -113,18 +117,21 @@ class FillRecipe:
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
 
     def optimizer(self, player: str) -> torch.optim.Optimizer:
-        training = self.training
-        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
-        self._optimizers[player] = made = adam(self.players[player], rate, training.betas)
+        self._optimizers[player] = made = adam(self.players[player], self._rate(player), self.training.betas)
         return made
+
+    def _rate(self, player: str) -> float:
+        return self.training.learning_rate if player == "generator" else self.training.critic_learning_rate
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         training, image, mask = self.training, batch.image, batch.mask
-        for player, rate in (("generator", training.learning_rate), (CRITIC, training.critic_learning_rate)):
-            for group in self._optimizers[player].param_groups:
-                group["lr"] = rate * schedule(step, training.steps, training.warm_up, training.last_rate)
-        prediction = self.players["generator"](image, mask, sketch=self._sketch(batch)).refined
+        share = schedule(step, training.steps, training.warm_up, training.last_rate)
+        for player, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate(player) * share
+        generator = self.players["generator"]
+        prediction = generator(image, mask, sketch=self._sketch(batch), structure=batch.structure).refined
         filled = composite(image, prediction, mask)
         judged = step >= training.critic_from
         wanted: list[Tensor] = []

@@ -16,7 +16,10 @@ from retouche.errors import InputError
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import AttentionBlock, Doubled, ResidualBlock, activate, initialise_residual
 from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective
-from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
+from retouche.methods.method import Data, Generator, Method, Prediction, Scope, Weights, checked
+
+OVERVIEW = 128
+"""The longer side of the low-resolution picture, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class LayoutGenerator(Generator):
         self.mix = nn.Conv2d(full, full, 3, padding=1)
         self.leave = nn.Conv2d(full, 3, 3, padding=1)
         initialise_residual(self, self.leave)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker here
 
     def forward(
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
@@ -112,4 +116,16 @@ METHOD = Method(
     listens=lambda config: frozenset({"sketch"}),
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
+    weights=(
+        Weights(
+            tag="shipped",
+            file="layout.safetensors",
+            url=None,
+            sha256=None,
+            licence="MIT, as retouche",
+            trained_on="photographs with free licences, see docs/models.md",
+            layout="retouche",
+            packaged=True,
+        ),
+    ),
 )

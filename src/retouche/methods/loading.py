@@ -317,6 +317,19 @@ def _names(method: str, part: str) -> tuple[frozenset[str], ...]:
 # Published files by name
 
 
+@cache
+def shipped(method: str, device: torch.device) -> Generator:
+    """The generator of a method whose weights come with the package; loaded once per device.
+
+    Raises: WeightsError if the file is not there or not whole
+    """
+    path = installed(method)
+    assert path is not None, f"{method} ships no weights"
+    generator = load_file(path, method=method).generator
+    assert generator is not None
+    return generator.to(device)
+
+
 def published(name: str) -> tuple[str, list[Weights]]:
     """The published files that NAME or NAME:TAG means.
 
@@ -348,7 +361,10 @@ def installed(name: str) -> Path | None:
     tags = [tag] if tag else list(dict.fromkeys(weights.tag for weights in find(method).weights))
     for each in tags:
         _, files = published(f"{method}:{each}")
-        paths = [store.cached(weights.sha256, _place(method, weights)) for weights in files]
+        paths = [
+            store.packaged(weights.file) if weights.packaged else store.cached(weights.sha256, _place(method, weights))
+            for weights in files
+        ]
         if None not in paths:
             return paths[0] if len(paths) == 1 else store.weights_folder() / method / each
     return None
@@ -367,6 +383,9 @@ def fetch_published(name: str, accept_unknown_hash: bool = False, progress: stor
     method, files = published(name)
     paths = []
     for weights in files:
+        if weights.packaged:
+            paths.append(store.packaged(weights.file))
+            continue
         place = _place(method, weights)
         if weights.url is None and not store.entry_files(store.weights_folder() / place):
             raise WeightsError(

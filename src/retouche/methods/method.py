@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.weights.layout import Layout
 
-Fill = Callable[[Tensor, Tensor, int], Tensor]
+Fill = Callable[..., Tensor]
 """(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape.
 
 One that takes long may `retouche.progress.tell` how far it is.
@@ -109,8 +111,27 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class Route:
+    """Which of a method's paths fills which part of the hole.
+
+    Attributes:
+        path: a method's name
+        hole: (H, W) bool, True = to be filled by it
+        why: in words, for the report
+    """
+
+    path: str
+    hole: NDArray[np.bool_]
+    why: str
+
+
+@dataclass(frozen=True)
 class Weights:
-    """A published file: where it is, what it is, and what one may do with it."""
+    """A file of weights: where it is, what it is, and what one may do with it.
+
+    Attributes:
+        packaged: whether it comes with the package itself, in `retouche/weights/shipped`
+    """
 
     tag: str
     file: str
@@ -121,6 +142,7 @@ class Weights:
     layout: str
     remark: str = ""
     size_bytes: int | None = None
+    packaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -272,7 +294,10 @@ class Method:
         layouts: how published files name the same tensors
         weights: the published files known
         scope: configuration -> what it can see and fill
-        listens: configuration -> which guides it takes: "sketch", "structure"
+        listens: configuration -> which guides it takes: "sketch", "structure"; a fill that takes a sketch has a further
+            argument `sketch`, (N, 1, H, W), 1 = stroke
+        paths: names of the methods that `route` may send holes to
+        route: (hole (H, W), True = hole) -> which of the paths fills which part, in this order
         recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
             (`Data`), `steps` and the recipe's own numbers; the first is the default
         recipe: (training preset, networks by name: "generator" and the critics, tools) -> how they are trained
@@ -288,5 +313,7 @@ class Method:
     weights: tuple[Weights, ...] = ()
     scope: Callable[[Any], Scope] = lambda config: Scope()
     listens: Callable[[Any], frozenset[str]] = lambda config: frozenset()
+    paths: tuple[str, ...] = ()
+    route: Callable[[NDArray[np.bool_]], tuple[Route, ...]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Callable[[Any, Mapping[str, nn.Module], Tools], Recipe] | None = None

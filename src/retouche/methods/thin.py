@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import Doubled, ResidualBlock, activate, initialise_residual
 from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective
-from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
+from retouche.methods.method import Data, Generator, Method, Prediction, Scope, Weights, checked
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class ThinGenerator(Generator):
         self.mix = nn.Conv2d(full, full, 3, padding=1)
         self.leave = nn.Conv2d(full, 3, 3, padding=1)
         initialise_residual(self, self.leave)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker here
 
     def forward(
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
@@ -86,4 +87,16 @@ METHOD = Method(
     scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=1.0, pixel_bytes=1000.0),
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=Objective())},
     recipe=FillRecipe,
+    weights=(
+        Weights(
+            tag="shipped",
+            file="thin.safetensors",
+            url=None,
+            sha256=None,
+            licence="MIT, as retouche",
+            trained_on="photographs with free licences, see docs/models.md",
+            layout="retouche",
+            packaged=True,
+        ),
+    ),
 )

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from retouche.backbones.efficientnet import NAME, efficientnet_lite, variant_of
+from retouche.backbones.efficientnet import NAME, VARIANTS, efficientnet_lite, variant_of
 from retouche.data.augment import Crop
 from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
 from retouche.data.mask_makers import histogram, mask_key, parse_masks
@@ -31,6 +31,7 @@ from retouche.data.sampler import Sampler, sample_key
 from retouche.data.sources import Source, hold_out, open_source
 from retouche.errors import DataError, InputError
 from retouche.image import atomic_write
+from retouche.layers.structure import SETTINGS
 from retouche.losses.perceptual import ByBlock
 from retouche.losses.vgg import vgg
 from retouche.masks import hole_ratio
@@ -87,7 +88,8 @@ class Outcome:
     Attributes:
         step: steps done
         finished: whether these are all; otherwise it was interrupted and can be resumed
-        best: the best validation score, if there was any
+        best: the best validation score, if there was any: feature distance where the run has a backbone for it, else
+            mean absolute error inside the hole
         first: whether this process is the one that speaks
     """
 
@@ -141,6 +143,8 @@ class _Pictures:
     @staticmethod
     def of(run: Run) -> _Pictures:
         data: Data = run.preset.data
+        if data.structure and data.structure not in SETTINGS and run.structures is None:
+            raise InputError(f"{run.method} learns from ready {data.structure}s: give their folder with --structures")
         crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter, data.degrade)
         guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
         source = open_source(run.data)
@@ -412,16 +416,19 @@ class _Session:
         """Score and sample sheet; whether the score is the best so far."""
         training = self.training
         generator = training.networks[GENERATOR]
-        score = validation.validate(generator, training.average, self.judged, self.engine)
-        best = training.state["best"]
-        better = training.step > 0 and (best is None or score.hole_l1 < best)
+        backbone = next((self.trunks[variant] for variant in VARIANTS if variant in self.trunks), None)
+        score = validation.validate(generator, training.average, self.judged, self.engine, backbone)
+        measure = "hole_l1" if score.features is None else "features"
+        best = training.state["best"] if training.state.get("best_by", "hole_l1") == measure else None
+        better = training.step > 0 and (best is None or score.chosen < best)
         if better:
-            training.state["best"] = score.hole_l1
+            training.state |= {"best": score.chosen, "best_by": measure}
         if self.log is not None:
             self.log.write(training.step, "validation", pictures=len(self.judged), **score._asdict())
+            features = "" if score.features is None else f", feature distance {score.features:.4f}"
             self.listener.remark(
                 f"step {training.step}: error inside the hole {score.hole_l1:.4f} on {len(self.judged)} pictures "
-                f"(mean colour: {score.mean_fill:.4f})"
+                f"(mean colour: {score.mean_fill:.4f}){features}"
             )
             self._show_samples(generator)
         return better
@@ -441,6 +448,8 @@ class _Session:
         if self.log is None:
             return
         size = self.data.size
+        if self.pictures.maker.masks.paired is not None:
+            return
         holes = [self.pictures.maker.masks.draw(mask_key(self.run.seed, i), size, size).hole for i in range(SHOWN)]
         ratios = [hole_ratio(hole) for hole in holes]
         pixels = samples.mask_sheet(holes[:6], histogram(ratios), self.data.masks)

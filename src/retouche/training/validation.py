@@ -1,4 +1,5 @@
-"""How good the generator is on pictures it does not learn from: mean absolute error inside the hole."""
+"""How good the generator is on pictures it does not learn from: mean absolute error and, where an EfficientNet-Lite is
+at hand, feature distance inside the hole."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from retouche.backbones.efficientnet import feature_distances
 from retouche.data.datasets import Sample, stacked
+from retouche.image import composite
 from retouche.methods.method import Prediction
 from retouche.training.engine import Engine
 
@@ -23,10 +26,17 @@ class Score(NamedTuple):
     Attributes:
         hole_l1: the generator's
         mean_fill: what the mean colour of the known pixels gets, to compare with
+        features: feature distance of the filled pictures; None without a backbone
     """
 
     hole_l1: float
     mean_fill: float
+    features: float | None = None
+
+    @property
+    def chosen(self) -> float:
+        """What the best weights are chosen by: the feature distance where there is one. Lower is better."""
+        return self.hole_l1 if self.features is None else self.features
 
 
 def here() -> list[int]:
@@ -71,10 +81,20 @@ def predict(
     return made
 
 
-def validate(generator: nn.Module, weights: Mapping[str, Tensor], samples: Sequence[Sample], engine: Engine) -> Score:
-    """The score over all samples; each process judges its share."""
+def validate(
+    generator: nn.Module,
+    weights: Mapping[str, Tensor],
+    samples: Sequence[Sample],
+    engine: Engine,
+    backbone: nn.Module | None = None,
+) -> Score:
+    """The score over all samples; each process judges its share.
+
+    Args:
+        backbone: an EfficientNet-Lite for the feature distance
+    """
     mine = samples[engine.process :: engine.processes]
-    sums = torch.zeros(3, dtype=torch.float64)
+    sums = torch.zeros(4, dtype=torch.float64)
     with still(generator):
         for start in range(0, len(mine), AT_ONCE):
             part = mine[start : start + AT_ONCE]
@@ -83,9 +103,18 @@ def validate(generator: nn.Module, weights: Mapping[str, Tensor], samples: Seque
             assert output is not None, "a generator makes a picture"
             for sample, one in zip(part, output.cpu(), strict=True):
                 truth = sample.image if made.refined is not None or sample.structure is None else sample.structure
-                sums += torch.tensor([_hole_l1(one[None], truth, sample.mask), _mean_fill(truth, sample.mask), 1.0])
+                error, mean_fill = _hole_l1(one[None], truth, sample.mask), _mean_fill(truth, sample.mask)
+                apart = 0.0
+                if backbone is not None:
+                    filled, original, hole = (
+                        each.to(engine.device)
+                        for each in (composite(truth, one[None].float(), sample.mask), truth, sample.mask)
+                    )
+                    apart = float(feature_distances(backbone, filled, original, hole).mean())
+                sums += torch.tensor([error, mean_fill, apart, 1.0])
     sums = engine.total(sums.to(engine.device, torch.float32)).cpu().double()
-    return Score(float(sums[0] / sums[2]), float(sums[1] / sums[2]))
+    means = (sums[:3] / sums[3]).tolist()
+    return Score(means[0], means[1], None if backbone is None else means[2])
 
 
 def _hole_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> float:

@@ -50,6 +50,11 @@ def cache_folder() -> Path:
     return (Path(caches) if Path(caches).is_absolute() else Path.home() / ".cache") / "retouche"
 
 
+def packaged(file: str) -> Path:
+    """Where a weight file that comes with the package is."""
+    return Path(__file__).parent / "shipped" / file
+
+
 def weights_folder() -> Path:
     """Where downloaded weights are."""
     return cache_folder() / "weights"

@@ -51,9 +51,12 @@ def rows() -> list[dict[str, Any]]:
     def row(name: str, record: Method, weights: Weights | None) -> dict[str, Any]:
         fills = record.fill is not None
         file = None if weights is None else weights_folder() / name / weights.tag / weights.file
-        installed = fills or (file is not None and bool(entry_files(file)))
-        if weights is None:
-            where = "part of retouche" if fills else "no file is published: train it, or give a file to --model"
+        packaged = fills or (weights is not None and weights.packaged)
+        installed = packaged or (file is not None and bool(entry_files(file)))
+        if packaged:
+            where = "part of retouche"
+        elif weights is None:
+            where = "no file is published: train it, or give a file to --model"
         elif installed:
             where = str(file)
         else:

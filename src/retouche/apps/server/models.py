@@ -87,7 +87,7 @@ class Catalogue:
         if name not in self._listens:
             record = find(name.partition(":")[0])
             config = next(iter(record.presets.values()), None)
-            self._listens[name] = sorted(record.listens(config)) if config is not None else []
+            self._listens[name] = sorted(record.listens(config))
         return self._listens[name]
 
     def rows(self) -> list[dict[str, Any]]:

@@ -1,0 +1,96 @@
+"""A collage that follows a layout: the network `layout` decides what goes where, `exemplar` supplies the texture.
+
+The window is seen whole at a low resolution, where the network fills it; the collage then prefers patches that look
+alike from afar, and takes its shading from the layout. A sketch steers the layout.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from retouche.image import pad_to
+from retouche.layers.laplace import membrane
+from retouche.methods import exemplar
+from retouche.methods.layout import OVERVIEW
+from retouche.methods.loading import shipped
+from retouche.methods.method import Method
+from retouche.progress import part
+
+FEWEST = 64
+"""Known pixels below which nothing is known about the layout: the membrane stays."""
+
+
+def fill(image: Tensor, mask: Tensor, seed: int = 0, sketch: Tensor | None = None) -> Tensor:
+    """Fill each sample's hole with patches of its known part, laid out by the network.
+
+    Args:
+        image: (N, 3, H, W), -1..1; the hole is not read
+        mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole, with at least one known pixel in each sample
+        seed: of the random search; the same seed, input and thread count give the same bytes
+        sketch: (N, 1, H, W) or (1, 1, H, W), 1 = stroke: where edges should run inside the hole
+
+    Returns: (N, 3, H, W)
+    """
+    mask = mask.expand(len(image), 1, *image.shape[-2:])
+    filled = []
+    for number, (sample, hole) in enumerate(zip(image.float().split(1), mask[:, 0] > 0.5, strict=True)):
+        strokes = None if sketch is None else sketch[min(number, len(sketch) - 1)][None].float()
+        with part(number / len(image), (number + 1) / len(image)):
+            filled.append(_fill_one(sample, hole, seed, strokes) if hole.any() else sample)
+    return torch.cat(filled).to(image.dtype)
+
+
+def _fill_one(image: Tensor, hole: Tensor, seed: int, sketch: Tensor | None) -> Tensor:
+    """image (1, 3, H, W), hole (H, W) bool -> (1, 3, H, W)"""
+    if int((~hole).sum()) < FEWEST:
+        return membrane(image, hole[None, None])
+    guide = laid_out(image, hole, sketch)
+    return exemplar.synthesise(image, hole, torch.Generator().manual_seed(seed), guide)
+
+
+@torch.no_grad()
+def laid_out(image: Tensor, hole: Tensor, sketch: Tensor | None = None) -> Tensor:
+    """The picture with its hole filled by the layout network at a low resolution, enlarged.
+
+    Args:
+        image: (1, 3, H, W), -1..1; the hole is not read
+        hole: (H, W), bool
+        sketch: (1, 1, H, W), 1 = stroke
+
+    Returns: (1, 3, H, W)
+    """
+    small, small_mask, strokes = _overview(image.masked_fill(hole, 0), hole, sketch)
+    padded, inner = pad_to(small, 8, 16)
+    padded_mask, _ = pad_to(small_mask, 8, 16)
+    padded_strokes = None if strokes is None else pad_to(strokes, 8, 16)[0]
+    made = shipped("layout", image.device)(padded, padded_mask, sketch=padded_strokes).refined
+    assert made is not None
+    made = made[..., inner[1] : inner[3], inner[0] : inner[2]]
+    large = F.interpolate(made, image.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
+    return torch.where(hole, large, image)
+
+
+def _overview(image: Tensor, hole: Tensor, sketch: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Image, mask and sketch with the longer side at most `OVERVIEW`: only known pixels are averaged, and a small
+    pixel that touches the hole is hole; a stroke survives."""
+    mask = hole[None, None].to(image)
+    longest = max(hole.shape)
+    if longest <= OVERVIEW:
+        return image, mask, sketch
+    height, width = (max(1, round(side * OVERVIEW / longest)) for side in hole.shape)
+    size = height, width
+    share = F.adaptive_avg_pool2d(1 - mask, size)  # known
+    small_mask = F.adaptive_max_pool2d(mask, size)
+    small = F.adaptive_avg_pool2d(image * (1 - mask), size) / share.clamp_min(1e-6)
+    return small * (1 - small_mask), small_mask, None if sketch is None else F.adaptive_max_pool2d(sketch, size)
+
+
+METHOD = Method(
+    title="Collage guided by the layout network",
+    source="src/retouche/methods/guided.py, layout.py and exemplar.py",
+    fill=fill,
+    scope=exemplar.METHOD.scope,
+    listens=lambda config: frozenset({"sketch"}),
+)

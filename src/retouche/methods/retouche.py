@@ -1,0 +1,95 @@
+"""The shipped default: chooses by the hole. Thin parts go to the network `thin`, all others to the collage `guided`.
+
+What is thin is measured where it is: a stroke that leaves a blob is thin although the blob is not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from retouche.image import pad_to
+from retouche.masks import dilate, opened
+from retouche.methods import guided
+from retouche.methods.harmonic import fill as harmonic
+from retouche.methods.loading import shipped
+from retouche.methods.method import Method, Route
+
+THICK = 8
+"""A hole is thick where a square of 2 * THICK + 1 pixels fits into it."""
+FEWEST = guided.FEWEST
+
+
+def route(hole: NDArray[np.bool_]) -> tuple[Route, ...]:
+    """Which path fills which part: thin parts first, so that thick ones know more.
+
+    Args:
+        hole: (H, W), True = hole, with a known pixel
+    """
+    if int((~hole).sum()) < FEWEST:
+        return (Route("harmonic", hole, f"fewer than {FEWEST} pixels are known"),)
+    if not (thick := _thick(hole)).any():
+        return (Route("thin", hole, f"at most {2 * THICK} pixels thick"),)
+    thin = hole & ~thick
+    large = Route("guided", thick, f"more than {2 * THICK} pixels thick")
+    return (Route("thin", thin, f"at most {2 * THICK} pixels thick"), large) if thin.any() else (large,)
+
+
+def _thick(hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The thick parts, with the rims and corners that belong to them."""
+    thick = opened(hole, THICK)
+    return hole & dilate(thick, THICK) if thick.any() else thick
+
+
+def fill(image: Tensor, mask: Tensor, seed: int = 0, sketch: Tensor | None = None) -> Tensor:
+    """Fill each sample's hole, each part by its path.
+
+    Args:
+        image: (N, 3, H, W), -1..1; the hole is not read
+        mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole, with at least one known pixel in each sample
+        seed: of the collage's random search
+        sketch: (N, 1, H, W) or (1, 1, H, W), 1 = stroke: where edges should run inside large holes
+
+    Returns: (N, 3, H, W)
+    """
+    mask = mask.expand(len(image), 1, *image.shape[-2:])
+    filled = []
+    for number, (sample, hole) in enumerate(zip(image.float().split(1), mask[:, :1] > 0.5, strict=True)):
+        strokes = None if sketch is None else sketch[min(number, len(sketch) - 1)][None]
+        made, left = sample.masked_fill(hole, 0), hole[None].clone()
+        for each in route(hole[0].cpu().numpy()) if hole.any() else ():
+            mine = torch.from_numpy(each.hole)[None, None].to(hole.device)
+            made = torch.where(mine, _by(each.path, made, left.to(made), seed, strokes), made)
+            left &= ~mine
+        filled.append(made)
+    return torch.cat(filled).to(image.dtype)
+
+
+def _by(path: str, image: Tensor, mask: Tensor, seed: int, sketch: Tensor | None) -> Tensor:
+    if path == "thin":
+        return thin(image, mask)
+    return guided.fill(image, mask, seed, sketch) if path == "guided" else harmonic(image, mask, seed)
+
+
+@torch.no_grad()
+def thin(image: Tensor, mask: Tensor) -> Tensor:
+    """What the thin network makes of a whole picture: image (1, 3, H, W), mask (1, 1, H, W) -> (1, 3, H, W)."""
+    network = shipped("thin", image.device)
+    padded, inner = pad_to(image, network.multiple, network.smallest)
+    padded_mask, _ = pad_to(mask, network.multiple, network.smallest)
+    made = network(padded, padded_mask).refined
+    assert made is not None
+    return made[..., inner[1] : inner[3], inner[0] : inner[2]]
+
+
+METHOD = Method(
+    title="Retouche's own: a network for thin holes, a guided collage for large ones",
+    source="src/retouche/methods/retouche.py; docs/models.md",
+    fill=fill,
+    scope=guided.METHOD.scope,
+    listens=lambda config: frozenset({"sketch"}),
+    paths=("thin", "guided", "harmonic"),
+    route=route,
+)
