@@ -45,6 +45,48 @@ def membrane(values: Tensor, mask: Tensor, tolerance: float = 2e-5) -> Tensor:
     return filled
 
 
+def seamless(jumps: tuple[Tensor, Tensor], hole: Tensor, hold: float, steps: int = 12) -> Tensor:
+    """What to add to a collage so that its seams vanish: a screened Poisson equation.
+
+    Minimises, inside the hole, the squared distance of the added field's differences from the jumps plus `hold` times
+    its own square; it is 0 on known pixels.
+
+    Args:
+        jumps: wanted differences to the right (C, h, w - 1) and downwards (C, h - 1, w) of the field that is added
+        hole: (h, w), bool
+        hold: how firmly the collage's own tone is kept, per pixel
+        steps: of conjugate gradients
+
+    Returns: (C, h, w), 0 outside the hole
+    Source: Perez, Gangnet, Blake 2003; screened as in Darabi, Shechtman, Barnes, Goldman, Sen 2012 (image melding)
+    """
+    right, down = jumps
+    dtype = right.dtype
+    unknown = hole[None, None].to(dtype)
+    divergence = right.new_zeros(len(right), *hole.shape)
+    divergence[:, :, :-1] -= right
+    divergence[:, :, 1:] += right
+    divergence[:, :-1] -= down
+    divergence[:, 1:] += down
+    finest = _finest(unknown)
+    finest = _Grid(finest.hole, finest.across, finest.along, finest.diagonal + hold * unknown)
+    grids = _levels(finest)
+    residual = divergence[:, None] * unknown
+    u = torch.zeros_like(residual)
+    step = direction = _cycle(grids, residual)
+    energy = _dot(residual, step)
+    tiny = torch.finfo(dtype).tiny
+    for _ in range(steps):
+        image = finest.apply(direction) * unknown
+        length = energy / _dot(direction, image).clamp_min(tiny)
+        u = u + length * direction
+        residual = residual - length * image
+        step = _cycle(grids, residual)
+        energy, previous = _dot(residual, step), energy
+        direction = step + energy / previous.clamp_min(tiny) * direction
+    return (u * unknown)[:, 0]
+
+
 def _box(hole: Tensor) -> tuple[int, int, int, int]:
     """The hole's bounding box with the ring of known pixels around it: top, bottom, left, right."""
     rows, columns = hole.any(1).nonzero(), hole.any(0).nonzero()
@@ -127,22 +169,43 @@ def _cycle(grids: list[_Grid], right: Tensor) -> Tensor:
     return u
 
 
+def _everywhere(unknown: Tensor) -> _Grid:
+    """Equations of a picture without known pixels: (1, 1, h, w) of any value -> links alone."""
+    across, along = torch.ones_like(unknown[..., 1:]), torch.ones_like(unknown[..., 1:, :])
+    return _Grid(torch.ones_like(unknown), across, along, torch.zeros_like(unknown))
+
+
+def _finest(unknown: Tensor) -> _Grid:
+    """Laplace's equation on the hole cells of (1, 1, h, w), 1 = unknown."""
+    degree = _everywhere(unknown).neighbours(torch.ones_like(unknown))
+    return _Grid(
+        unknown,
+        unknown[..., 1:] * unknown[..., :-1],
+        unknown[..., 1:, :] * unknown[..., :-1, :],
+        torch.where(unknown > 0, degree, 1),
+    )
+
+
+def _levels(finest: _Grid) -> list[_Grid]:
+    """The grid and ever coarser ones, down to one cell."""
+    grids = [finest]
+    while max(grids[-1].hole.shape[-2:]) > 1:
+        grids.append(grids[-1].coarser())
+    return grids
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum((1, 2, 3), keepdim=True)
+
+
 def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
     """values (C, 1, H, W), hole (1, 1, H, W) -> the membrane, C systems at once."""
     dtype = values.dtype if values.dtype == torch.float64 else torch.float32
     unknown = hole.to(dtype)
-    across, along = torch.ones_like(unknown[..., 1:]), torch.ones_like(unknown[..., 1:, :])
-    everywhere = _Grid(torch.ones_like(unknown), across, along, torch.zeros_like(unknown))
+    everywhere = _everywhere(unknown)
     degree = everywhere.neighbours(torch.ones_like(unknown))
-    finest = _Grid(
-        unknown,
-        unknown[..., 1:] * unknown[..., :-1],
-        unknown[..., 1:, :] * unknown[..., :-1, :],
-        torch.where(hole, degree, 1),
-    )
-    grids = [finest]
-    while max(grids[-1].hole.shape[-2:]) > 1:
-        grids.append(grids[-1].coarser())
+    finest = _finest(unknown)
+    grids = _levels(finest)
 
     known = values.to(dtype).masked_fill(hole, 0)
     ring = (everywhere.neighbours(unknown) > 0) & ~hole  # known pixels beside the hole
@@ -153,15 +216,12 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
     if reach == 0:
         return u.to(values.dtype)
 
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum((1, 2, 3), keepdim=True)
-
     residual = (everywhere.neighbours(u) - degree * u) * unknown
     step = direction = _cycle(grids, residual)
-    energy = dot(residual, step)
+    energy = _dot(residual, step)
     for _ in range(MOST_STEPS):
         image = finest.apply(direction) * unknown
-        length = energy / dot(direction, image).clamp_min(torch.finfo(dtype).tiny)
+        length = energy / _dot(direction, image).clamp_min(torch.finfo(dtype).tiny)
         u = u + length * direction
         residual = residual - length * image
         change = float((length * direction).abs().max())
@@ -169,6 +229,6 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
             break
         tell(math.log(min(change / reach, 1.0)) / math.log(tolerance))  # each change is about the same factor smaller
         step = _cycle(grids, residual)
-        energy, previous = dot(residual, step), energy
+        energy, previous = _dot(residual, step), energy
         direction = step + energy / previous.clamp_min(torch.finfo(dtype).tiny) * direction
     return u.to(values.dtype)

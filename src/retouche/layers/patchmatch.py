@@ -193,18 +193,29 @@ def vote(picture: Tensor, patches: Patches, match: Tensor, weights: Tensor) -> T
     return mean.T.reshape(1, c, h, w)
 
 
-def pick(picture: Tensor, patches: Patches, match: Tensor, cost: Tensor, centring: float = 0.1) -> Tensor:
+def pick(picture: Tensor, patches: Patches, match: Tensor, cost: Tensor) -> Tensor:
     """Every pixel takes the colour that the cheapest patch over it gives; nothing is averaged, so nothing is blurred.
 
     Args:
         picture: (1, C, H, W)
         match: (T,), sources
         cost: (T,), not negative
-        centring: how much dearer a patch is per squared pixel between its centre and the pixel
 
     Returns: (1, C, H, W), the picture's own values where no target reaches
     """
     _, c, h, w = picture.shape
+    return picture[0].flatten(1)[:, picked(patches, match, cost)].reshape(1, c, h, w)
+
+
+def picked(patches: Patches, match: Tensor, cost: Tensor, centring: float = 0.1) -> Tensor:
+    """(H * W,): the pixel that each pixel is taken from by the cheapest patch over it; itself where no target reaches.
+
+    Args:
+        match: (T,), sources
+        cost: (T,), not negative
+        centring: how much dearer a patch is per squared pixel between its centre and the pixel
+    """
+    h, w = patches.shape
     lowest = torch.full((h * w,), torch.inf, dtype=cost.dtype, device=cost.device)
     source = torch.arange(h * w, device=cost.device)
     to, origin = _first_pixels(patches, patches.targets), _first_pixels(patches, match)
@@ -216,7 +227,7 @@ def pick(picture: Tensor, patches: Patches, match: Tensor, cost: Tensor, centrin
         cheaper = price < before
         lowest[there] = torch.where(cheaper, price, before)
         source[there] = torch.where(cheaper, origin + offset, source[there])
-    return picture[0].flatten(1)[:, source].reshape(1, c, h, w)
+    return source
 
 
 def _first_pixels(patches: Patches, corners: Tensor) -> Tensor:

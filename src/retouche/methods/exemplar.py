@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retouche.layers.laplace import membrane
+from retouche.layers.laplace import membrane, seamless
 from retouche.layers.patchmatch import (
     Patches,
     components,
@@ -27,6 +27,7 @@ from retouche.layers.patchmatch import (
     distances,
     patches_of,
     pick,
+    picked,
     search_around,
     search_everywhere,
     vote,
@@ -37,6 +38,9 @@ from retouche.progress import part, shares
 OWN = 5  # channels of a level's features but for the guide's: colours and two texture energies
 AFAR = 2.0  # the guide is compared after a blur of this sigma, pixels of each level
 GUIDANCE = (0.5, 1.0, 1.5)  # the guide's weight against a colour's, at the finest level, the next, and all coarser ones
+HOLD = 1e-3  # how firmly patches keep their own tone where seams are relaxed
+BUSY = 0.06  # surroundings whose detail deviates by this, on -1..1, hide half of a seam
+MOST_OFF = 0.15  # a jump at a seam beyond this, on -1..1, is another thing, not another tone
 SIDE = 7  # of a patch, in pixels
 COMPONENTS = 24
 TEXTURE = 6.0  # a texture energy's weight against a colour's: less leaves grass and gravel flat, more costs likeness
@@ -52,6 +56,7 @@ CENTRAL = 1.2  # a vote's confidence falls by this factor per pixel away from th
 CRISP = 2.0  # detail finer than this comes from single patches, sigma in pixels
 SHADE = 8.0  # shading coarser than this leans towards the membrane, sigma in pixels
 LEANING = 0.3  # chosen with TEXTURE on training photographs and drawn masks
+GUIDED_LEANING = 0.3  # the same towards a guide
 START, MEMBRANE = 0.2, 0.1  # shares of the time: before the first level, and for the membrane alone; for progress only
 TARGET = 8.0  # one turn costs as much per hole pixel as a level's preparation costs per so many pixels
 
@@ -129,11 +134,11 @@ def synthesise(image: Tensor, hole: Tensor, generator: torch.Generator, guide: T
             features, match, cost, votes = _refine(level, features, patches, match, number == 0, generator)
         if number == len(levels) - 1 and number > 0:
             # A mean of many patches would tell the finer levels that the texture is smooth.
-            picked = pick(features, patches, match, cost)
-            features = level.guided(torch.where(level.hole, picked[:, :OWN], features[:, :OWN]))
+            copied = pick(features, patches, match, cost)
+            features = level.guided(torch.where(level.hole, copied[:, :OWN], features[:, :OWN]))
     assert patches is not None and match is not None and features is not None
-    crisp = pick(features, patches, match, cost)[:, :3]
-    return _finish(image, hole, votes[:, :3], crisp, smooth)
+    leaning = LEANING if guide is None else GUIDED_LEANING
+    return _finish(image, hole, votes[:, :3], picked(patches, match, cost), smooth, leaning)
 
 
 def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None) -> list[_Level]:
@@ -305,17 +310,71 @@ def _refine(
     return features, match, cost, votes
 
 
-def _finish(image: Tensor, hole: Tensor, votes: Tensor, crisp: Tensor, smooth: Tensor) -> Tensor:
-    """Fine detail of single patches on the shading of the votes, which leans a little towards the membrane."""
+def _finish(
+    image: Tensor, hole: Tensor, votes: Tensor, source: Tensor, smooth: Tensor, leaning: float = LEANING
+) -> Tensor:
+    """Fine detail of single patches on the shading of the votes, seams of tone relaxed; deep inside the shading leans a
+    little towards `smooth`.
+
+    Args:
+        votes: (1, 3, H, W)
+        source: (H * W,), the pixel that each pixel is taken from
+    """
+    h, w = hole.shape
     rows, columns = hole.any(1).nonzero(), hole.any(0).nonzero()
-    box = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    inside = hole[box[1:]].to(image.dtype)
-    difference = (crisp[box] - votes[box]) * inside
-    filled = crisp[box] - _blurred(difference, CRISP)
-    filled = filled + LEANING * _blurred((smooth[box] - filled) * inside, SHADE)
+    top, bottom = max(0, int(rows[0]) - 1), min(h, int(rows[-1]) + 2)
+    left, right = max(0, int(columns[0]) - 1), min(w, int(columns[-1]) + 2)
+    box = (..., slice(top, bottom), slice(left, right))
+    inside = hole[box[1:]]
+    own = torch.arange(h * w, device=hole.device)
+    source = torch.where(hole.flatten(), source, own).reshape(h, w)[box[1:]]
+    colours = image[0].flatten(1)
+    crisp = colours[:, source][None]  # (1, 3, bottom - top, right - left)
+    filled = crisp - _blurred((crisp - votes[box]) * inside, CRISP)
+    plain = 1 / (1 + (_busyness(filled, inside) / BUSY).square())
+    known = ~hole.flatten()
+    jumps = _jumps(colours, known, source, w, 1, 2), _jumps(colours, known, source, w, w, 1)
+    jumps = jumps[0] * plain[:, :, 1:].minimum(plain[:, :, :-1]), jumps[1] * plain[:, 1:].minimum(plain[:, :-1])
+    filled = filled + seamless(jumps, inside, HOLD)[None]
+    inner = 1 - torch.exp(-(_depth(hole, 3 * round(SHADE))[box[1:]] / SHADE).square())
+    filled = filled + leaning * inner * _blurred((smooth[box] - filled) * inside, SHADE)
     result = image.clone()
-    result[box] = torch.where(inside > 0, filled.clamp(-1, 1), image[box])
+    result[box] = torch.where(inside, filled.clamp(-1, 1), image[box])
     return result
+
+
+def _busyness(picture: Tensor, inside: Tensor) -> Tensor:
+    """(1, h, w): the deviation of grey from its surroundings' mean, in a neighbourhood of a few pixels; tells a sky,
+    where a seam shows, from a hedge, where it does not."""
+    grey = picture.mean(1, keepdim=True)
+    detail = (grey - _blurred_whole(grey, 3.0)).square()
+    return _blurred_whole(detail, 3.0).sqrt()[0]
+
+
+def _jumps(colours: Tensor, known: Tensor, source: Tensor, width: int, stride: int, axis: int) -> Tensor:
+    """How far the collage's step from each pixel to the next is from the step in the sources themselves: 0 within one
+    patch, a jump of tone at a seam. What is more than `MOST_OFF` is another thing, not another tone, and stays.
+
+    Args:
+        colours: (3, H * W), the picture's
+        known: (H * W,), bool
+        source: (h, w), flat positions in it
+        stride: from a pixel to the next one along the axis in the flat picture
+        axis: of the collage (3, h, w)
+    """
+    here = source.narrow(axis - 1, 0, source.shape[axis - 1] - 1)
+    there = source.narrow(axis - 1, 1, source.shape[axis - 1] - 1)
+    beyond = here + stride  # where the first pixel's patch goes on
+    before = there - stride  # where the second one's comes from
+    last = len(known) - 1
+    goes_on = (here % width < width - 1 if stride == 1 else beyond <= last) & known[beyond.clamp_max(last)]
+    came_from = (there % width > 0 if stride == 1 else before >= 0) & known[before.clamp_min(0)]
+    first = torch.where(goes_on, colours[:, beyond.clamp_max(last)] - colours[:, there], 0)
+    second = torch.where(came_from, colours[:, here] - colours[:, before.clamp_min(0)], 0)
+    jump = (first + second) / (goes_on.to(first) + came_from.to(first)).clamp_min(1)
+    # where both patches end at the hole nobody knows the step: none is the best guess where all is plain
+    jump = torch.where(goes_on | came_from, jump, colours[:, here] - colours[:, there])
+    return torch.where(jump.abs().amax(0) <= MOST_OFF, jump, 0)
 
 
 def _blurred_whole(values: Tensor, sigma: float) -> Tensor:

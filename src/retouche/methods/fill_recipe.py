@@ -20,7 +20,7 @@ from torch.nn import functional
 from retouche.backbones.efficientnet import feature_distances
 from retouche.image import composite
 from retouche.layers.spectral import SpectralConv2d
-from retouche.methods.method import Batch, Data, Tools, uniform
+from retouche.methods.method import Batch, Data, Tools, Weights, uniform
 from retouche.methods.recipe import adam
 
 CRITIC = "discriminator"
@@ -164,6 +164,21 @@ class FillRecipe:
             apart = [hole_mean((a - b).abs(), mask) for a, b in zip(features, wanted, strict=True)]
             terms["matching"] = objective.matching * torch.stack(apart).mean()
         return terms
+
+
+def packaged(file: str, size_bytes: int, sha256: str) -> Weights:
+    """The record of a weight file that comes with the package."""
+    return Weights(
+        tag="shipped",
+        file=file,
+        url=None,
+        sha256=sha256,
+        licence="MIT, as retouche",
+        trained_on="1,906 freely licensed photographs, see docs/shipped-weights.md",
+        layout="retouche",
+        size_bytes=size_bytes,
+        packaged=True,
+    )
 
 
 def schedule(step: int, steps: int, warm_up: int, last: float) -> float:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from retouche.errors import InputError
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import AttentionBlock, Doubled, ResidualBlock, activate, initialise_residual
-from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective
-from retouche.methods.method import Data, Generator, Method, Prediction, Scope, Weights, checked
+from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
+from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
 
 OVERVIEW = 128
 """The longer side of the low-resolution picture, in pixels."""
@@ -117,15 +117,10 @@ METHOD = Method(
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
     weights=(
-        Weights(
-            tag="shipped",
-            file="layout.safetensors",
-            url=None,
-            sha256=None,
-            licence="MIT, as retouche",
-            trained_on="photographs with free licences, see docs/models.md",
-            layout="retouche",
-            packaged=True,
+        packaged(
+            "layout.safetensors",
+            size_bytes=7_967_446,
+            sha256="3395c6eb3659ddaff1c2644d688cea3b885eac2da83e7281d2e76b59d1c24178",
         ),
     ),
 )

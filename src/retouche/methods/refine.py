@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import Doubled, ResidualBlock, activate, initialise_residual
-from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective
+from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
 from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
 
 
@@ -95,4 +95,7 @@ METHOD = Method(
     listens=lambda config: frozenset({"structure"}),
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
+    weights=(
+        packaged("refine.safetensors", size_bytes=3_913_054, sha256="7f40001512b12709eb83e8b69d0e5ea0b916f34741ace96674a617367c69dd00"),
+    ),
 )

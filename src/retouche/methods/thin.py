@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import Doubled, ResidualBlock, activate, initialise_residual
-from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective
-from retouche.methods.method import Data, Generator, Method, Prediction, Scope, Weights, checked
+from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
+from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ class ThinGenerator(Generator):
 
 DATA = Data(
     size=96,
-    batch=16,
-    masks="scratches:4,hairs:1,specks:1,letters:2",
+    batch=12,
+    masks="scratches+scratches:4,scratches+letters:2,scratches:2,hairs+specks:1",
     crop="zoom",
     crop_scale=0.2,
     flip=True,
     jitter=0.1,
-    degrade=0.25,
+    degrade=0.15,
 )
 
 METHOD = Method(
@@ -88,15 +88,10 @@ METHOD = Method(
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=Objective())},
     recipe=FillRecipe,
     weights=(
-        Weights(
-            tag="shipped",
-            file="thin.safetensors",
-            url=None,
-            sha256=None,
-            licence="MIT, as retouche",
-            trained_on="photographs with free licences, see docs/models.md",
-            layout="retouche",
-            packaged=True,
+        packaged(
+            "thin.safetensors",
+            size_bytes=1_743_670,
+            sha256="bf15e4dbc955a71b172945eb651e976e1e4cb8f8bc75a0e8884e9610ed7f2742",
         ),
     ),
 )
