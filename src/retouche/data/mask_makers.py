@@ -313,9 +313,9 @@ THICKEST = 18.0
 
 
 def scratches(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
-    """Winding lines of 1 to 18 pixels, one to five on an area of 96x96; their width breathes a little."""
+    """Winding lines of 1 to 18 pixels, two to eight on an area of 96x96; their width breathes a little."""
     canvas = _Canvas(height, width)
-    for _ in range(max(1, round(rng.uniform(1, 5) * height * width / 96**2))):
+    for _ in range(max(1, round(rng.uniform(2, 8) * height * width / 96**2))):
         even = rng.uniform() < 0.5
         thick = rng.uniform(1, THICKEST) if even else math.exp(rng.uniform(0, math.log(THICKEST)))
         _wander(canvas, rng, height, width, thick, bend=rng.uniform(0.02, 0.35))

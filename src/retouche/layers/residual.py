@@ -10,9 +10,9 @@ SLOPE = 0.1
 """Of the leaky ReLUs on their negative side."""
 
 
-def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU."""
-    return functional.leaky_relu(x, SLOPE)
+def activate(x: Tensor, fresh: bool = False) -> Tensor:
+    """Leaky ReLU; in place where nobody else needs `x` as it is (a convolution's output, a sum)."""
+    return functional.leaky_relu(x, SLOPE, inplace=fresh)
 
 
 class ResidualBlock(nn.Module):
@@ -24,7 +24,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(activate(self.first(activate(x))))
+        return x + self.second(activate(self.first(activate(x)), fresh=True))
 
 
 class AttentionBlock(nn.Module):
@@ -53,7 +53,7 @@ class AttentionBlock(nn.Module):
         )
         seen = functional.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(n, c, h, w)
         x = x + self.merge(seen)
-        return x + self.narrow(activate(self.filter(activate(self.widen(self.between(x))))))
+        return x + self.narrow(activate(self.filter(activate(self.widen(self.between(x)), fresh=True)), fresh=True))
 
 
 class Doubled(nn.Module):

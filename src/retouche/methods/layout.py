@@ -81,14 +81,14 @@ class LayoutGenerator(Generator):
         else:
             raise InputError(f"sketch is {tuple(sketch.shape)}: give {tuple(mask.shape)}")
         base = first_fill(image, mask).to(image)
-        full = activate(self.enter(torch.cat([base, mask, strokes], 1)))  # (N, width, H, W)
+        full = activate(self.enter(torch.cat([base, mask, strokes], 1)), fresh=True)  # (N, width, H, W)
         half = self.at_half(self.to_half(full))
         quarter = self.at_quarter(self.to_quarter(activate(half)))
         eighth = self.at_eighth(self.to_eighth(activate(quarter)))
-        quarter = self.again_at_quarter(quarter + self.back_to_quarter(activate(eighth)))
-        half = self.again_at_half(half + self.back_to_half(activate(quarter)))
-        full = full + self.back_to_full(activate(half))
-        added = self.leave(activate(self.mix(activate(full))))
+        quarter = self.again_at_quarter(quarter + self.back_to_quarter(activate(eighth, fresh=True)))
+        half = self.again_at_half(half + self.back_to_half(activate(quarter, fresh=True)))
+        full = full + self.back_to_full(activate(half, fresh=True))
+        added = self.leave(activate(self.mix(activate(full, fresh=True)), fresh=True))
         refined = base + added * mask
         # in training, what lies beyond black and white has to feel it
         return Prediction(refined=refined if self.training else refined.clamp(-1, 1), coarse=base)

@@ -67,14 +67,14 @@ class RefineGenerator(Generator):
         image, mask = checked(self, image, mask)
         smooth = first_fill(image, mask).to(image)
         collage = smooth if structure is None else torch.where(mask > 0.5, structure.to(image), image)
-        full = activate(self.enter(torch.cat([collage, smooth, mask], 1)))  # (N, width, H, W)
+        full = activate(self.enter(torch.cat([collage, smooth, mask], 1)), fresh=True)  # (N, width, H, W)
         half = self.at_half(self.to_half(full))
         quarter = self.at_quarter(self.to_quarter(activate(half)))
         eighth = self.at_eighth(self.to_eighth(activate(quarter)))
-        quarter = self.again_at_quarter(quarter + self.back_to_quarter(activate(eighth)))
-        half = self.again_at_half(half + self.back_to_half(activate(quarter)))
-        full = full + self.back_to_full(activate(half))
-        added = self.leave(activate(self.mix(activate(full))))
+        quarter = self.again_at_quarter(quarter + self.back_to_quarter(activate(eighth, fresh=True)))
+        half = self.again_at_half(half + self.back_to_half(activate(quarter, fresh=True)))
+        full = full + self.back_to_full(activate(half, fresh=True))
+        added = self.leave(activate(self.mix(activate(full, fresh=True)), fresh=True))
         refined = collage + added * mask
         # in training, what lies beyond black and white has to feel it
         return Prediction(refined=refined if self.training else refined.clamp(-1, 1), coarse=collage)
@@ -96,6 +96,10 @@ METHOD = Method(
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
     weights=(
-        packaged("refine.safetensors", size_bytes=3_913_054, sha256="7f40001512b12709eb83e8b69d0e5ea0b916f34741ace96674a617367c69dd00"),
+        packaged(
+            "refine.safetensors",
+            size_bytes=3_913_054,
+            sha256="7f40001512b12709eb83e8b69d0e5ea0b916f34741ace96674a617367c69dd00",
+        ),
     ),
 )

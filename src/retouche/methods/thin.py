@@ -56,12 +56,12 @@ class ThinGenerator(Generator):
     ) -> Prediction:
         image, mask = checked(self, image, mask)
         base = first_fill(image, mask).to(image)
-        full = activate(self.enter(torch.cat([base, mask], 1)))  # (N, width, H, W)
+        full = activate(self.enter(torch.cat([base, mask], 1)), fresh=True)  # (N, width, H, W)
         half = self.at_half(self.to_half(full))
         quarter = self.at_quarter(self.to_quarter(activate(half)))
-        half = self.again_at_half(half + self.back_to_half(activate(quarter)))
-        full = full + self.back_to_full(activate(half))
-        added = self.leave(activate(self.mix(activate(full))))
+        half = self.again_at_half(half + self.back_to_half(activate(quarter, fresh=True)))
+        full = full + self.back_to_full(activate(half, fresh=True))
+        added = self.leave(activate(self.mix(activate(full, fresh=True)), fresh=True))
         refined = base + added * mask
         # in training, what lies beyond black and white has to feel it
         return Prediction(refined=refined if self.training else refined.clamp(-1, 1), coarse=base)
@@ -91,7 +91,7 @@ METHOD = Method(
         packaged(
             "thin.safetensors",
             size_bytes=1_743_670,
-            sha256="bf15e4dbc955a71b172945eb651e976e1e4cb8f8bc75a0e8884e9610ed7f2742",
+            sha256="cb86f683dfa4d0ce544d2c4d6f9014976f633da8839a68c52cb696924891b161",
         ),
     ),
 )
