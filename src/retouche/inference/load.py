@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def load(model: str | Path, *, semantics: str = "original", device: str | torch.
         record = find(name)
         if record.fill is not None:
             paths = {path: load(path, device=device) for path in record.paths}
-            return Model(name=model, method=DEFAULT if name == "default" else name, paths=paths)
+            method = DEFAULT if name == "default" else name
+            return Model(name=model, method=method, paths=paths, source_sha256=_networks_sha256(record))
         path = _installed(name, tag, record)
     else:
         path = Path(model)
@@ -53,6 +55,12 @@ def load(model: str | Path, *, semantics: str = "original", device: str | torch.
         source_sha256=loaded.source_sha256,
     )
     return made.to(device)
+
+
+def _networks_sha256(record: Method) -> str | None:
+    """One hash of the shipped networks that a fill asks, so that manifests and tables tell weights apart."""
+    hashes = [weights.sha256 or "" for name in record.networks for weights in find(name).weights]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes else None
 
 
 def _looks_like_path(model: str) -> bool:

@@ -75,7 +75,7 @@ class Model:
         layout: whose names the file used; None for own files and fresh networks
         preset: the preset it was created from or saved with
         header: what the weight file says of itself
-        source_sha256: the weight file's hash
+        source_sha256: the weight file's hash; of a fill that asks shipped networks, one hash of theirs
         paths: the models that a method which chooses by the hole sends holes to, by name
     """
 

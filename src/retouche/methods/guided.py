@@ -118,4 +118,5 @@ METHOD = Method(
     fill=fill,
     scope=exemplar.METHOD.scope,
     listens=lambda config: frozenset({"sketch"}),
+    networks=("layout", "refine"),
 )

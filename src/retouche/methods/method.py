@@ -296,6 +296,7 @@ class Method:
         scope: configuration -> what it can see and fill
         listens: configuration -> which guides it takes: "sketch", "structure"; a fill that takes a sketch has a further
             argument `sketch`, (N, 1, H, W), 1 = stroke
+        networks: of a fill: names of the methods whose shipped networks it asks
         paths: names of the methods that `route` may send holes to
         route: (hole (H, W), True = hole) -> which of the paths fills which part, in this order
         recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
@@ -313,6 +314,7 @@ class Method:
     weights: tuple[Weights, ...] = ()
     scope: Callable[[Any], Scope] = lambda config: Scope()
     listens: Callable[[Any], frozenset[str]] = lambda config: frozenset()
+    networks: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     route: Callable[[NDArray[np.bool_]], tuple[Route, ...]] | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)

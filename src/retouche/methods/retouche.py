@@ -90,6 +90,7 @@ METHOD = Method(
     fill=fill,
     scope=guided.METHOD.scope,
     listens=lambda config: frozenset({"sketch"}),
+    networks=("thin", *guided.METHOD.networks),
     paths=("thin", "guided", "harmonic"),
     route=route,
 )

@@ -22,7 +22,7 @@ ROLES = ("image", "mask", "sketch", "structure")
 
 
 def model_hash(model: Model) -> str:
-    """What tells one model from another: its file's SHA-256; for fills without weights the method and our version."""
+    """What tells one model from another: SHA-256 of its weights; for fills without any the method and our version."""
     if model.source_sha256 is not None:
         return model.source_sha256
     if model.generator is None:

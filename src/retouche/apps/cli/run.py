@@ -245,5 +245,6 @@ def _explain(report: Report) -> str:
             f"  hole {right - left}x{bottom - top} at ({left}, {top}): {hole.strategy}, seen at {hole.scale:.2g} of "
             f"its size in a crop of {hole.crop[2] - hole.crop[0]}x{hole.crop[3] - hole.crop[1]}, "
             f"{hole.passes} pass{'es' if hole.passes > 1 else ''}"
+            + (f", by {hole.method}: {hole.why}" if hole.why else "")
         )
     return "\n".join(lines)

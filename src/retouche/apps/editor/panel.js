@@ -269,6 +269,14 @@ function showChip(open) {
   button.setAttribute("aria-expanded", "false");
   const facts = [
     ["Model", `${report.model ?? last.model}${report.layout ? `, ${report.layout}` : ""}`],
+    [
+      "Filled by",
+      report.holes
+        ?.filter(({ why }) => why)
+        .map(({ method, why }) => `${method} (${why})`)
+        .filter((words, at, all) => all.indexOf(words) === at)
+        .join(", ") || null,
+    ],
     ["Device", report.device],
     ["Time", `${report.seconds.toFixed(2)} s`],
     [
