@@ -24,7 +24,10 @@ from retouche.data.sources import SUFFIXES, Source, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
 from retouche.image import Picture, open_picture
 from retouche.layers.structure import SETTINGS, rtv
-from retouche.masks import open_mask, open_sketch
+from retouche.masks import hole_ratio, open_mask, open_sketch
+
+CHOICES, ENOUGH = 8, (0.15, 0.7)
+"""How often a part of a picture with its own mask is chosen anew, until its hole ratio lies in between."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Maker:
         """
         height, width = picture.height, picture.width
         if view is None:
-            view = choose(np.random.default_rng([key & 0xFFFFFFFF, key >> 32]), height, width, self.crop)
+            view = self._choose(name, key, height, width)
         image = cut(picture, view)
         if self.crop.degrade:
             chance = np.random.default_rng([sample_key("degrade", key)])
@@ -111,6 +114,18 @@ class Maker:
             enlarged=min(right - left, bottom - top) < view.size,
             name=name,
         )
+
+    def _choose(self, name: str, key: int, height: int, width: int) -> View:
+        """What is cut out. A mask of the picture's own may miss it: of a few choices the first with hole enough."""
+        rng = np.random.default_rng([key & 0xFFFFFFFF, key >> 32])
+        view = choose(rng, height, width, self.crop)
+        if self.masks.paired is None:
+            return view
+        for _ in range(CHOICES):
+            if ENOUGH[0] <= hole_ratio(self._hole(name, key, view, (height, width)).hole) <= ENOUGH[1]:
+                break
+            view = choose(rng, height, width, self.crop)
+        return view
 
     def _hole(self, name: str, key: int, view: View, size: tuple[int, int]) -> Drawn:
         if self.masks.paired is None:

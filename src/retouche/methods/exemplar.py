@@ -37,9 +37,9 @@ from retouche.progress import part, shares
 
 OWN = 5  # channels of a level's features but for the guide's: colours and two texture energies
 AFAR = 2.0  # the guide is compared after a blur of this sigma, pixels of each level
-GUIDANCE = (0.5, 1.0, 1.5)  # the guide's weight against a colour's, at the finest level, the next, and all coarser ones
+GUIDANCE = (0.25, 0.5, 0.75)  # the guide's weight against a colour's: finest level, next, all coarser ones
 HOLD = 1e-3  # how firmly patches keep their own tone where seams are relaxed
-BUSY = 0.06  # surroundings whose detail deviates by this, on -1..1, hide half of a seam
+BUSY = 0.06  # detail that deviates by this from its surroundings, on -1..1, hides half of a seam
 MOST_OFF = 0.15  # a jump at a seam beyond this, on -1..1, is another thing, not another tone
 SIDE = 7  # of a patch, in pixels
 COMPONENTS = 24
@@ -99,7 +99,9 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
     return torch.cat(filled).to(image.dtype)
 
 
-def synthesise(image: Tensor, hole: Tensor, generator: torch.Generator, guide: Tensor | None = None) -> Tensor:
+def synthesise(
+    image: Tensor, hole: Tensor, generator: torch.Generator, guide: Tensor | None = None, strength: float = 1.0
+) -> Tensor:
     """Fill one sample's hole.
 
     Args:
@@ -108,6 +110,7 @@ def synthesise(image: Tensor, hole: Tensor, generator: torch.Generator, guide: T
         generator: of the random search
         guide: (1, 3, H, W), what the filled picture should look like from afar; the collage follows it where the known
             part offers something alike, and takes its shading from it
+        strength: how much more than usually the guide counts
 
     Returns: (1, 3, H, W)
     """
@@ -115,7 +118,7 @@ def synthesise(image: Tensor, hole: Tensor, generator: torch.Generator, guide: T
         smooth = membrane(image, hole[None, None]) if guide is None else torch.where(hole, guide, image)
     if len(patches_of(hole, SIDE).sources) < TOO_FEW:
         return smooth
-    levels = _pyramid(image.masked_fill(hole, 0), hole, None if guide is None else smooth)
+    levels = _pyramid(image.masked_fill(hole, 0), hole, None if guide is None else smooth, strength)
     patches, match, features = None, None, None
     costs = [
         level.hole.numel() + TARGET * _turns(number == 0) * int(level.hole.sum()) for number, level in enumerate(levels)
@@ -141,7 +144,7 @@ def synthesise(image: Tensor, hole: Tensor, generator: torch.Generator, guide: T
     return _finish(image, hole, votes[:, :3], picked(patches, match, cost), smooth, leaning)
 
 
-def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None) -> list[_Level]:
+def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None, strength: float = 1.0) -> list[_Level]:
     """Halved until the hole is thin, as long as there are patches to copy from; the finest level first."""
     pictures, holes = [picture], [hole]
     while min(holes[-1].shape) >= 3 * SIDE:
@@ -164,7 +167,8 @@ def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None) -> list
             texture, _ = _halved(texture, holes[number - 1])
         if guide is not None and number:
             guide = F.avg_pool2d(F.pad(guide, (0, guide.shape[3] % 2, 0, guide.shape[2] % 2), mode="replicate"), 2)
-        seen = None if guide is None else _blurred_whole(guide, AFAR) * GUIDANCE[min(number, len(GUIDANCE) - 1)]
+        weight = strength * GUIDANCE[min(number, len(GUIDANCE) - 1)]
+        seen = None if guide is None else blurred_whole(guide, AFAR) * weight
         levels.append(_Level(torch.cat([at_scale, texture], 1).masked_fill(its_hole, 0), its_hole, seen))
     return levels
 
@@ -347,8 +351,8 @@ def _busyness(picture: Tensor, inside: Tensor) -> Tensor:
     """(1, h, w): the deviation of grey from its surroundings' mean, in a neighbourhood of a few pixels; tells a sky,
     where a seam shows, from a hedge, where it does not."""
     grey = picture.mean(1, keepdim=True)
-    detail = (grey - _blurred_whole(grey, 3.0)).square()
-    return _blurred_whole(detail, 3.0).sqrt()[0]
+    detail = (grey - blurred_whole(grey, 3.0)).square()
+    return blurred_whole(detail, 3.0).sqrt()[0]
 
 
 def _jumps(colours: Tensor, known: Tensor, source: Tensor, width: int, stride: int, axis: int) -> Tensor:
@@ -377,7 +381,7 @@ def _jumps(colours: Tensor, known: Tensor, source: Tensor, width: int, stride: i
     return torch.where(jump.abs().amax(0) <= MOST_OFF, jump, 0)
 
 
-def _blurred_whole(values: Tensor, sigma: float) -> Tensor:
+def blurred_whole(values: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of a picture whose border is a mirror of nothing: the weights that fall outside are left out."""
     return _blurred(values, sigma) / _blurred(torch.ones_like(values[:, :1]), sigma)
 

@@ -21,6 +21,10 @@ from retouche.progress import part
 
 FINISHING = 0.15
 """Share of the time that the last network takes; for progress only."""
+SKETCHED = 4.0
+"""How much more the layout counts where a sketch says what it should be."""
+REACH = 6
+"""Pixels beside a stroke within which the layout network's own pixels stay."""
 FEWEST = 64
 """Known pixels below which nothing is known about the layout: the membrane stays."""
 
@@ -50,9 +54,17 @@ def _fill_one(image: Tensor, hole: Tensor, seed: int, sketch: Tensor | None) -> 
     if int((~hole).sum()) < FEWEST:
         return membrane(image, hole[None, None])
     guide = laid_out(image, hole, sketch)
+    drawn = None if sketch is None else sketch * hole
+    steered = drawn is not None and bool(drawn.any())
     with part(0, 1 - FINISHING):
-        collage = exemplar.synthesise(image, hole, torch.Generator().manual_seed(seed), guide)
-    return finished(image, hole, collage)
+        random = torch.Generator().manual_seed(seed)
+        collage = exemplar.synthesise(image, hole, random, guide, SKETCHED if steered else 1.0)
+    made = finished(image, hole, collage)
+    if drawn is None or not steered:
+        return made
+    # the layout network drew the edges that were asked for: beside the strokes its pixels stay
+    near = exemplar.blurred_whole(F.max_pool2d(drawn, 2 * REACH + 1, 1, REACH), REACH / 2) * hole
+    return made + near * (guide - made)
 
 
 @torch.no_grad()

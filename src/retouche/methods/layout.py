@@ -120,7 +120,7 @@ METHOD = Method(
         packaged(
             "layout.safetensors",
             size_bytes=7_967_446,
-            sha256="3395c6eb3659ddaff1c2644d688cea3b885eac2da83e7281d2e76b59d1c24178",
+            sha256="ac590f7c92c705e3504533bcc711cb67d1ad3847207266728db67d956db30081",
         ),
     ),
 )
