@@ -56,7 +56,7 @@ METHOD = Method(
         packaged(
             "refine.safetensors",
             size_bytes=1_744_870,
-            sha256="e0f6b02ef793cbd02750fb331d9575ddc97d3f82c1a94231d63fe631fbba594c",
+            sha256="0c897db89984e468ce9db921fa99fecfc4173db9869d825d58efe9827d5238ea",
         ),
     ),
 )

@@ -110,7 +110,7 @@ METHOD = Method(
         packaged(
             "thin.safetensors",
             size_bytes=1_743_670,
-            sha256="75cf131a1aa6e605ae50dba18a6a609153601d5bac57b9cade433cb2210aa60f",
+            sha256="1ca1ccb4e6415d21c2bb3986bb9f0ec0b417e7af6a3215f3a99632dac213f1e1",
         ),
     ),
 )
