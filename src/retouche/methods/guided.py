@@ -27,9 +27,6 @@ REACH = 6
 """Pixels beside a stroke within which the layout network's own pixels stay."""
 SEEN = 64
 """Pixels around the hole that the finishing network is shown: as far as it sees."""
-TRUSTED = 6
-"""How deep in the hole its pixels count for half, in pixels; 3 pixels further hardly any more. Chosen on validation
-photographs: deeper is nearer pixel by pixel, and flatter."""
 FEWEST = 64
 """Known pixels below which nothing is known about the layout: the membrane stays."""
 
@@ -74,9 +71,7 @@ def _fill_one(image: Tensor, hole: Tensor, seed: int, sketch: Tensor | None) -> 
 
 @torch.no_grad()
 def finished(image: Tensor, hole: Tensor, collage: Tensor) -> Tensor:
-    """The collage with the pixels of the network `refine` near the border.
-
-    There the network knows better than a collage how things go on; far from it, it paints fog.
+    """What the network `refine` makes of a collage; it is shown the hole's surroundings as far as it sees.
 
     Args:
         image: (1, 3, H, W), -1..1; the hole is not read
@@ -96,10 +91,8 @@ def finished(image: Tensor, hole: Tensor, collage: Tensor) -> Tensor:
     made = network(padded, padded_mask, structure=padded_collage).refined
     assert made is not None
     made = made[..., inner[1] : inner[3], inner[0] : inner[2]]
-    depth = exemplar.depth_of(here, 2 * TRUSTED)
-    trust = torch.sigmoid(TRUSTED - depth)  # over so few pixels that two textures are hardly averaged
-    result = collage.clone()
-    result[box] = torch.where(here, torch.lerp(collage[box], made, trust), image[box])
+    result = image.clone()
+    result[box] = torch.where(here, made, image[box])
     return result
 
 

@@ -55,8 +55,8 @@ METHOD = Method(
     weights=(
         packaged(
             "refine.safetensors",
-            size_bytes=1_744_870,
-            sha256="0c897db89984e468ce9db921fa99fecfc4173db9869d825d58efe9827d5238ea",
+            size_bytes=1_744_974,
+            sha256="71c7bfc31fde569a9c1a73518fa25fb1b3fef8bbb86494e43106bb1b31f0e97d",
         ),
     ),
 )

@@ -17,7 +17,7 @@ from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.loading import shipped
 from retouche.methods.method import Method, Route
 
-THICK = 8
+THICK = 12
 """A hole is thick where a square of 2 * THICK + 1 pixels fits into it."""
 FEWEST = guided.FEWEST
 

@@ -110,7 +110,7 @@ METHOD = Method(
         packaged(
             "thin.safetensors",
             size_bytes=1_743_670,
-            sha256="1ca1ccb4e6415d21c2bb3986bb9f0ec0b417e7af6a3215f3a99632dac213f1e1",
+            sha256="3b9ddc7670c9954a7f2623c5f09a1430c7c02ea4382c69e2781431231afebb87",
         ),
     ),
 )
