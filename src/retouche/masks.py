@@ -207,7 +207,7 @@ def dilate(mask: Mask, pixels: int) -> Mask:
 
 
 def opened(mask: Mask, radius: int) -> Mask:
-    """The parts of a mask that a square of 2 * radius + 1 pixels fits into; beyond the border counts as hole.
+    """The parts of a mask that a square of 2 * radius + 1 pixels fits into; the picture's border is a mirror.
 
     Args:
         mask: (H, W), True = hole
@@ -215,9 +215,10 @@ def opened(mask: Mask, radius: int) -> Mask:
 
     Returns: (H, W)
     """
-    wide = np.pad(mask, 2 * radius, constant_values=True)
+    wide = np.pad(mask, 2 * radius, mode="symmetric")
     core = ~_squared(~wide, radius)
-    core[:radius] = core[-radius:] = core[:, :radius] = core[:, -radius:] = True
+    # what lies within `radius` of the padding's own edge is not judged: squares from there do not reach the picture
+    core[:radius] = core[-radius:] = core[:, :radius] = core[:, -radius:] = False
     return _squared(core, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & mask
 
 

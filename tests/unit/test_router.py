@@ -49,6 +49,13 @@ def test_the_limit_is_the_square_that_fits() -> None:
         assert [each.path for each in route(hole)] == [path]
 
 
+def test_a_scratch_stays_thin_where_it_meets_the_border() -> None:
+    hole = blank(80, 120)
+    hole[40:52] = True
+    hole[:, 60:66] = True
+    assert [each.path for each in route(hole)] == ["thin"]
+
+
 def test_hardly_anything_known_is_the_membranes() -> None:
     hole = ~blank(40, 40)
     hole[:2, :5] = False
@@ -70,7 +77,7 @@ def test_the_report_says_who_and_why() -> None:
 
 def test_each_path_may_be_named() -> None:
     picture, hole = textured(64), blank(64, 64)
-    hole[20:40, 20:40] = True
+    hole[15:45, 15:45] = True
     fills = [retouche.load(name)(picture, hole, dilate=0) for name in ("retouche", "thin", "exemplar", "harmonic")]
     assert len({fill.tobytes() for fill in fills}) == 4
 
@@ -131,8 +138,8 @@ def test_opening_by_hand() -> None:
     assert opened(hole, 2).sum() == 35 and not opened(hole, 2)[5, 12:].any()
     assert not opened(hole, 3).any()
     edge = blank(10, 10)
-    edge[:, :2] = True  # two pixels wide, but who knows how far it goes on beyond the border
-    assert np.array_equal(opened(edge, 3), edge)
+    edge[:, :2] = True  # with its mirror image four pixels wide
+    assert np.array_equal(opened(edge, 1), edge) and not opened(edge, 2).any()
 
 
 def test_a_speck_stays_small_in_a_large_picture() -> None:

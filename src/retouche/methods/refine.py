@@ -56,7 +56,7 @@ METHOD = Method(
         packaged(
             "refine.safetensors",
             size_bytes=1_744_974,
-            sha256="71c7bfc31fde569a9c1a73518fa25fb1b3fef8bbb86494e43106bb1b31f0e97d",
+            sha256="e3f3fb58a0a622b68c37aa59c9fd2e1b93474228ba66536d8ba3a765a67828c0",
         ),
     ),
 )
