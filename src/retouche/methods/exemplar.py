@@ -148,7 +148,7 @@ def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None, strengt
     """Halved until the hole is thin, as long as there are patches to copy from; the finest level first."""
     pictures, holes = [picture], [hole]
     while min(holes[-1].shape) >= 3 * SIDE:
-        deepest = float(_depth(holes[-1], MASKED_RINGS + 1).max())
+        deepest = float(depth_of(holes[-1], MASKED_RINGS + 1).max())
         coarser, coarser_hole = _halved(pictures[-1], holes[-1])
         patches = patches_of(coarser_hole, SIDE)
         if deepest <= THIN or len(patches.sources) < FEWEST or len(patches.targets) == 0:
@@ -208,7 +208,7 @@ def _texture(picture: Tensor, hole: Tensor, radius: int) -> Tensor:
     return torch.cat(slopes, 1)
 
 
-def _depth(hole: Tensor, most: int) -> Tensor:
+def depth_of(hole: Tensor, most: int) -> Tensor:
     """(H, W): how many pixels in from the known ones a hole pixel lies, up to `most`; 0 where known."""
     depth = torch.zeros(hole.shape, device=hole.device)
     if hole.any():
@@ -230,7 +230,7 @@ def _first_guess(level: _Level, patches: Patches) -> Tensor:
     if level.guide is not None:
         smooth = membrane(level.features, level.hole[None, None])
         return level.guided(smooth)
-    if float(_depth(level.hole, MASKED_RINGS + 1).max()) > MASKED_RINGS:
+    if float(depth_of(level.hole, MASKED_RINGS + 1).max()) > MASKED_RINGS:
         return membrane(level.features, level.hole[None, None])
     features, left = level.features.clone(), level.hole.clone()
     h, w = patches.size
@@ -292,7 +292,7 @@ def _refine(
     descriptors = describe(features, kernels, NEARNESS)
     comparisons = len(patches.sources) * len(patches.targets)
     y, x = patches.rows_columns(patches.targets)
-    depth = _depth(level.hole, 16)[y + patches.size[0] // 2, x + patches.size[1] // 2]
+    depth = depth_of(level.hole, 16)[y + patches.size[0] // 2, x + patches.size[1] // 2]
     confidence = CENTRAL**-depth
     turns = _turns(finest)
     for turn in range(turns):
@@ -340,7 +340,7 @@ def _finish(
     jumps = _jumps(colours, known, source, w, 1, 2), _jumps(colours, known, source, w, w, 1)
     jumps = jumps[0] * plain[:, :, 1:].minimum(plain[:, :, :-1]), jumps[1] * plain[:, 1:].minimum(plain[:, :-1])
     filled = filled + seamless(jumps, inside, HOLD)[None]
-    inner = 1 - torch.exp(-(_depth(hole, 3 * round(SHADE))[box[1:]] / SHADE).square())
+    inner = 1 - torch.exp(-(depth_of(hole, 3 * round(SHADE))[box[1:]] / SHADE).square())
     filled = filled + leaning * inner * _blurred((smooth[box] - filled) * inside, SHADE)
     result = image.clone()
     result[box] = torch.where(inside, filled.clamp(-1, 1), image[box])

@@ -27,6 +27,8 @@ REACH = 6
 """Pixels beside a stroke within which the layout network's own pixels stay."""
 SEEN = 64
 """Pixels around the hole that the finishing network is shown: as far as it sees."""
+DEEP, INNER = 0.5, 12
+"""Share of the collage that stays deep inside, and the depth in pixels at which most of it is reached."""
 FEWEST = 64
 """Known pixels below which nothing is known about the layout: the membrane stays."""
 
@@ -73,6 +75,8 @@ def _fill_one(image: Tensor, hole: Tensor, seed: int, sketch: Tensor | None) -> 
 def finished(image: Tensor, hole: Tensor, collage: Tensor) -> Tensor:
     """What the network `refine` makes of a collage; it is shown the hole's surroundings as far as it sees.
 
+    Deep inside, where the network knows little and may paint fog or tints, half of the collage stays.
+
     Args:
         image: (1, 3, H, W), -1..1; the hole is not read
         hole: (H, W), bool
@@ -91,8 +95,10 @@ def finished(image: Tensor, hole: Tensor, collage: Tensor) -> Tensor:
     made = network(padded, padded_mask, structure=padded_collage).refined
     assert made is not None
     made = made[..., inner[1] : inner[3], inner[0] : inner[2]]
+    depth = exemplar.depth_of(here, 3 * INNER)
+    share = DEEP * (1 - torch.exp(-(depth / INNER).square()))
     result = image.clone()
-    result[box] = torch.where(here, made, image[box])
+    result[box] = torch.where(here, torch.lerp(made, collage[box], share), image[box])
     return result
 
 
