@@ -19,6 +19,7 @@ from PIL import Image
 
 import retouche
 from retouche.apps.cli import main
+from retouche.methods import WITHOUT_WEIGHTS
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs"
@@ -157,8 +158,8 @@ def test_several_models_history_and_sidecar(
     page.keyboard.press("m")
     drag(page, (30, 30), (70, 64))
     page.click("#several summary")
-    for name in ("exemplar", "harmonic", "mean"):
-        page.set_checked(f"#candidates input[value={name}]", name != "exemplar")
+    for name in WITHOUT_WEIGHTS:
+        page.set_checked(f"#candidates input[value={name}]", name in {"harmonic", "mean"})
     page.click("#try")
     page.wait_for_selector("#results [aria-selected=true]")
     assert page.locator("#results [role=option]").count() == 2

@@ -13,6 +13,8 @@ import pytest
 from editor_page import SIZE, at, drag, fill, mask_of, open_file, photograph, ready, said, saved
 from PIL import Image
 
+from retouche.methods import WITHOUT_WEIGHTS
+
 
 class Fingers:
     """Fingers on the glass, as the browser's own input gets them: places of the page by the finger's number."""
@@ -317,8 +319,8 @@ def test_escape_takes_back_what_is_nearest(server: str, look: Callable[..., Any]
     drag(page, (30, 30), (70, 64))
     hole = mask_of(page)
     page.click("#several summary")
-    for name in ("exemplar", "harmonic", "mean"):
-        page.set_checked(f"#candidates input[value={name}]", name != "exemplar")
+    for name in WITHOUT_WEIGHTS:
+        page.set_checked(f"#candidates input[value={name}]", name in {"harmonic", "mean"})
     page.click("#try")
     page.wait_for_selector("#results [aria-selected=true]")
     page.keyboard.press("Escape")  # none of the results
