@@ -1,5 +1,7 @@
 """The plan of windows: every hole pixel is pasted exactly where a window sees enough around it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,3 +122,19 @@ def test_thickness_is_between_once_and_one_and_a_half() -> None:
 def test_mirroring_repeats_no_border() -> None:
     assert reflected(-3, 8, 4).tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]
     assert reflected(-2, 3, 1).tolist() == [0] * 5
+
+
+def test_tiles_overlap_by_no_more_than_a_method_sees() -> None:
+    hole = np.zeros((900, 1300), bool)
+    hole[::20, ::20] = True
+    sees = Scope(side=1 << 20, hole=1 << 20, pixel_bytes=1000.0, reach=64)
+    (region,) = plan(hole, sees, memory=160_000_000)
+    (blind,) = plan(hole, replace(sees, reach=0), memory=160_000_000)
+    assert region.strategy == blind.strategy == "tile" and len(region.windows) < len(blind.windows)
+    covered = np.zeros_like(hole)
+    for window in region.windows:
+        crop, target = window.crop, window.target
+        covered[target[1] : target[3], target[0] : target[2]] = True
+        for side, end in ((0, 0), (1, 0), (2, 1300), (3, 900)):
+            assert crop[side] == end or abs(crop[side] - target[side]) >= 64
+    assert covered[hole].all()

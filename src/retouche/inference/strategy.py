@@ -136,7 +136,7 @@ def _region(hole: np.ndarray, box: Box, scope: Scope, memory: int) -> Region:
         crop = _around(box, math.ceil(size[0]), math.ceil(size[1]), width, height)
         windows: tuple[Window, ...] = (Window(crop, box),)
     else:
-        windows = _tiles(hole, box, int(room))
+        windows = _tiles(hole, box, int(room), round(scope.reach / scale))
     if scale < 1:
         strategy = "scale" if fits else "scale and tile"
     else:
@@ -156,10 +156,10 @@ def _around(box: Box, crop_width: int, crop_height: int, width: int, height: int
     return left, top, left + crop_width, top + crop_height
 
 
-def _tiles(hole: np.ndarray, box: Box, side: int) -> tuple[Window, ...]:
+def _tiles(hole: np.ndarray, box: Box, side: int, reach: int = 0) -> tuple[Window, ...]:
     """Overlapping windows over a box, those that know most first, so that later ones lean on what is filled."""
     height, width = hole.shape
-    step = max(1, side // 2)
+    step = max(1, side // 2, side - 2 * reach if reach else 0)
     found: list[tuple[float, Window]] = []
     for y in range(box[1], box[3], step):
         for x in range(box[0], box[2], step):

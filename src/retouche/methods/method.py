@@ -97,6 +97,8 @@ class Scope:
         context: known surroundings wanted around a hole, as a multiple of the hole's extent
         pixel_bytes: peak working memory per crop pixel, in bytes
         square_bytes: peak working memory per crop pixel squared, in bytes (attention over all pairs)
+        reach: how far from a pixel the method looks for its fill, in pixels; tiles overlap by no more. 0 = not known:
+            they overlap by half
         centre: (side, hole) of a network that only knows one picture size with its hole in the middle
         statistics: the network normalises by statistics of the whole map, so that a crop changes the fill everywhere
     """
@@ -106,6 +108,7 @@ class Scope:
     context: float = 1.0
     pixel_bytes: float = 2000.0
     square_bytes: float = 0.0
+    reach: int = 0
     centre: tuple[int, int] | None = None
     statistics: bool = False
 
