@@ -114,7 +114,7 @@ def test_one_corrupt_picture_is_skipped_and_counted(
     [
         (["--data", "nowhere"], "is not there"),
         (["--masks", "cloud"], "no maker"),
-        (["--model", "lama"], "names no substitutes"),
+        (["--model", "zits"], "say --model zits=FOLDER"),
         (["--model", "deepfill-v2"], "deepfill-v2"),
         (["--size", "4"], "--size is 4"),
         (["--workers", "0"], "--workers is 0"),

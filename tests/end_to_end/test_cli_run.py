@@ -157,9 +157,21 @@ def test_an_inverted_looking_mask_and_invert_mask(here: Path, capsys: pytest.Cap
 
 def test_iopaint_commands_keep_working(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"--image={here / 'photo.png'}", f"--mask={here / 'mask.png'}", f"--output={here / 'filled'}"]
-    assert main(["run", "--model=lama", "--device=cpu", *words]) == 0
-    assert 'model "lama"' in capsys.readouterr().err
+    assert main(["run", "--model=mat", "--device=cpu", *words]) == 2
+    assert 'no model "mat"' in (said := capsys.readouterr().err) and '"default" needs no download' in said
+    assert main(["run", "--model=default", "--device=cpu", *words]) == 0
     assert (here / "filled" / "photo.png").is_file()
+
+
+def test_a_folder_named_as_a_method_does_not_capture_it(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    words = ["run", "--image=photo.png", "--mask=mask.png", "--output=exemplar/"]
+    assert main([*words, "--model=exemplar"]) == 0
+    assert main([*words, "--model=exemplar", "--overwrite"]) == 0, "the folder is there by now"
+    assert main([*words, "--model=./exemplar", "--overwrite"]) == 2
+    assert "exemplar holds no weight file" in capsys.readouterr().err
 
 
 def test_alpha_is_the_hole_and_becomes_opaque(here: Path) -> None:

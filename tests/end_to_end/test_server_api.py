@@ -100,11 +100,11 @@ def test_fields_reach_the_fill(client: httpx.Client) -> None:
     assert refused.status_code == 422 and "takes no sketch" in refused.json()["error"]
 
 
-def test_a_foreign_name_takes_the_default_and_says_so(client: httpx.Client) -> None:
-    sent = {"image": text(encoded(scene())), "mask": text(encoded(hole())), "model": "lama"}
-    report = json.loads(client.post("/api/v1/inpaint", json=sent).headers["x-retouche-report"])
-    assert report["model"] == "default"
-    assert any('"lama"' in remark for remark in report["remarks"])
+def test_a_foreign_name_is_refused_and_the_nearest_named(client: httpx.Client) -> None:
+    sent = {"image": text(encoded(scene())), "mask": text(encoded(hole())), "model": "zits"}
+    answer = client.post("/api/v1/inpaint", json=sent)
+    assert answer.status_code == 422
+    assert 'no model "zits": ZITS is not part of retouche; nearest is' in answer.json()["error"]
 
 
 def test_a_jpeg_comes_back_as_one_with_its_metadata(client: httpx.Client) -> None:

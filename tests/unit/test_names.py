@@ -1,32 +1,56 @@
-"""Names of other programs' models stand for the default with a remark; all others stay."""
+"""Names come before folders; other programs' names are refused with what is nearest."""
 
 from pathlib import Path
 
 import pytest
 
-from retouche.inference.names import resolve_name
+from retouche.errors import InputError
+from retouche.inference.names import foreign, known, resolve
+from retouche.methods import CLASSICAL, methods
 
 FOREIGN = (
-    *("lama", "LaMa", "ldm", "zits", "mat", "fcf", "manga", "cv2", "migan"),
+    *("ldm", "zits", "MAT", "fcf", "manga", "cv2", "anime-manga-big-lama"),
     *("sd1.5", "sd2", "sdxl", "anything4", "realisticVision1.4"),
     *("runwayml/stable-diffusion-inpainting", "Sanster/PowerPaint-V1-stable-diffusion-inpainting"),
 )
 
 
 @pytest.mark.parametrize("typed", FOREIGN)
-def test_foreign_names_use_the_default_with_a_remark(typed: str) -> None:
-    name, remark = resolve_name(typed)
-    assert name == "default" and remark is not None and typed in remark
+def test_foreign_names_are_refused_with_what_is_nearest(typed: str) -> None:
+    with pytest.raises(InputError, match=f'^no model "{typed}": .*"default" needs no download') as said:
+        resolve(typed)
+    near = str(said.value).partition("nearest is ")[2].split('"')[1::2]
+    assert {*near} <= {*methods(), *CLASSICAL, "default"}
 
 
-@pytest.mark.parametrize(
-    "typed", ["default", "mean", "aot-gan", "deepfill-v2:places2", "deepfil-v2", "nosuch/file.pth"]
-)
-def test_other_names_stay(typed: str) -> None:
-    assert resolve_name(typed) == (typed, None)
+@pytest.mark.parametrize("typed", ["default", "mean", "aot-gan", "deepfill-v2:places2", "deepfill-v2:no-such", "fsr"])
+def test_known_names_stay(typed: str) -> None:
+    assert resolve(typed) == known(typed) == typed
+    assert foreign(typed) is None
 
 
-def test_a_file_of_that_name_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["default", "exemplar", "aot-gan", "telea"])
+def test_a_folder_or_file_of_a_known_name_does_not_capture_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "lama").mkdir()
-    assert resolve_name("lama") == ("lama", None)
+    (tmp_path / name).mkdir()
+    assert resolve(name) == name
+    for path in (f"./{name}", Path(name), str(tmp_path / name)):
+        assert resolve(path) == Path(path)
+
+
+def test_a_folder_of_a_name_that_is_not_ours_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zits").mkdir()
+    (tmp_path / "snap-7.index").touch()
+    assert resolve("zits") == Path("zits")
+    assert resolve("snap-7") == Path("snap-7"), "a TensorFlow checkpoint's prefix"
+    assert resolve("nosuch/file.pth") == Path("nosuch/file.pth")
+
+
+@pytest.mark.parametrize("word", ["deepfil-v2", "", "a\0b", "x" * 5000, "é" * 300, ":", ":tag"])
+def test_other_words_are_refused_in_one_line(word: str) -> None:
+    with pytest.raises(InputError, match=r"^no method .*known: ") as said:
+        resolve(word)
+    assert "\n" not in str(said.value) and len(str(said.value)) < 1000

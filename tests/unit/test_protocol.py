@@ -390,8 +390,8 @@ def test_foreign_outputs_are_checked_and_their_known_pixels_put_back(folder: Pat
 
 
 def test_names_in_a_table_are_honest() -> None:
-    with pytest.raises(InputError, match="names no substitutes"):
-        open_fillers(["lama"], [], CPU, 0, None)
+    with pytest.raises(InputError, match="--model zits=FOLDER"):
+        open_fillers(["zits"], [], CPU, 0, None)
     with pytest.raises(InputError, match="would be called"):
         open_fillers(["mean", "mean"], [], CPU, 0, None)
     assert [filler.name for filler in open_fillers(["mean", "grey=mean"], [], CPU, 0, None)] == ["mean", "grey"]

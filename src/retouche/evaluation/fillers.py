@@ -16,7 +16,7 @@ from retouche.evaluation.pictures import SUFFIXES, Item
 from retouche.image import open_picture
 from retouche.inference.load import load
 from retouche.inference.model import Model
-from retouche.inference.names import resolve_name
+from retouche.inference.names import foreign, resolve
 from retouche.inference.sheet import pixels_rgb
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".pdparams", ".index", ".ckpt", ".bin", ".p")
@@ -127,19 +127,16 @@ def open_fillers(
     fillers: list[Filler] = []
     for word in words:
         label, given = _labelled(word)
-        folder = Path(given)
-        if folder.is_dir() and not _holds_weights(folder):
-            fillers.append(_outputs(label or folder.resolve().name, folder, items))
+        try:
+            meant = resolve(given)
+        except InputError as said:
+            own = f"; or let that program fill the pictures and say --model {given}=FOLDER" if foreign(given) else ""
+            raise InputError(f"{said}{own}") from None
+        if isinstance(meant, Path) and meant.is_dir() and not _holds_weights(meant):
+            fillers.append(_outputs(label or meant.resolve().name, meant, items))
             continue
-        name, substitute = resolve_name(given)
-        if substitute is not None:
-            raise InputError(
-                f'no model "{given}" here, and a table names no substitutes: '
-                f"let that program fill the pictures, then say --model {given}=FOLDER"
-            )
-        fillers.append(
-            Network(label or (folder.stem if folder.exists() else given), load(name, device=device), seed, memory)
-        )
+        called = label or (meant.stem if isinstance(meant, Path) else given)
+        fillers.append(Network(called, load(meant, device=device), seed, memory))
     names = [filler.name for filler in fillers]
     for name in names:
         if names.count(name) > 1:

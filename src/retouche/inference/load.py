@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from pathlib import Path
 
 import torch
 
 from retouche.errors import InputError, WeightsError
 from retouche.inference.model import Model
-from retouche.inference.names import resolve_name
+from retouche.inference.names import resolve
 from retouche.methods import DEFAULT, find
 from retouche.methods.loading import installed, load_file
 from retouche.methods.method import Method
-
-log = logging.getLogger("retouche")
 
 
 def load(model: str | Path, *, semantics: str = "original", device: str | torch.device = "cpu") -> Model:
@@ -23,25 +20,23 @@ def load(model: str | Path, *, semantics: str = "original", device: str | torch.
 
     Args:
         model: NAME ("deepfill-v2"), NAME:TAG ("deepfill-v2:places2"), or a FILE or FOLDER, recognised by content;
-            "default" is the shipped choice, and names of programs we do not have stand for it, with a remark
+            "default" is the shipped choice. Names come before files: `./name` means the file
         semantics: "original", or "port" for a port's own numbers where a converted file has two targets
         device: where the networks go
 
     Raises: InputError for an unknown name, WeightsError for a file that cannot be used or a method without weights
     """
-    typed, remark = resolve_name(str(model)) if isinstance(model, str) else (str(model), None)
-    if remark is not None:
-        log.warning(remark)
-    if isinstance(model, str) and not _looks_like_path(typed):
-        name, _, tag = typed.partition(":")
+    meant = resolve(model)
+    if isinstance(meant, str):
+        name, _, tag = meant.partition(":")
         record = find(name)
         if record.fill is not None:
             paths = {path: load(path, device=device) for path in record.paths}
             method = DEFAULT if name == "default" else name
-            return Model(name=model, method=method, paths=paths, source_sha256=_networks_sha256(record))
+            return Model(name=str(model), method=method, paths=paths, source_sha256=_networks_sha256(record))
         path = _installed(name, tag, record)
     else:
-        path = Path(model)
+        path = meant
     loaded = load_file(path, semantics=semantics)
     made = Model(
         name=str(model),
@@ -61,10 +56,6 @@ def _networks_sha256(record: Method) -> str | None:
     """One hash of the shipped networks that a fill asks, so that manifests and tables tell weights apart."""
     hashes = [weights.sha256 or "" for name in record.networks for weights in find(name).weights]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes else None
-
-
-def _looks_like_path(model: str) -> bool:
-    return Path(model).exists() or "/" in model or "\\" in model or bool(Path(model).suffix and ":" not in model)
 
 
 def _installed(name: str, tag: str, record: Method) -> Path:

@@ -1,21 +1,28 @@
-"""Names of other programs' models that people type, and what happens then: the shipped default, with a remark."""
+"""What a word after `--model` means: a name that is known, or a path. Names come before folders.
+
+A folder called `default` or `exemplar` in the working directory does not capture the name; `./exemplar` means it.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from retouche.methods import CLASSICAL, METHODS, methods
+from retouche.errors import InputError
+from retouche.methods import CLASSICAL, DEFAULT, find, methods
+from retouche.weights.tensorflow import find_prefix
+
+ALIASES = ((r"big-?lama", "lama"), (r"migan", "mi-gan"))
+"""(pattern of lower-case names that people type, ours)."""
 
 FOREIGN = (
-    (r"lama|big-?lama|lama-.*", "LaMa is not part of this version"),
-    (r"mi-?gan", "MI-GAN is not part of this version"),
-    (r"mat", "MAT is not part of retouche"),
-    (r"ldm", "latent diffusion is not part of retouche"),
-    (r"zits", "ZITS is not part of retouche"),
-    (r"fcf", "FcF is not part of retouche"),
-    (r"manga", "the manga model is not part of retouche"),
-    (r"cv2|opencv|ns", "OpenCV's fills are not part of retouche's own"),
+    (r"(big-?)?lama|lama-.*|.*-big-lama|manga", "LaMa is not part of this version", ("lama",)),
+    (r"mi-?gan", "MI-GAN is not part of this version", ("mi-gan",)),
+    (r"mat", "MAT is not part of retouche", ("lama", "mi-gan")),
+    (r"zits", "ZITS is not part of retouche", ("lama", "structure-flow")),
+    (r"fcf", "FcF is not part of retouche", ("lama",)),
+    (r"ldm", "latent diffusion is not part of retouche", ("lama",)),
+    (r"cv2|opencv|ns", "OpenCV's fills have names of their own here", ("telea", "navier-stokes")),
     (
         r"sd\d?(\.\d)?(xl)?|sdxl|stable-diffusion.*|anything4|realisticvision.*|dreamshaper.*|kandinsky.*|flux.*"
         r"|powerpaint.*|paint_by_example|instruct_pix2pix|anytext"
@@ -23,25 +30,55 @@ FOREIGN = (
         r"|(runwayml|sanster|diffusers|stabilityai|kandinsky-community|timbrooks|fantasy-studio|lykon|sg161222"
         r"|redstonewill|fantasyai|xiaolxl|black-forest-labs)/.+",
         "diffusion models are not part of retouche",
+        (),
     ),
 )
-"""(pattern of lower-case names, why it is not here)."""
+"""(pattern of lower-case names of other programs' models, why they are not here, what comes near, nearest first)."""
 
 
-def resolve_name(name: str) -> tuple[str, str | None]:
-    """The name to load for a name that was typed, and a remark where they differ.
-
-    A known method, a file or folder of this name, and whatever nobody else uses as a name stay as they are:
-    `retouche.load` knows them or says the nearest known name.
+def resolve(word: str | Path) -> str | Path:
+    """The method that a word names ("aot-gan", "deepfill-v2:places2", "default"), else the path that it is.
 
     Args:
-        name: NAME, NAME:TAG, FILE or FOLDER
+        word: NAME, NAME:TAG, or a FILE or FOLDER; a path object, and text that begins with `./`, is never a name
 
-    Returns: (name, remark): the remark is None unless the shipped default stands in for a foreign model
+    Raises: InputError naming what is nearest, for a name that is not known and no path
     """
-    if name.partition(":")[0] in {*METHODS, *CLASSICAL, "default"} or Path(name).exists() or name in methods():
-        return name, None
-    for pattern, why in FOREIGN:
-        if re.fullmatch(pattern, name.lower()):
-            return "default", f'model "{name}": {why}; the shipped default fills instead'
-    return name, None
+    if isinstance(word, Path):
+        return word
+    if ours := known(word):
+        return ours
+    if _is_there(word):
+        return Path(word)
+    if said := foreign(word):
+        raise InputError(said)
+    if "/" in word or "\\" in word or (Path(word).suffix and ":" not in word):
+        return Path(word)  # not there, which is said with its name
+    find(word.partition(":")[0])  # says the nearest known name
+    return word
+
+
+def known(word: str) -> str | None:
+    """NAME or NAME:TAG as the method is called here, whether or not its weights are; None for all other words."""
+    name, colon, tag = word.partition(":")
+    ours = next((ours for pattern, ours in ALIASES if re.fullmatch(pattern, name.lower())), name)
+    return f"{ours}{colon}{tag}" if ours in {"default", DEFAULT, *CLASSICAL} or ours in methods() else None
+
+
+def foreign(name: str) -> str | None:
+    """Why another program's model is not here, and what is nearest; None for all other names."""
+    for pattern, why, near in FOREIGN:
+        if re.fullmatch(pattern, name.partition(":")[0].lower()):
+            nearest = " or ".join(f'"{each}"' for each in near if known(each))
+            said = (
+                f'nearest is {nearest}, and "default" needs no download' if nearest else '"default" needs no download'
+            )
+            return f'no model "{name[:80]}": {why}; {said}'
+    return None
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return word != "" and (Path(word).exists() or find_prefix(Path(word)) is not None)
+    except (ValueError, OSError):  # a zero byte, a name of five thousand letters
+        return False

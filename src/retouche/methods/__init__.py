@@ -66,7 +66,7 @@ def find(name: str) -> Method:
     if name not in METHODS and name not in CLASSICAL and name not in _foreign():
         near = difflib.get_close_matches(name, [*methods(), "default"], 1)
         hint = f'did you mean "{near[0]}"? ' if near else ""
-        raise InputError(f'no method "{name}"; {hint}known: {", ".join(methods())}')
+        raise InputError(f'no method "{name[:80]}"; {hint}known: {", ".join(methods())}')
     path, _, attribute = (METHODS.get(name) or CLASSICAL.get(name) or _foreign()[name]).partition(":")
     record = getattr(importlib.import_module(path), attribute or "METHOD")
     if not isinstance(record, Method):

@@ -58,18 +58,13 @@ def main(options: Options) -> int:
     from retouche.image import open_picture, write_picture
     from retouche.inference.devices import choose_device
     from retouche.inference.load import load
-    from retouche.inference.names import resolve_name
+    from retouche.inference.names import resolve
     from retouche.inference.sheet import Panel, contact_sheet, mark_hole, pixels_rgb
     from retouche.masks import open_mask
 
     terminal.set_threads(options.threads)
     device = choose_device(options.device).device
-    models = []
-    for typed in options.model:
-        name, substitute = resolve_name(typed)
-        if substitute is not None:
-            terminal.remark(substitute)
-        models.append(load(name).to(device))
+    models = [load(typed, device=device) for typed in options.model]
     picture = open_picture(options.image)
     hole, remarks = open_mask(options.mask, (picture.height, picture.width), invert=options.invert_mask)
     for text in (*picture.remarks, *remarks):
@@ -80,7 +75,7 @@ def main(options: Options) -> int:
     rows = []
     for typed, model in zip(options.model, models, strict=True):
         filled, report = model(picture, hole, dilate=dilate, seed=options.seed, memory=memory, report=True)
-        name = Path(typed).name if Path(typed).exists() else typed
+        name = meant.name if isinstance(meant := resolve(typed), Path) else typed
         panels.append(Panel(pixels_rgb(filled), f"{name}\n{report.strategy}, {report.seconds:.2f} s"))
         rows.append({"model": typed, "method": report.method, "strategy": report.strategy, "seconds": report.seconds})
     sheet = contact_sheet(panels)

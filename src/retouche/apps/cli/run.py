@@ -104,13 +104,9 @@ def main(options: Options) -> int:
 
     # torch is loaded only now: what is wrong with the paths is said at once
     from retouche.apps.batch.fill import Settings, ready
-    from retouche.inference.names import resolve_name
 
-    name, substitute = resolve_name(options.model)
-    if substitute is not None:
-        terminal.remark(substitute)
     settings = Settings(
-        model=name,
+        model=options.model,
         device=options.device,
         threads=_threads(options),
         dilate=dilate,

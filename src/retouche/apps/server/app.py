@@ -280,9 +280,9 @@ def _add_fills(app: FastAPI, server: Server) -> None:
         X-Retouche-Report (JSON)."""
 
         def act(asked: schema.Inpaint, bench: Bench, tell: Hear) -> work.Answer:
-            offered, remark = server.catalogue.resolve(asked.model)
+            offered = server.catalogue.resolve(asked.model)
             source = server.catalogue.source(offered)
-            made, model = work.inpaint(server.desk, bench, asked, offered, source, remark, tell)
+            made, model = work.inpaint(server.desk, bench, asked, offered, source, tell)
             server.catalogue.learn(offered, model)
             return made
 
@@ -379,7 +379,7 @@ def _add_models(app: FastAPI, server: Server) -> None:
         """Make another model the one that fills where a request names none; it is loaded at once."""
 
         def act(asked: schema.SwitchModel, bench: Bench, tell: Hear) -> str:
-            name, _ = catalogue.resolve(asked.name)
+            name = catalogue.resolve(asked.name)
             loaded, _ = bench.model(catalogue.source(name))
             catalogue.learn(name, loaded)
             return name

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +13,8 @@ from retouche.apps.cli.models import rows
 from retouche.errors import InputError
 from retouche.inference.load import load
 from retouche.inference.model import Model
-from retouche.inference.names import resolve_name
+from retouche.inference.names import foreign, known, resolve
 from retouche.methods import CLASSICAL, find
-
-log = logging.getLogger("retouche")
 
 KEPT = 4
 """Models that a worker keeps loaded; the one used longest ago makes room."""
@@ -35,44 +31,38 @@ class Catalogue:
         self._files: dict[str, str] = {}
         self._listens: dict[str, list[str]] = {}
         for text in given:
-            typed, remark = resolve_name(text)
-            if remark is not None:
-                log.warning(remark)
-            self._files[self._named(typed)] = typed
+            self._files[self._named(text)] = text
         self.given = tuple(self._files)
         assert self.given, "a server needs a model"
         self.current = self.given[0]
 
     def _named(self, typed: str) -> str:
         """What clients call an operator's model: a name as it is, a file without its folder."""
-        path = Path(typed)
-        if not path.exists():
-            return typed
+        path = resolve(typed)
+        if isinstance(path, str):
+            return path
         name, number = path.name, 1
-        while self._files.get(name, typed) != typed:
+        while known(name) or self._files.get(name, typed) != typed:
             number += 1
             name = f"{path.name} ({number})"
         return name
 
-    def resolve(self, name: str | None) -> tuple[str, str | None]:
-        """The offered name for what a client asked for, and a remark where another model stands in.
+    def resolve(self, name: str | None) -> str:
+        """The offered name for what a client asked for.
 
         Raises: InputError
         """
         if name is None or name in self._files:
-            return name or self.current, None
-        known = rows()
-        installed = {row[key] for row in known if row["installed"] for key in ("name", "method")}
+            return name or self.current
+        name = known(name) or name
+        published = rows()
+        installed = {row[key] for row in published if row["installed"] for key in ("name", "method")}
         if name in {*installed, *CLASSICAL, "default"}:
-            return name, None
+            return name
         offered = ", ".join(row["name"] for row in self.rows())
-        if name.partition(":")[0] in {row["method"] for row in known}:
+        if name.partition(":")[0] in {row["method"] for row in published}:
             raise InputError(f'the weights of "{name}" are not on this server; offered: {offered}')
-        # archived programs' names are plain words
-        substitute = resolve_name(name)[1] if name.isascii() else None
-        if substitute is None:
-            raise InputError(f'no model "{name[:80]}" on this server; offered: {offered}')
-        return "default", substitute
+        raise InputError(f"""{foreign(name) or f'no model "{name[:80]}" on this server'}; offered: {offered}""")
 
     def source(self, name: str) -> str:
         """What `load` takes for an offered name."""
@@ -92,14 +82,14 @@ class Catalogue:
 
     def rows(self) -> list[dict[str, Any]]:
         """What is offered, the operator's first."""
-        known = {row["name"]: row for row in rows() if row["installed"]}
-        names = [*self._files, *(name for name in known if name not in self._files)]
+        published = {row["name"]: row for row in rows() if row["installed"]}
+        names = [*self._files, *(name for name in published if name not in self._files)]
         return [
             {
                 "name": name,
-                "title": known[name]["title"] if name in known else _title(name),
-                "kind": known[name]["kind"] if name in known else "network",
-                "licence": known[name]["licence"] if name in known else None,
+                "title": published[name]["title"] if name in published else _title(name),
+                "kind": published[name]["kind"] if name in published else "network",
+                "licence": published[name]["licence"] if name in published else None,
                 "listens": self.listens(name),
                 "current": name == self.current,
             }

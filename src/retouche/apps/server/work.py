@@ -102,7 +102,6 @@ def inpaint(
     request: schema.Inpaint,
     offered: str,
     source: str,
-    remark: str | None,
     progress: Hear,
 ) -> tuple[Answer, Any]:
     """Fill; the answer is in the picture's own format, metadata kept. `progress` hears the fraction done.
@@ -125,7 +124,7 @@ def inpaint(
         report=True,
         progress=progress,
     )
-    remarks = dict.fromkeys((*([remark] if remark else []), *said, *report.remarks))
+    remarks = dict.fromkeys((*said, *report.remarks))
     report = replace(report, model=offered, remarks=tuple(remarks))
     suffix = files.SUFFIXES.get(picture.source.format or "PNG", ".png")
     headers = {
