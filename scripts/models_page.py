@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retouche.methods import METHODS, find, methods
 from retouche.methods.method import Method, Weights
+from retouche.weights.layout import Layout
 from retouche.weights.store import needs_browser
 
 HEAD = """\
@@ -24,6 +25,13 @@ leads to the file itself; the others open in a browser only, and are saved under
 - **Containers.** safetensors; PyTorch `.pth`, `.pt`, `.p`, `.bin` old and new (through PyTorch's `weights_only`
   reader); Paddle `.pdparams`; TensorFlow V2 checkpoints (prefix, `.index` file or folder). No code in a file is run.
   Lua Torch `.t7`, TorchScript, HDF5, ONNX and pickled modules are refused with the remedy.
+- **Colours.** Some networks were trained on pictures in the order blue, green, red. Each method's first table says
+  which order its files' networks see and how that is known; Retouche exchanges the colours for them, so that pictures
+  go in and come out as they are. A file fed in the wrong order still fills, with wrong colours. Where the order is not
+  known, `retouche compare --orders --model FILE --image P --mask P --output SHEET` shows a picture filled both ways
+  (take one with strong reds or blues), and `retouche convert FILE OUT.safetensors --order bgr`, or
+  `retouche.load(FILE, order="bgr")`, holds on to what was seen. `model.critics` are called as they were published, in
+  their own order.
 - **Cache.** `$RETOUCHE_HOME/weights/METHOD/TAG/FILE`; without `RETOUCHE_HOME` in `retouche` below the XDG cache folder
   (`~/.cache/retouche`).
 - `retouche convert FILE OUT.safetensors` makes a file of our own from any of these.
@@ -56,10 +64,20 @@ def row(weights: Weights) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
 
 
+def layout_row(layout: Layout) -> str:
+    """One line of a method's table of layouts."""
+    order = ", ".join(layout.order.upper()) + ("" if layout.order_source else " as its program feeds them")
+    source = layout.order_source or "not known: try both, see above"
+    return f"| `{layout.name}` | {order} | {source} |\n"
+
+
 def section(name: str, record: Method) -> str:
     """A method's heading, layouts and table."""
-    layouts = ", ".join(f"`{layout}`" for layout in dict.fromkeys(layout.name for layout in record.layouts))
-    text = f"## {name}\n\n{record.title}. {record.source}\n\nLayouts recognised: {layouts}.\n\n"
+    text = f"## {name}\n\n{record.title}. {record.source}\n\n"
+    if record.layouts:
+        lines = dict.fromkeys(layout_row(layout) for layout in record.layouts)
+        text += "| layout recognised | colours its networks see | how that is known |\n|---|---|---|\n"
+        text += "".join(lines) + "\n"
     if not record.weights:
         return f"{text}No weights are published: train it, or give a file.\n\n"
     text += (

@@ -36,13 +36,14 @@ def load(folder: Path, container: dict[str, object], semantics: str = "original"
 
 
 def run(generator: DeepFillV2Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Coarse and refined prediction, and what the attention returned."""
+    """Coarse and refined prediction, and what the attention returned; all in the network's own order of colours."""
+    axes = [1] if generator.order == "bgr" else []
     seen: list[Tensor] = []
     hook = generator.attended.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        prediction = generator(image, mask)
+        prediction = generator(image.flip(axes), mask)
     hook.remove()
-    return prediction.coarse, prediction.refined, seen[0]
+    return prediction.coarse.flip(axes), prediction.refined.flip(axes), seen[0]
 
 
 def check_generator(loaded: Loaded, name: str, suffix: str = "") -> None:
@@ -105,7 +106,7 @@ def test_pt_port(tmp_path: Path, constants: bool) -> None:
 def test_mmagic(tmp_path: Path) -> None:
     tensors = published("deepfillv2-mmagic") | published("deepfillv2-mmagic-critic")
     loaded = load(tmp_path, {"state_dict": tensors, "meta": {}})
-    assert (loaded.layout, loaded.preset) == ("mmagic", "mmagic")
+    assert (loaded.layout, loaded.preset, loaded.generator.order) == ("mmagic", "mmagic", "bgr")
     check_generator(loaded, "deepfillv2-mmagic")
     data = arrays("deepfillv2-mmagic-critic")
     with torch.no_grad():

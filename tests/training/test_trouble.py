@@ -199,6 +199,31 @@ def test_start_from_weights(pictures, tmp_path):
         train(dataclasses.replace(second, folder=tmp_path / "third", preset=wide))
 
 
+def test_start_from_networks_that_see_blue_first(pictures, tmp_path):
+    """They learn from pictures as others do from the same pictures with red and blue exchanged, critics too."""
+    train(run(pictures, tmp_path / "first", 1))
+    begun = retouche.load(tmp_path / "first" / "last.safetensors")
+    begun.save(tmp_path / "rgb.safetensors")
+    begun.generator.order = "bgr"
+    begun.save(tmp_path / "bgr.safetensors")
+    (tmp_path / "exchanged").mkdir()
+    for path in pictures.iterdir():
+        Image.fromarray(np.asarray(Image.open(path))[..., ::-1].copy()).save(tmp_path / "exchanged" / path.name)
+    for order, learned in (("rgb", tmp_path / "exchanged"), ("bgr", pictures)):
+        start = (tmp_path / f"{order}.safetensors",)
+        for steps in (2, 3):  # the third step is of a run resumed
+            train(dataclasses.replace(run(learned, tmp_path / f"from-{order}", steps), start=start))
+    one, other = (retouche.load(tmp_path / f"from-{order}" / "last.safetensors") for order in ("rgb", "bgr"))
+    assert (one.generator.order, other.generator.order) == ("rgb", "bgr")
+    pairs = [(one.generator, other.generator), (one.critics["critic"], other.critics["critic"])]
+    for mine, theirs in pairs:
+        for name, tensor in mine.state_dict().items():
+            assert (tensor - theirs.state_dict()[name]).abs().max() < 1e-5, name
+    with pytest.raises(InputError, match="different orders"):
+        both = (tmp_path / "rgb.safetensors", tmp_path / "bgr.safetensors")
+        train(dataclasses.replace(run(pictures, tmp_path / "both", 1), start=both))
+
+
 def test_critic_that_wins_is_named():
     health = Health()
     said = []

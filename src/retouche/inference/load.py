@@ -13,9 +13,16 @@ from retouche.inference.names import resolve
 from retouche.methods import DEFAULT, find
 from retouche.methods.loading import installed, load_file
 from retouche.methods.method import Method
+from retouche.weights.layout import Order
 
 
-def load(model: str | Path, *, semantics: str = "original", device: str | torch.device = "cpu") -> Model:
+def load(
+    model: str | Path,
+    *,
+    semantics: str = "original",
+    device: str | torch.device = "cpu",
+    order: Order | None = None,
+) -> Model:
     """A model ready to fill.
 
     Args:
@@ -23,6 +30,8 @@ def load(model: str | Path, *, semantics: str = "original", device: str | torch.
             "default" is the shipped choice. Names come before files: `./name` means the file
         semantics: "original", or "port" for a port's own numbers where a converted file has two targets
         device: where the networks go
+        order: "rgb" or "bgr", the order of the colours that the networks were trained on, where you know better than
+            docs/models.md; pictures go in and come out as they are either way
 
     Raises: InputError for an unknown name, WeightsError for a file that cannot be used or a method without weights
     """
@@ -31,13 +40,15 @@ def load(model: str | Path, *, semantics: str = "original", device: str | torch.
         name, _, tag = meant.partition(":")
         record = find(name)
         if record.fill is not None:
+            if order is not None:
+                raise InputError(f'"{name}" has no network of its own: it sees no order of colours, leave order out')
             paths = {path: load(path, device=device) for path in record.paths}
             method = DEFAULT if name == "default" else name
             return Model(name=str(model), method=method, paths=paths, source_sha256=_networks_sha256(record))
         path = _installed(name, tag, record)
     else:
         path = meant
-    loaded = load_file(path, semantics=semantics)
+    loaded = load_file(path, semantics=semantics, order=order)
     made = Model(
         name=str(model),
         method=loaded.method,

@@ -335,6 +335,7 @@ LAYOUTS = (
         detects=lambda tensors: (
             NARROW not in tensors and four_pixel_patches(tensors, "conv.0.weight_orig", "conv.8.weight")
         ),
+        order_source="its data set reads pictures by Pillow as RGB",
     ),
     Layout(
         name="mmagic",
@@ -347,6 +348,7 @@ LAYOUTS = (
         config=_config,
         detects=lambda tensors: four_pixel_patches(tensors, "disc.model.0.conv.weight_orig", "disc.model.4.weight"),
         ignore=(r"loss_percep\..+", r"loss_style\..+"),  # copies of VGG
+        order_source="its configuration loads RGB, unlike mmagic's other inpainting networks; not tried on the file",
     ),
 )
 

@@ -365,6 +365,7 @@ LAYOUTS = (
         config=_config,
         detects=_is_generator,
         ignore=("epoch",),
+        order_source="torchvision's ImageFolder reads pictures by Pillow as RGB",
     ),
     Layout(
         name="boyuanjiang-discriminator",
@@ -379,6 +380,7 @@ LAYOUTS = (
         config=_config,
         detects=_is_discriminator,
         ignore=("epoch",),
+        order_source="torchvision's ImageFolder reads pictures by Pillow as RGB",
     ),
 )
 

@@ -43,6 +43,10 @@ MMAGIC = [
 ]
 
 
+MMAGIC_ORDER = "mmagic's loader and its inpainting inferencer read B, G, R, and nothing turns it"
+"""Whence the order of its networks' colours is known."""
+
+
 def renames(places: list[str], kernel: str = ".conv.weight", bias: str = ".conv.bias") -> tuple[tuple[str, str], ...]:
     """Published places, in our order, to our names."""
     return tuple(

@@ -7,6 +7,7 @@ daa233/generative-inpainting-pytorch; JennyVanessa/Paddle-GI (daa233's code in P
 One network with switches covers all. What differs in the codes:
 - The official network knows BGR; its files have their picture channels turned on loading, so that ours is RGB
   throughout. Whether the author of daa233's converted file turned them is not known; like his program, we feed RGB.
+  mmagic's networks know BGR too: `Layout.order`.
 - Padding: official as TensorFlow, daa233 the same on all sides, mmagic mirrors (its critics do not). A network trained
   with one is shifted by a pixel at each halving with the other.
 - Attention: see `layers.attention`. Published codes use the first sample's mask for a whole batch, Paddle-GI also the
@@ -451,12 +452,14 @@ LAYOUTS = (
         # DeepFill v2 names the same layers, and a critic alone is v1's by its name
         detects=lambda tensors: not names.tensorflow_is_gated(tensors),
         ignore=(r".*/Adam(_\d+)?", r"(.*/)?beta[12]_power(_\d+)?", r"(.*/)?global_step"),
+        order_source="the official code reads B, G, R; the kernels that see or make pictures are turned on loading",
     ),
     Layout(
         name="daa233",
         parts={"generator": _daa233_generator(""), **_DAA233_CRITICS},
         config=lambda parts, semantics: _sized(parts, DAA233),
         detects=lambda tensors: not _is_converted(tensors),
+        order_source="its data set reads pictures by Pillow as RGB",
     ),
     Layout(
         name="daa233-converted",
@@ -484,6 +487,8 @@ LAYOUTS = (
         },
         config=lambda parts, semantics: _sized(parts, MMAGIC),
         ignore=(r"data_preprocessor\..*", r"step_counter", r"loss_\w+\..*"),
+        order="bgr",
+        order_source=names.MMAGIC_ORDER,
     ),
 )
 

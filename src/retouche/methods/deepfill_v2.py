@@ -7,6 +7,7 @@ Code: github.com/JiahuiYu/generative_inpainting v2.0.0 (TensorFlow 1, "official"
 One network with switches covers all four. What differs in the codes:
 - The official network knows BGR; its files have their picture channels turned on loading, so that ours is RGB
   throughout. Whether the author of the converted .pth files turned them is not known; like his program, we feed RGB.
+  mmagic's networks know BGR too: `Layout.order`.
 - The converted weights were trained with the official attention, their port computes another (no score fusing, the
   mask resized at once). The default is the official one; `semantics="port"` gives the port's own numbers.
 - Padding: official and "tf" as TensorFlow, "pt" the same on all sides, mmagic mirrors.
@@ -394,6 +395,7 @@ LAYOUTS = (
         # DeepFill v1 names the same layers
         detects=lambda tensors: names.tensorflow_is_gated(tensors) is not False,
         ignore=(r".*/Adam(_\d+)?", r"(.*/)?beta[12]_power(_\d+)?", r"(.*/)?global_step"),
+        order_source="the official code reads B, G, R; the kernels that see or make pictures are turned on loading",
     ),
     Layout(
         name="pt",
@@ -410,6 +412,7 @@ LAYOUTS = (
         # both ports name their critics alike: one alone is taken for the next layout's
         detects=_is_pt,
         ignore=_NIPPONJO_EXTRAS,
+        order_source="trained further on pictures read by Pillow as RGB",
     ),
     Layout(
         name="tf",
@@ -443,6 +446,8 @@ LAYOUTS = (
         },
         config=lambda parts, semantics: _sized(parts, MMAGIC),
         ignore=(r"data_preprocessor\..*", r"step_counter", r"loss_\w+\..*"),
+        order="bgr",
+        order_source=names.MMAGIC_ORDER,
     ),
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from retouche.errors import InputError, RetoucheError, WeightsError
 from retouche.methods import find, methods
 from retouche.methods.method import Generator, Method, Weights
 from retouche.weights import own, store, tensorflow
-from retouche.weights.layout import Layout, Part, Parts, load_strictly
+from retouche.weights.layout import Layout, Order, Part, Parts, load_strictly
 from retouche.weights.read import NoTensorsError, is_own, read_tensors
 
 log = logging.getLogger("retouche")
@@ -63,6 +63,7 @@ class _Source:
     config: Callable[[Parts, str], Any]
     optional: dict[str, tuple[str, ...]] = field(default_factory=dict)
     header: dict[str, str] = field(default_factory=dict)
+    order: Order = "rgb"
 
 
 def identify(tensors: Mapping[str, Tensor]) -> list[tuple[str, Layout]]:
@@ -72,19 +73,25 @@ def identify(tensors: Mapping[str, Tensor]) -> list[tuple[str, Layout]]:
     ]
 
 
-def load_file(path: Path | str, semantics: str = "original", method: str | None = None) -> Loaded:
+def load_file(
+    path: Path | str, semantics: str = "original", method: str | None = None, order: Order | None = None
+) -> Loaded:
     """Networks from a file, a TensorFlow checkpoint's prefix, or a folder with one method's files.
 
     Args:
         path: in a folder the networks of all its weight files are put together; files that hold none are passed over
         semantics: "original", or "port" for a port's own numbers where a converted file has two targets
         method: the only method wanted, by name; None for any
+        order: of the colours that the networks see, where the user knows better than the layout
 
     Raises:
         WeightsError if the file is unsafe, broken, of no known layout, of another method, or does not fit in full
-        InputError if a folder holds the same network twice, or `semantics` is unknown
+        InputError if a folder holds the same network twice or networks that differ in their colours' order, or
+            `semantics` or `order` is unknown
     """
     path = Path(path)
+    if order is not None and order not in get_args(Order):
+        raise InputError(f'order is "{order}": give one of {", ".join(get_args(Order))}')
     if semantics not in SEMANTICS:
         raise InputError(f'semantics is "{semantics}": give one of {", ".join(SEMANTICS)}')
     folder = path.is_dir() and tensorflow.find_prefix(path) is None
@@ -101,6 +108,13 @@ def load_file(path: Path | str, semantics: str = "original", method: str | None 
     record = find(first.method)
     config = _config(first, parts, semantics, path)
     generator, critics = _built(path, first, record, config, parts, sources)
+    orders = {source.order for source in sources} if order is None else {order}
+    if len(orders) > 1:
+        raise InputError(f"{path} holds networks that see colours in different orders: load their files one by one")
+    (seen,) = orders
+    for network in (generator, *critics.values()):
+        if network is not None:
+            network.order = seen  # type: ignore[assignment]  # a plain attribute, as every generator has it
     return Loaded(
         method=first.method,
         layout=first.layout,
@@ -175,7 +189,7 @@ def _open(path: Path) -> list[_Source]:
         if layout.by_name is not None:
             parts = layout.by_name(parts, path.name)
         optional = {part: layout.parts[part].optional for part in parts if part in layout.parts}
-        sources.append(_Source(path, name, layout.name, parts, layout.config, optional, header))
+        sources.append(_Source(path, name, layout.name, parts, layout.config, optional, header, layout.order))
         strays.append(set(stray))
     lost = sorted(set.intersection(*strays))
     if lost:
@@ -197,7 +211,9 @@ def _open_own(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str])
     presets = _trainable()[name].presets
     kind = type(presets.get(header.get("preset", ""), next(iter(presets.values()))))
     config = own.config_from_json(kind, header["config"], path)
-    return _Source(path, name, header.get("layout"), parts, lambda parts, semantics: config, header=header)
+    layouts = {layout.name: layout.order for layout in _trainable()[name].layouts}
+    order = own.order_from(header, layouts.get(header.get("layout", ""), "rgb"), path)
+    return _Source(path, name, header.get("layout"), parts, lambda parts, semantics: config, header=header, order=order)
 
 
 def _merged(path: Path, sources: Sequence[_Source]) -> Parts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retouche.errors import InputError
-from retouche.weights.layout import Layout
+from retouche.weights.layout import Layout, Order
 
 Fill = Callable[..., Tensor]
 """(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape.
@@ -45,10 +45,24 @@ class Generator(nn.Module):
     Attributes:
         multiple: both sides of the image must divide by this
         smallest: no side may be shorter
+        order: of the colours that the layers inside see. Callers give and get red, green, blue whatever it is
     """
 
     multiple: int
     smallest: int
+    order: Order = "rgb"
+
+    def __call__(
+        self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+    ) -> Prediction:
+        """`forward`, with the colours of what goes in and comes out exchanged where the network's order is another."""
+        if self.order == "rgb":
+            made = super().__call__(image, mask, sketch=sketch, structure=structure)
+            assert isinstance(made, Prediction)
+            return made
+        made = super().__call__(_exchanged(image), mask, sketch=sketch, structure=_exchanged(structure))
+        pictures = ("refined", "coarse", "structure")
+        return replace(made, **{name: _exchanged(getattr(made, name)) for name in pictures})
 
     def forward(
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
@@ -62,6 +76,17 @@ class Generator(nn.Module):
             structure: (N, 3, H, W), -1..1, a structure picture, where the network takes one
         """
         raise NotImplementedError
+
+
+@overload
+def _exchanged(image: Tensor) -> Tensor: ...
+@overload
+def _exchanged(image: None) -> None: ...
+@overload
+def _exchanged(image: Tensor | None) -> Tensor | None: ...
+def _exchanged(image: Tensor | None) -> Tensor | None:
+    """Red for blue and blue for red; what is no picture stays, for `checked` to refuse."""
+    return image if image is None or image.ndim != 4 or image.shape[1] != 3 else image.flip(1)
 
 
 def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

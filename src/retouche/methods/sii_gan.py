@@ -74,6 +74,7 @@ LAYOUTS = (
         },
         config=_config,
         detects=lambda tensors: NARROW in tensors,
+        order_source="its data set reads pictures by Pillow as RGB",
     ),
 )
 

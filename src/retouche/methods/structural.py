@@ -292,6 +292,8 @@ def _ours(tensors: Tensors) -> bool:
     return any(name.endswith(("decoder.4.weight", "convs.3.weight")) for name in tensors)
 
 
+_ORDER = "its losses turn pictures from R, G, B to B, G, R before VGG"
+
 LAYOUTS = (
     Layout(
         # the checkpoints that the published code writes
@@ -299,6 +301,7 @@ LAYOUTS = (
         parts=_TENSORFLOW,
         config=_config,
         ignore=(r".*/Adam(_\d+)?", r"(.*/)?beta[12]_power(_\d+)?", r"(.*/)?global_step"),
+        order_source=_ORDER,
     ),
     Layout(
         name="jonzhaocn",
@@ -308,6 +311,7 @@ LAYOUTS = (
         },
         config=_config,
         detects=_ours,
+        order_source=_ORDER,
     ),
 )
 

@@ -542,19 +542,29 @@ def _by_name(parts: Parts, file: str) -> Parts:
     return {"structure": parts["texture"]} if "s_dis" in file else parts
 
 
+_ORDER = "its data set reads pictures by Pillow as RGB"
+
 LAYOUTS = (
     Layout(
         "renyurui",
         {"generator": Part("input_layer.conv.weight_orig", rename=((r"(.+)", r"structure.\1"),))},
         _config,
         detects=lambda tensors: "content_param.0.conv.weight" in tensors,
+        order_source=_ORDER,
     ),
     Layout(
         "renyurui",
         {"generator": Part("flow_column.location.1.conv.weight", rename=((r"(.+)", r"texture.\1"),))},
         _config,
+        order_source=_ORDER,
     ),
-    Layout("renyurui", {"texture": Part("model_1.model.1.conv_1.0.conv.weight_orig")}, _config, by_name=_by_name),
+    Layout(
+        "renyurui",
+        {"texture": Part("model_1.model.1.conv_1.0.conv.weight_orig")},
+        _config,
+        by_name=_by_name,
+        order_source=_ORDER,
+    ),
 )
 
 

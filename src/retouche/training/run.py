@@ -43,7 +43,7 @@ from retouche.training.engine import Engine
 from retouche.training.health import Health
 from retouche.training.log import RunLog
 from retouche.training.settings import Run, remember
-from retouche.training.start import fill, read_start
+from retouche.training.start import Start, fill, read_start, see
 from retouche.weights.own import save_networks
 
 try:
@@ -167,8 +167,11 @@ class _Session:
         state = {} if resumed is None else checkpoint.read_state(resumed)
         networks = self._networks()
         _check_size(run, networks[GENERATOR])
-        start, remarks = ({}, []) if resumed is not None else read_start(run.start, run.method, networks)
-        started = frozenset(start) if resumed is None else frozenset(state["started"])
+        start = Start() if resumed is not None else read_start(run.start, run.method, networks)
+        remarks = start.remarks
+        started = frozenset(start.tensors) if resumed is None else frozenset(state["started"])
+        order = start.order if resumed is None else state.get("order", "rgb")
+        see(networks, order)
         for network in networks.values():
             network.to(engine.device)
             if getattr(run.preset, "channels_last", False):
@@ -180,7 +183,7 @@ class _Session:
         with torch.random.fork_rng(devices=validation.here()):
             torch.manual_seed(sample_key("recipe", run.seed))  # it may draw initial weights of its own
             self.recipe: Recipe = record.recipe(run.preset, networks, tools)
-        fill(networks, start)
+        fill(networks, start.tensors)
         optimizers = {name: self.recipe.optimizer(name) for name in self.recipe.players}
         for name, network in self.recipe.players.items():
             full = name in getattr(self.recipe, "full_precision", ())
@@ -188,6 +191,7 @@ class _Session:
         average = loop.average_of(networks[GENERATOR]) if self.recipe.ema else {}
         fresh = {
             "started": sorted(started),
+            "order": order,
             "best": None,
             "bad": {},
             "health": Health().as_json(),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from retouche.errors import WeightsError
 
 Tensors = Mapping[str, Tensor]
+Order = Literal["rgb", "bgr"]
 Parts = dict[str, dict[str, Tensor]]
 """Network ("generator", or a critic's name) -> our tensor name -> tensor."""
 
@@ -87,6 +88,9 @@ class Layout:
         ignore: patterns of published names that belong to no network (optimisers, counters)
         by_name: (parts, file name) -> parts, where twin networks have the same tensors and only the published file
             name tells them apart
+        order: in which order these networks, once loaded, want a picture's colours; everybody else's is red, green,
+            blue, and `Generator` exchanges them at its door
+        order_source: whence the order is known; "" = it is not, and `order` is what the publisher's program feeds
     """
 
     name: str
@@ -95,6 +99,8 @@ class Layout:
     detects: Callable[[Tensors], bool] | None = None
     ignore: tuple[str, ...] = field(default=())
     by_name: Callable[[Parts, str], Parts] | None = None
+    order: Order = "rgb"
+    order_source: str = ""
 
     def fits(self, tensors: Tensors) -> bool:
         """Whether the file is of this layout: a part's probe is there and `detects` agrees."""

@@ -2,7 +2,7 @@
 
 Tensors are named `generator.NAME` and `critics.CRITIC.NAME`. The header's words: `format` (a number; newer ones are
 refused), `retouche` (the version that wrote it), `method`, `layout`, `preset`, `config` (JSON of the frozen dataclass),
-and where known `step`, `ema`, `perceptual`, `licence`, `source_sha256`.
+`order` (of the colours that the networks see), and where known `step`, `ema`, `perceptual`, `licence`, `source_sha256`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import retouche
 from retouche.errors import WeightsError
 from retouche.image import atomic_write
-from retouche.weights.layout import Parts
+from retouche.weights.layout import Order, Parts
 
 FORMAT = "1"
 CRITICS = "critics."
@@ -73,6 +73,8 @@ def save_networks(
         licence: what one may do with the weights
         source_sha256: hash of the published file they come from
 
+    The networks' own attribute `order`, where one has another than red, green, blue, is kept.
+
     Raises: WeightsError if a weight is NaN or infinite
     """
     networks = ({} if generator is None else {GENERATOR: generator}) | {CRITICS + n: c for n, c in critics.items()}
@@ -87,6 +89,7 @@ def save_networks(
         "layout": layout,
         "preset": preset,
         "config": config_as_json(config),
+        "order": next((net.order for net in networks.values() if getattr(net, "order", "rgb") != "rgb"), "rgb"),
         "step": step,
         "ema": ema,
         "perceptual": perceptual,
@@ -131,6 +134,21 @@ def check_header(header: Mapping[str, str], title: Path | str) -> None:
     missing = [word for word in ("method", "config") if word not in header]
     if missing:
         raise WeightsError(f"{title} is damaged: its header lacks {' and '.join(missing)}")
+
+
+def order_from(header: Mapping[str, str], otherwise: Order, title: Path | str) -> Order:
+    """In which order the networks of a file of ours see colours.
+
+    Args:
+        otherwise: what holds where the header does not say, as in files of before there was a word for it
+
+    Raises: WeightsError for an unknown order
+    """
+    said = header.get("order", otherwise)
+    for order in get_args(Order):
+        if said == order:
+            return order
+    raise WeightsError(f'{title} says its colours are "{said}": update retouche')
 
 
 def split_parts(tensors: Mapping[str, Tensor]) -> tuple[Parts, list[str]]:

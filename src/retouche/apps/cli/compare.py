@@ -3,6 +3,7 @@
 examples:
   retouche compare --image photo.jpg --mask mask.png --model harmonic exemplar --output sheet.png
   retouche compare --image photo.jpg --mask mask.png --model default mine.safetensors --output sheet.jpg
+  retouche compare --image red.jpg --mask mask.png --model states_tf_places2.pth --orders --output orders.png
 
 exit code: 0 done, 2 wrong use or bad input (nothing is written)
 """
@@ -11,12 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from retouche.apps.cli import terminal
 from retouche.errors import InputError
+
+ORDERS: tuple[Literal["rgb", "bgr"], ...] = ("rgb", "bgr")
+"""Of colours, that a network may have been trained on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class Options:
     """Grow the hole by N pixels. auto: the longest side / 256, at least 1."""
     invert_mask: terminal.Switch = False
     """Black is the hole."""
+    orders: terminal.Switch = False
+    """Show each model twice: as one trained on red, green, blue, and as one trained on blue, green, red. On a strongly
+    coloured picture the right one is plain to see."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
     """What one pass of a model may take."""
     threads: Annotated[int | None, terminal.without_default("N")] = None
@@ -64,7 +71,11 @@ def main(options: Options) -> int:
 
     terminal.set_threads(options.threads)
     device = choose_device(options.device).device
-    models = [load(typed, device=device) for typed in options.model]
+    models = [
+        (typed, order, load(typed, device=device, order=order))
+        for typed in options.model
+        for order in (ORDERS if options.orders else (None,))
+    ]
     picture = open_picture(options.image)
     hole, remarks = open_mask(options.mask, (picture.height, picture.width), invert=options.invert_mask)
     for text in (*picture.remarks, *remarks):
@@ -73,11 +84,13 @@ def main(options: Options) -> int:
     caption = f"{options.image.name}\n{picture.width}x{picture.height}, {100 * hole.mean():.1f} % hole"
     panels = [Panel(mark_hole(before, hole), caption)]
     rows = []
-    for typed, model in zip(options.model, models, strict=True):
+    for typed, order, model in models:
         filled, report = model(picture, hole, dilate=dilate, seed=options.seed, memory=memory, report=True)
         name = meant.name if isinstance(meant := resolve(typed), Path) else typed
+        name = f"{name}, {order}" if order else name
         panels.append(Panel(pixels_rgb(filled), f"{name}\n{report.strategy}, {report.seconds:.2f} s"))
-        rows.append({"model": typed, "method": report.method, "strategy": report.strategy, "seconds": report.seconds})
+        row = {"model": typed, "method": report.method, "strategy": report.strategy, "seconds": report.seconds}
+        rows.append(row | {"order": order} if order else row)
     sheet = contact_sheet(panels)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_picture(open_picture(sheet), options.output, overwrite=options.overwrite)

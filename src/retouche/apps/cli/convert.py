@@ -7,6 +7,7 @@ examples:
   retouche convert G0000000.pt aot-gan.safetensors
   retouche convert release_places2_256/ deepfill-v2.safetensors
   retouche convert states_tf_places2.pth port.safetensors --semantics port
+  retouche convert states_tf_places2.pth bgr.safetensors --order bgr
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Options:
     """The file to write, ending in .safetensors."""
     semantics: Literal["original", "port"] = "original"
     """Where a converted file has two targets: compute as the original program does, or as the port does."""
+    order: Annotated[Literal["rgb", "bgr"] | None, terminal.without_default("rgb|bgr")] = None
+    """The order of the colours that the networks were trained on, if you know better than docs/models.md; the new file
+    keeps it. `retouche compare --orders` shows both on a picture."""
     overwrite: terminal.Switch = False
     """Write over OUT if it is there."""
 
@@ -42,7 +46,7 @@ def main(options: Options) -> int:
     from retouche.methods.loading import load_file
     from retouche.weights.own import save_networks
 
-    loaded = load_file(options.file, options.semantics)
+    loaded = load_file(options.file, options.semantics, order=options.order)
     known = (weights for weights in find(loaded.method).weights if weights.sha256 == loaded.source_sha256)
     save_networks(
         options.out,
