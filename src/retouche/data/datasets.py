@@ -20,8 +20,9 @@ from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, 
 from retouche.data.mask_makers import Drawn, Masks, local_box
 from retouche.data.sampler import Place, order, sample_key
 from retouche.data.sketches import edges
-from retouche.data.sources import SUFFIXES, Source, UnreadableError
+from retouche.data.sources import Source, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
+from retouche.folders.pairing import companion
 from retouche.image import Picture, open_picture
 from retouche.layers.structure import SETTINGS, rtv
 from retouche.masks import hole_ratio, open_mask, open_sketch
@@ -156,20 +157,6 @@ class Maker:
             return None
         side = max(1, round(self.guides.local_box * size))
         return torch.tensor([local_box(drawn.hole, drawn.box, (side, side))])
-
-
-def companion(folder: Path, name: str, word: str) -> Path:
-    """The file of the same name in another folder, whatever its suffix.
-
-    Raises: DataError if there is none
-    """
-    stem = Path(name).with_suffix("")
-    stem = Path(stem.name) if stem.is_absolute() else stem
-    for suffix in SUFFIXES:
-        path = folder / f"{stem}{suffix}"
-        if path.is_file():
-            return path
-    raise DataError(f"{folder} holds no {word} for {name}: make {stem}.png there, or leave the folder out")
 
 
 def _check_size(picture: Picture, name: str, size: tuple[int, int], word: str) -> None:

@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from retouche.data.sampler import sample_key
 from retouche.errors import DataError, InputError
+from retouche.folders.finding import SUFFIXES, walk
 from retouche.masks import Box, hole_ratio, open_mask
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -382,15 +383,13 @@ def _wander(canvas: _Canvas, rng: Generator, height: int, width: int, thick: flo
 
 # From files -----------------------------------------------------------------------------------------------------------
 
-FILES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-
 
 @lru_cache(maxsize=16)
 def _files(folder: str) -> tuple[Path, ...]:
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in FILES and path.is_file())
+    found, _ = walk(Path(folder))
     if not found:
-        raise DataError(f"{folder} holds no mask picture: give a folder with {', '.join(FILES)} files")
-    return tuple(found)
+        raise DataError(f"{folder} holds no mask picture: give a folder with {', '.join(SUFFIXES)} files")
+    return tuple(source.path for source in found)
 
 
 def from_folder(rng: Generator, height: int, width: int, numbers: Sequence[float], folder: str) -> Drawn:

@@ -35,7 +35,8 @@ class Place(NamedTuple):
 def sample_key(*words: int | str) -> int:
     """A number 0 ... 2^63 - 1 from what identifies a sample; the same everywhere and always."""
     text = " ".join(str(word) for word in words)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 @lru_cache(maxsize=4)

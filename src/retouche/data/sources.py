@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ from typing import Protocol
 from PIL import Image, UnidentifiedImageError
 
 from retouche.errors import DataError, InputError
+from retouche.folders.finding import SUFFIXES, list_lines, walk
 from retouche.image import Picture, open_picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HELD_OUT = 50
 """One picture of so many is held out for validation, by the hash of its name."""
 
@@ -125,11 +126,7 @@ def open_source(given: str | Path) -> Source:
     if not path.exists():
         raise DataError(f"{text} is not there: give a folder, a list of files (.txt) or shards (.tar)")
     if path.is_dir():
-        names = sorted(
-            found.relative_to(path).as_posix()
-            for found in path.rglob("*")
-            if found.suffix.lower() in SUFFIXES and not _hidden(found.relative_to(path)) and found.is_file()
-        )
+        names = sorted(source.relative.as_posix() for source in walk(path)[0])
         if names:
             return Files(text, path.resolve(), tuple(names))
         if tars := sorted(path.rglob("*.tar")):
@@ -142,19 +139,19 @@ def open_source(given: str | Path) -> Source:
     raise DataError(f"{text} is neither a folder, nor a list (.txt), nor a shard (.tar): give one of these")
 
 
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
 def _listed(title: str, path: Path) -> Files:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{title} is no text: give a list with one picture's path a line") from None
-    names = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+        lines = list_lines(path)
+    except ValueError as error:
+        raise DataError(f"{title} is no list: {error}") from None
+    root = path.resolve().parent
+    names = dict.fromkeys(
+        line if (root / line).is_file() else line.strip()
+        for line in lines
+        if (root / line.strip()).is_file() or (root / line).is_file() or not line.lstrip().startswith("#")
+    )
     if not names:
         raise DataError(f"{title} names no pictures: give one path a line")
-    root = path.resolve().parent
     missing = [name for name in names if not (root / name).is_file()]
     if len(missing) == len(names):
         raise DataError(f"none of the {len(names)} files of {title} is there (first: {missing[0]}): check the paths")
@@ -200,7 +197,7 @@ def hold_out(names: Sequence[str]) -> tuple[list[int], list[int]]:
 
     Returns: indices to learn from, indices held out: at least one of two or more. A single picture is in both
     """
-    hashes = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
+    hashes = [hashlib.blake2b(os.fsencode(name), digest_size=8).digest() for name in names]
     held = [i for i, digest in enumerate(hashes) if int.from_bytes(digest, "little") % HELD_OUT == 0]
     if len(names) == 1:
         return [0], [0]

@@ -6,7 +6,6 @@ neither on the number of workers nor on who was quicker. No more than a few pict
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from array import array
 from collections import deque
@@ -42,6 +41,7 @@ from retouche.evaluation.table import (
     rounded,
     rows_and_differences,
 )
+from retouche.folders.names import as_json
 from retouche.image import atomic_write
 from retouche.masks import hole_ratio
 from retouche.metrics import PSNR_CAP
@@ -181,7 +181,7 @@ def evaluate(
                     "bin": bin_of(scored.ratio),
                     **{measure.key: rounded(found[measure.key]) for measure in measures},
                 }
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.write(as_json(line) + "\n")
         if not done:
             reasons = {each.reason for each in skipped}
             if reasons == {"its mask is empty"}:
@@ -227,7 +227,7 @@ def evaluate(
         table,
         done,
     )
-    write_text(folder / "table.json", json.dumps(made.as_json(), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "table.json", as_json(made.as_json(), indent=1) + "\n")
     write_text(folder / "table.csv", as_csv(made.rows, made.measures))
     return made
 

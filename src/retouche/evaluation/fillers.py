@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from retouche.errors import DataError, InputError
-from retouche.evaluation.pictures import SUFFIXES, Item
+from retouche.evaluation.pictures import Item
+from retouche.folders.finding import Source, walk
+from retouche.folders.pairing import pair
 from retouche.image import open_picture
 from retouche.inference.load import load
 from retouche.inference.model import Model
@@ -76,6 +78,7 @@ class Outputs:
     """The files another program wrote, one per picture, found by name.
 
     Attributes:
+        files: the picture's name -> its file
         changed: pictures whose file differed from the truth outside the hole (the truth is put back)
     """
 
@@ -92,7 +95,7 @@ class Outputs:
         }
 
     def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        path = self.files[_stem(item.name)]
+        path = self.files[item.name]
         pixels = pixels_rgb(open_picture(path))
         if pixels.shape != truth.shape:
             raise DataError(
@@ -156,19 +159,17 @@ def _holds_weights(folder: Path) -> bool:
 
 
 def _outputs(name: str, folder: Path, items: Sequence[Item]) -> Outputs:
-    files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            stem = _stem(path.relative_to(folder).as_posix())
-            if stem in files:
-                raise DataError(f"{name}: {files[stem].name} and {path.name} have one name: keep one of them")
-            files[stem] = path
+    files, _ = walk(folder)
     if not files:
         raise DataError(f"--model {folder} holds neither weights nor pictures: give a weight file or outputs")
-    missing = [item.name for item in items if _stem(item.name) not in files]
+    try:
+        pairs = pair([Source(item.image, Path(item.name)) for item in items], files, "output")
+    except InputError as error:
+        raise DataError(f"{name}: {error}") from None
+    missing = [item.name for item, path in zip(items, pairs.found, strict=True) if path is None]
     if missing:
         raise DataError(
             f"{name}: {len(missing)} of {len(items)} pictures have no output in {folder} (first: {missing[0]}): "
             f"name it {_stem(missing[0])}.png"
         )
-    return Outputs(name, files)
+    return Outputs(name, {item.name: path for item, path in zip(items, pairs.found, strict=True) if path is not None})

@@ -12,6 +12,7 @@ from typing import Any
 from retouche.errors import DataError, InputError
 from retouche.evaluation.papers import PAPERS, Published
 from retouche.evaluation.pictures import Item, Preparation, find_items
+from retouche.folders.names import as_json
 from retouche.image import atomic_write
 
 FORMAT, VERSION = "retouche evaluation pack", 1
@@ -142,7 +143,7 @@ def write_pack(
         "pictures": rows,
     }
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _folder(named: Sequence[tuple[str, Path]]) -> Path:

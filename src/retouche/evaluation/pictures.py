@@ -16,12 +16,14 @@ from PIL import Image, UnidentifiedImageError
 
 from retouche.data.mask_makers import Masks, mask_key, parse_masks
 from retouche.errors import DataError, InputError, RetoucheError
+from retouche.folders.finding import SUFFIXES, Source, walk
+from retouche.folders.names import RealFolders
+from retouche.folders.pairing import pair
 from retouche.image import open_picture
 from retouche.inference.sheet import pixels_rgb
 from retouche.masks import hole_ratio, open_mask
 from retouche.weights.store import sha256_of
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 HOLE_SHARE = 0.25
 """A pixel of a shrunk mask is hole where at least so much of its area is."""
 LOOKED_AT = 24  # masks, evenly spread, that tell before the start whether a folder's masks are inverted or empty
@@ -110,71 +112,64 @@ def find_items(data: Path, masks: str | None, limit: int | None = None) -> tuple
             raise DataError("--masks is missing: give a folder, one file, or a specification such as wide:2,box:1")
         masks = str(data / "masks")
     folder = Path(masks)
-    pictures = _files(root)
-    inside = _files(folder) if folder.is_dir() else []
+    pictures, left_out = walk(root)
+    inside = walk(folder)[0] if folder.is_dir() else ()
     if folder.is_dir() and folder.resolve() != root.resolve():
-        own = {path.resolve() for path in inside}
-        pictures = [path for path in pictures if path.resolve() not in own]
+        real = RealFolders()
+        own = {real.of(source.path) for source in inside}
+        pictures = tuple(source for source in pictures if real.of(source.path) not in own)
     if not pictures:
-        raise DataError(f"--data {root} holds no pictures ({' '.join(SUFFIXES)})")
-    names = {path: path.relative_to(root).as_posix() for path in pictures}
+        reason = f"; {said}" if (said := left_out.words()) else ""
+        raise DataError(f"--data {root} holds no pictures ({' '.join(SUFFIXES)}){reason}")
+    pairs: Sequence[Path | None]
     if folder.is_dir():
-        pairs = _paired(pictures, root, inside, folder)
+        pairs = _paired(pictures, inside, folder)
     elif folder.is_file():
-        pairs = {path: folder for path in pictures}
+        pairs = [folder] * len(pictures)
     elif re.search(r"[/\\]", masks) and "," not in masks and ":" not in masks:
         raise DataError(
             f"--masks {masks} is not there: give a folder, one file, or a specification such as wide:2,box:1"
         )
     else:
         parse_masks(masks)  # says at once what means nothing
-        chosen = pictures[:limit]
-        return tuple(Item(n, names[path], path, None) for n, path in enumerate(chosen)), masks
-    return tuple(Item(n, names[path], path, pairs[path]) for n, path in enumerate(pictures[:limit])), None
+        return _items(pictures[:limit], [None] * len(pictures)), masks
+    return _items(pictures[:limit], pairs), None
 
 
-def _files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def _items(pictures: Sequence[Source], pairs: Sequence[Path | None]) -> tuple[Item, ...]:
+    return tuple(
+        Item(number, source.relative.as_posix(), source.path, mask)
+        for number, (source, mask) in enumerate(zip(pictures, pairs, strict=False))
+    )
 
 
-def _stem(path: Path, root: Path) -> str:
-    return path.relative_to(root).with_suffix("").as_posix()
-
-
-def _paired(pictures: Sequence[Path], root: Path, masks: Sequence[Path], folder: Path) -> dict[Path, Path]:
+def _paired(pictures: Sequence[Source], masks: Sequence[Source], folder: Path) -> list[Path]:
     if not masks:
         raise DataError(f"--masks {folder} holds no pictures ({' '.join(SUFFIXES)})")
     by_stem: dict[str, Path] = {}
-    for path in pictures:
-        stem = _stem(path, root)
-        if stem in by_stem:
-            raise DataError(f"{by_stem[stem]} and {path} have one name: rename one, so that each has its own mask")
-        by_stem[stem] = path
-    found: dict[Path, Path] = {}
-    strangers = []
-    for mask in masks:
-        stem = _stem(mask, folder)
-        base = re.sub(r"_mask\d*$", "", stem)
-        picture = by_stem.get(stem) or by_stem.get(base)
-        if picture is None:
-            strangers.append(mask)
-        elif picture in found:
-            raise DataError(f"{picture.name} has two masks ({found[picture].name}, {mask.name}): keep one of them")
-        else:
-            found[picture] = mask
-    missing = [path for path in pictures if path not in found]
+    for source in pictures:
+        stem = source.relative.with_suffix("").as_posix()
+        if by_stem.setdefault(stem, source.path) is not source.path:
+            raise DataError(
+                f"{by_stem[stem]} and {source.path} have one name: rename one, so that each has its own mask"
+            )
+    try:
+        pairs = pair(pictures, masks, "mask")
+    except InputError as error:
+        raise DataError(f"two masks for one picture, or one for two: {error}") from None
+    found = [path for path in pairs.found if path is not None]
     counts = f"{len(pictures)} pictures, {len(masks)} masks"
-    if missing:
-        first = missing[0]
+    if len(found) < len(pictures):
+        first = pictures[pairs.found.index(None)].relative
+        stem = first.with_suffix("").as_posix()
         raise DataError(
-            f"{counts}: {len(missing)} pictures have no mask (first: {_stem(first, root)}): "
+            f"{counts}: {len(pictures) - len(found)} pictures have no mask (first: {stem}): "
             f"name it {first.stem}.png or {first.stem}_mask.png"
         )
-    if strangers:
+    if pairs.unused:
         raise DataError(
-            f"{counts}: {len(strangers)} masks belong to no picture (first: {_stem(strangers[0], folder)}): "
-            "take them out, or add the pictures"
+            f"{counts}: {len(pairs.unused)} masks belong to no picture (first: "
+            f"{pairs.unused[0].relative.with_suffix('').as_posix()}): take them out, or add the pictures"
         )
     return found
 

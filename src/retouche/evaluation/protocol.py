@@ -86,7 +86,8 @@ class Protocol:
 
 def list_sha256(hashes: Sequence[tuple[str, str]]) -> str:
     """The hash of a list of (name, SHA-256): that of the lines "SHA256  name" """
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in hashes).encode()).hexdigest()
+    lines = "".join(f"{digest}  {name}\n" for name, digest in hashes)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def size_words(preparation: Preparation) -> str:

@@ -19,6 +19,7 @@ from retouche.evaluation.fillers import Filler
 from retouche.evaluation.measures import Measure
 from retouche.evaluation.pictures import Item, Preparation, Sample, prepare
 from retouche.evaluation.table import ALL, BINS, Row, written
+from retouche.folders.names import shown
 
 Pixels = NDArray[np.uint8]
 LONGEST = 320  # pixels: larger pictures are shrunk to this in the report
@@ -113,7 +114,7 @@ def write_report(path: Path, evaluation: Evaluation, preparation: Preparation, f
                 fill = fillers[number].fill(one.item, one.truth, one.hole)
                 at = [measure.key for measure in evaluation.measures].index("seam")
                 caption = f"{evaluation.values[place, number, at]:.1f} levels"
-                cells.append(_figure(fill, one.item.name, caption, truth=_uri(one.truth)))
+                cells.append(_figure(fill, shown(one.item.name), caption, truth=_uri(one.truth)))
         if cells:
             seams.append(_gallery(name, number, [f"<div class='strip'>{''.join(cells)}</div>"]))
     write_text(path, _page(evaluation, galleries, seams))
@@ -195,7 +196,7 @@ def _row(word: str, place: int, sample: Sample, model: int, evaluation: Evaluati
         if number != model:
             fill = filler.fill(sample.item, sample.truth, sample.hole)
             cells.append(_figure(fill, evaluation.names[number], said(number), "row"))
-    title = f"<h4>{word} <span>{escape(sample.item.name)}</span></h4>"
+    title = f"<h4>{word} <span>{escape(shown(sample.item.name))}</span></h4>"
     # the truth is in the page once per row: the fills show it under the pointer
     truth = f"--truth:url({_uri(sample.truth)})"
     return f"<div class='row' style='{truth}'>{title}<div class='strip'>{''.join(cells)}</div></div>"
@@ -379,5 +380,5 @@ def _protocol(evaluation: Evaluation) -> str:
         )
         said.append(f"<dt>{escape(str(model['model']))}</dt><dd>{escape(about)}</dd>")
     for each in evaluation.skipped:
-        said.append(f"<dt>skipped</dt><dd>{escape(each.name)}: {escape(each.reason)}</dd>")
+        said.append(f"<dt>skipped</dt><dd>{escape(shown(each.name))}: {escape(shown(each.reason))}</dd>")
     return f"<h2>Protocol</h2><div class='card'><dl>{''.join(said)}</dl></div>"

@@ -72,7 +72,7 @@ def sha256_of(*files: Path) -> str:
     if len(files) == 1:
         return hashes[0]
     lines = "".join(f"{digest}  {path.name}\n" for digest, path in zip(hashes, files, strict=True))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def entry_files(path: Path) -> list[Path]:

@@ -6,54 +6,23 @@ Paths only; nothing is decoded and torch is not needed.
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retouche.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""What is read and written, and what counts as a picture in a folder; a file named outright may have any suffix."""
-
-FOREIGN_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".tga", ".ppm", ".pgm", ".dng", ".exr")
-"""Pictures of kinds that are not read: left out of a folder with a remark."""
+from retouche.folders.finding import SUFFIXES, Source, Sources, find
+from retouche.folders.names import RealFolders, home
+from retouche.folders.pairing import Pairs, pair
 
 ALPHA = "alpha"
 """The word that stands for "the hole is where the picture is transparent" """
 
 Mask = Path | None
 """A mask's file; None = the picture's alpha."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One picture and where it belongs below its folder."""
-
-    path: Path
-    relative: Path
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What `--image` or `--mask` named.
-
-    Attributes:
-        pictures: in a stable order
-        many: whether it may be many: a folder, glob, list file or several words
-        folder: the folder that was named, if it was one
-        is_list: whether it was a list file, whose lines have an order of their own
-        left_out: pictures in the folder of kinds that are not read
-    """
-
-    pictures: tuple[Source, ...]
-    many: bool
-    folder: Path | None = None
-    is_list: bool = False
-    left_out: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,101 +56,6 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
 
-def find(words: Sequence[str], flag: str) -> Sources:
-    """The pictures that a flag names.
-
-    Args:
-        words: files, folders, globs (`photos/*.png`, `photos/**/*.jpg`) or a list file (`.txt`, one path a line;
-            relative paths are looked up beside the list, then in the current folder)
-        flag: for the errors: "--image"
-
-    Raises: InputError if something is missing or nothing is found
-    """
-    if len(words) == 1:
-        return _find_one(words[0], flag)
-    found = [_find_one(word, flag) for word in words]
-    pictures = [source for sources in found for source in sources.pictures]
-    if all(sources.folder is None for sources in found):  # `photos/*` that the shell has expanded
-        pictures = _below_common_folder([source.path for source in pictures])
-    return Sources(_unique(pictures), many=True)
-
-
-def _find_one(word: str, flag: str) -> Sources:
-    if word.startswith("~"):  # after `=` no shell expands it
-        word = os.path.expanduser(word)
-    path = Path(word)
-    if path.is_dir():
-        pictures = tuple(Source(file, file.relative_to(path)) for file in _files_in(path, SUFFIXES))
-        if not pictures:
-            raise InputError(f"{flag} {word} holds no pictures ({' '.join(SUFFIXES)})")
-        return Sources(pictures, many=True, folder=path, left_out=tuple(_files_in(path, FOREIGN_SUFFIXES)))
-    if path.is_file():
-        if path.suffix.lower() == ".txt":
-            return Sources(_listed(path, flag), many=True, is_list=True)
-        return Sources((Source(path, Path(path.name)),), many=False)
-    if glob.has_magic(word):
-        root = _fixed_part(word)
-        files = sorted(Path(name) for name in glob.glob(word, recursive=True))
-        pictures = tuple(
-            Source(file, file.relative_to(root)) for file in files if file.suffix.lower() in SUFFIXES and file.is_file()
-        )
-        if not pictures:
-            raise InputError(f"{flag} {word} matches no pictures")
-        return Sources(pictures, many=True)
-    if path.exists():
-        raise InputError(f"{flag} {word} is neither a file nor a folder")
-    raise InputError(f"{flag} {word} is not there: give a file, a folder, a glob or a list file (.txt)")
-
-
-def _files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """All files of these suffixes in a folder and its subfolders, in order, without hidden ones."""
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
-
-
-def _fixed_part(word: str) -> Path:
-    """The folders before the first wildcard."""
-    fixed = []
-    for part in Path(word).parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return Path(*fixed)
-
-
-def _listed(path: Path, flag: str) -> tuple[Source, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{flag} {path} is no list: give a text file with one path a line (UTF-8)") from None
-    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not names:
-        raise InputError(f"{flag} {path} lists nothing: write one path a line")
-    files = []
-    for number, name in enumerate(names, 1):
-        beside = path.parent / name
-        file = beside if beside.is_file() else Path(name)
-        if not file.is_file():
-            raise InputError(f"{flag} {path}: {name} (entry {number}) is not there")
-        files.append(file)
-    if all(not Path(name).is_absolute() and ".." not in Path(name).parts for name in names):
-        return _unique(Source(file, Path(name)) for file, name in zip(files, names, strict=True))
-    return _unique(_below_common_folder(files))
-
-
-def _below_common_folder(files: Sequence[Path]) -> list[Source]:
-    absolute = [Path(os.path.abspath(file)) for file in files]
-    try:
-        common = Path(os.path.commonpath([file.parent for file in absolute]))
-    except ValueError:  # several drives
-        return [Source(file, Path(file.name)) for file in files]
-    return [Source(file, whole.relative_to(common)) for file, whole in zip(files, absolute, strict=True)]
-
-
-def _unique(sources: Iterable[Source]) -> tuple[Source, ...]:
-    return tuple({os.path.abspath(source.path): source for source in sources}.values())
-
-
 def plan(
     image: Sequence[str],
     mask: Sequence[str],
@@ -212,22 +86,19 @@ def plan(
         raise InputError("--image names nothing: give a file, a folder, a glob or a list file (.txt)")
     pictures = find(image, "--image")
     masks = None if not mask or list(mask) == [ALPHA] else find(mask, "--mask")
-    if pictures.left_out:
-        remarks.append(
-            f"{len(pictures.left_out)} files under --image are of kinds not read (first: "
-            f"{pictures.left_out[0]}): left out; convert them to PNG"
-        )
+    for flag, found in (("--image", pictures), ("--mask", masks)):
+        remarks += [] if found is None else _found_words(flag, found)
     to_folder = pictures.many or _is_folder(output, remarks)
     if pictures.many and Path(output).is_file():
         raise InputError(f"--output {output} is a file but --image is many pictures: give a folder")
-    target = Path(os.path.expanduser(output))
+    target = Path(home(output))
     if masks is not None and masks.many and not pictures.many:
         raise InputError(
             f"--mask {' '.join(mask)} is {'a folder' if masks.folder else 'many masks'} but --image is one picture: "
             "give the one mask that belongs to it"
         )
     inputs = _without_masks_and_outputs(pictures, masks, target if to_folder else None, remarks)
-    pairs = _pair(inputs, masks)
+    pairs = _pair(inputs, masks, pictures, remarks)
     sketches = _guides(inputs, sketch, "sketch", pictures.many, remarks)
     structures = _guides(inputs, structure, "structure", pictures.many, remarks)
     kept = [source.relative if suffix is None else source.relative.with_suffix(suffix) for source in inputs]
@@ -250,27 +121,35 @@ def _is_folder(output: str, remarks: list[str]) -> bool:
     return False
 
 
+def _found_words(flag: str, found: Sources) -> list[str]:
+    """What a user should know of a search."""
+    said = found.left_out.words()
+    return [*(f"{flag} {text}" for text in found.remarks), *([] if said is None else [f"{flag}: {said}"])]
+
+
 def _without_masks_and_outputs(
     pictures: Sources, masks: Sources | None, output: Path | None, remarks: list[str]
 ) -> tuple[Source, ...]:
     """The pictures to fill: not the masks, and not an earlier run's outputs, that lie in the same folder."""
     if not pictures.many:
         return pictures.pictures
-    whole = {os.path.abspath(source.path): source for source in pictures.pictures}
-    belong = _paths(masks)
+    real = RealFolders()
+    whole = {real.of(source.path): source for source in pictures.pictures}
+    belong = set() if masks is None else {real.of(source.path) for source in masks.pictures}
     names = {(source.path.parent, source.path.stem) for source in pictures.pictures}
     inside = None
     if output is not None and pictures.folder is not None:
-        target = Path(os.path.abspath(output))
-        inside = target if Path(os.path.abspath(pictures.folder)) in target.parents else None
+        target = os.path.realpath(output)
+        folder = os.path.realpath(pictures.folder)
+        inside = target + os.sep if target != folder and Path(folder) in Path(target).parents else None
     kept = []
     for path, source in whole.items():
-        if inside is not None and inside in Path(path).parents:
+        if inside is not None and path.startswith(inside):
             continue
         if path in belong:
             # masks among pictures: if not all are masks, none of the masks is filled; if all are (one folder for
             # both), `a.jpg` is a picture and `a_mask.png` its mask
-            base = re.fullmatch(r"(.+)_mask\d*", source.path.stem)
+            base = re.fullmatch(r"(.+)_mask\d*", source.path.stem, re.DOTALL)
             if not belong.issuperset(whole) or (base is not None and (source.path.parent, base[1]) in names):
                 continue
         kept.append(source)
@@ -282,60 +161,47 @@ def _without_masks_and_outputs(
     return tuple(kept)
 
 
-def _paths(sources: Sources | None) -> set[str]:
-    return set() if sources is None else {os.path.abspath(source.path) for source in sources.pictures}
-
-
-def _pair(inputs: Sequence[Source], masks: Sources | None) -> list[Mask]:
+def _pair(inputs: Sequence[Source], masks: Sources | None, pictures: Sources, remarks: list[str]) -> list[Mask]:
     if masks is None:
         return [None] * len(inputs)
     if not masks.many:
         return [masks.pictures[0].path] * len(inputs)
     # where one folder holds both, only the suffix tells a mask
-    together = not _paths(masks).isdisjoint(os.path.abspath(source.path) for source in inputs)
-    found = _partners(inputs, masks.pictures, "mask", by_stem=not together)
-    missing = [source for source, mask in zip(inputs, found, strict=True) if mask is None]
-    if masks.is_list and len(masks.pictures) == len(inputs) and len(missing) == len(inputs):
-        return [source.path for source in masks.pictures]  # no name fits: two lists, line by line
+    real = RealFolders()
+    together = not {real.of(source.path) for source in masks.pictures}.isdisjoint(
+        real.of(source.path) for source in inputs
+    )
+    pairs = pair(inputs, masks.pictures, "mask", by_stem=not together)
+    missing = [source for source, mask in zip(inputs, pairs.found, strict=True) if mask is None]
+    if len(missing) == len(inputs) and len(masks.lines) == len(pictures.lines) > 0:
+        by_line: dict[str, Path] = {}
+        for picture, mask in zip(pictures.lines, masks.lines, strict=True):
+            if by_line.setdefault(os.path.abspath(picture), mask) != mask:
+                raise InputError(f"--image lists {picture} twice, beside two masks: name it once")
+        remarks.append("no name of one list fits one of the other: paired line by line")
+        return [by_line[os.path.abspath(source.path)] for source in inputs]
     if missing:
         first = missing[0].path
         raise InputError(
-            f"{len(missing)} of {len(inputs)} pictures have no mask (first: {first}): "
+            f"{len(missing)} of {len(inputs)} pictures have no mask (first: {first}{_elsewhere(missing[0], masks)}): "
             f"name it {first.stem}.png or {first.stem}_mask.png, or give one mask for all"
         )
-    return list(found)
+    _tell_pairs(pairs, "mask", remarks, together)
+    return list(pairs.found)
 
 
-def _partners(
-    inputs: Sequence[Source], candidates: Sequence[Source], kind: str, *, by_stem: bool = True
-) -> list[Path | None]:
-    """For each input the candidate of the same stem, or with the suffix `_mask`; its own subfolder goes first.
-
-    Raises: InputError if two fit equally
-    """
-    named: dict[str, list[Source]] = {}
-    suffixed: dict[str, list[Source]] = {}
-    for one in candidates:
-        named.setdefault(one.relative.stem, []).append(one)
-        if base := re.fullmatch(rf"(.+)_{kind}\d*", one.relative.stem):
-            suffixed.setdefault(base[1], []).append(one)
-    return [_partner(source, [named, suffixed] if by_stem else [suffixed], kind) for source in inputs]
+def _elsewhere(picture: Source, masks: Sources) -> str:
+    """Where the mask lies that a user may have meant, but which is another subfolder's."""
+    there = [mask.path for mask in masks.pictures if mask.path.stem == picture.path.stem]
+    return f"; {there[0]} is of another folder: mirror the pictures' subfolders" if there else ""
 
 
-def _partner(source: Source, indices: Sequence[dict[str, list[Source]]], kind: str) -> Path | None:
-    stem, own = source.relative.stem, os.path.abspath(source.path)
-    for nearby in (True, False):
-        for index in indices:
-            fits = [
-                one.path
-                for one in index.get(stem, ())
-                if (one.relative.parent == source.relative.parent) is nearby and os.path.abspath(one.path) != own
-            ]
-            if len(fits) > 1:
-                raise InputError(f"{source.path} has {len(fits)} {kind}s ({fits[0]}, {fits[1]}): keep one of them")
-            if fits:
-                return fits[0]
-    return None
+def _tell_pairs(pairs: Pairs, kind: str, remarks: list[str], together: bool = False) -> None:
+    remarks += pairs.remarks
+    if pairs.unused and not together:
+        count = len(pairs.unused)
+        what = f"1 {kind} belongs" if count == 1 else f"{count} {kind}s belong"
+        remarks.append(f"{what} to no picture (first: {pairs.unused[0].path})")
 
 
 def _guides(inputs: Sequence[Source], word: str | None, kind: str, many: bool, remarks: list[str]) -> list[Path | None]:
@@ -347,13 +213,15 @@ def _guides(inputs: Sequence[Source], word: str | None, kind: str, many: bool, r
         return [found.pictures[0].path] * len(inputs)
     if not many:
         raise InputError(f"--{kind} {word} is a folder but --image is one picture: give the one {kind} file")
-    partners = _partners(inputs, found.pictures, kind)
-    missing = partners.count(None)
+    remarks += _found_words(f"--{kind}", found)
+    pairs = pair(inputs, found.pictures, kind)
+    missing = pairs.found.count(None)
     if missing == len(inputs):
         raise InputError(f"no picture has a {kind} in {word}: name each like its picture, or NAME_{kind}.png")
     if missing:
         remarks.append(f"{missing} of {len(inputs)} pictures have no {kind} in {word}: filled without")
-    return partners
+    _tell_pairs(pairs, kind, remarks)
+    return list(pairs.found)
 
 
 def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from retouche.errors import InputError
+from retouche.folders.finding import walk
 from retouche.image import Picture, atomic_write, write_picture
 
 TYPES = {
@@ -72,7 +72,8 @@ def existing(root: Path, name: str) -> Path:
 def listing(root: Path) -> list[dict[str, Any]]:
     """Name, size and time of each picture below a folder, in the order of their names; links that lead out are not."""
     rows = []
-    for name in _names(root):
+    for source in walk(root, tuple(TYPES))[0]:
+        name = source.relative.as_posix()
         try:
             path = existing(root, name)
             status = path.stat()
@@ -82,14 +83,6 @@ def listing(root: Path) -> list[dict[str, Any]]:
         if len(rows) == MOST_FILES:
             break
     return rows
-
-
-def _names(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in TYPES:
-                yield Path(folder, name).relative_to(root).as_posix()
 
 
 def save(root: Path, name: str, picture: Picture, sidecar: dict[str, Any] | None, *, overwrite: bool) -> list[str]:
