@@ -59,4 +59,7 @@ PUBLISHED = [
     Published("structureflow-structure", "structure-flow", "renyurui", "generator"),
     Published("structureflow-flow", "structure-flow", "renyurui", "generator"),
     Published("structureflow-discriminator", "structure-flow", "renyurui", "texture"),
+    Published("lama-generator", "lama", "advimman", "generator", under("state_dict")),
+    Published("lama-fourier-generator", "lama", "advimman", "generator", under("state_dict")),
+    Published("lama-critic", "lama", "advimman", "discriminator", under("state_dict")),
 ]

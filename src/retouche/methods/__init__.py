@@ -21,6 +21,7 @@ METHODS = {
     "context-encoder": "retouche.methods.context_encoder",
     "deepfill-v1": "retouche.methods.deepfill_v1",
     "deepfill-v2": "retouche.methods.deepfill_v2",
+    "lama": "retouche.methods.lama",
     "sii-gan": "retouche.methods.sii_gan",
     "structural": "retouche.methods.structural",
     "structure-flow": "retouche.methods.structure_flow",
