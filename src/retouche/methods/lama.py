@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError, WeightsError
 from retouche.layers.fourier import SpectralTransform
-from retouche.methods.lama_fast import Folded, Halves, Layer, block, head, scaled, tail
+from retouche.methods.lama_fast import Folded, Halves, Layer, Weight, block, folded, head, tail
 from retouche.methods.method import Generator, Method, Prediction, Scope, Weights, checked
 from retouche.weights.layout import Layout, Part, Parts
 
@@ -87,17 +88,21 @@ class FFCLayer(nn.Module):
     def _padded(self, x: Tensor) -> Tensor:
         return functional.pad(x, (self.padding,) * 4, mode="reflect") if self.padding else x
 
+    def way(self, name: str) -> Weight:
+        """The folded weight of one convolution; batch normalisation is folded into all that adds up before it."""
+        return folded(self.ffc[name], self.bn_l if name.endswith("l") else self.bn_g)
+
     def folded(self) -> Layer:
         """The weights of a layer with both halves for `lama_fast`."""
-        ffc, transform = self.ffc, self.ffc["convg2g"]
+        transform = self.ffc["convg2g"]
         assert isinstance(transform, SpectralTransform)
         return Layer(
-            local=scaled(ffc["convl2l"].weight, self.bn_l),
-            local_to_global=scaled(ffc["convl2g"].weight, self.bn_g),
-            global_to_local=scaled(ffc["convg2l"].weight, self.bn_l)._replace(bias=None),
-            narrow=scaled(transform.conv1[0].weight, transform.conv1[1]),  # type: ignore[arg-type]
-            frequencies=scaled(transform.fu.conv_layer.weight, transform.fu.bn),
-            widen=scaled(transform.conv2.weight, self.bn_g)._replace(bias=None),
+            local=self.way("convl2l"),
+            local_to_global=self.way("convl2g"),
+            global_to_local=self.way("convg2l")._replace(bias=None),
+            narrow=folded(transform.conv1[0], transform.conv1[1]),
+            frequencies=folded(transform.fu.conv_layer, transform.fu.bn),
+            widen=folded(transform.conv2, self.bn_g)._replace(bias=None),
         )
 
 
@@ -166,6 +171,7 @@ class LamaGenerator(Generator):
         local, spread = self.model[0](seen), None
         for layer in self.model[1:behind]:
             local, spread = layer(local, spread)
+        assert spread is not None
         x = torch.cat([local, spread], 1)
         for layer in self.model[behind:]:
             x = layer(x)
@@ -182,16 +188,18 @@ class LamaGenerator(Generator):
         return self._kept[1]
 
     def _folded(self) -> Folded:
-        layers, behind = self.model, FIRST_BLOCK + self.blocks + 1
-        split = layers[4]
+        layers = list(self.model)
+        ends = [layer for layer in layers if isinstance(layer, FFCLayer)]
+        blocks = [layer for layer in layers if isinstance(layer, FFCBlock)]
+        doubled = [
+            folded(*layers[i : i + 2]) for i, layer in enumerate(layers) if isinstance(layer, nn.ConvTranspose2d)
+        ]
         return Folded(
-            head=tuple(scaled(layer.ffc["convl2l"].weight, layer.bn_l) for layer in layers[1:4]),  # type: ignore[arg-type]
-            split=(scaled(split.ffc["convl2l"].weight, split.bn_l), scaled(split.ffc["convl2g"].weight, split.bn_g)),
-            blocks=tuple((each.conv1.folded(), each.conv2.folded()) for each in layers[FIRST_BLOCK : behind - 1]),
-            tail=tuple(  # type: ignore[arg-type]
-                scaled(layers[i].weight, layers[i + 1], layers[i].bias, axis=1) for i in range(behind, behind + 9, 3)
-            ),
-            last=scaled(layers[-2].weight, None, layers[-2].bias),
+            head=tuple(layer.way("convl2l") for layer in ends[:3]),
+            split=(ends[3].way("convl2l"), ends[3].way("convl2g")),
+            blocks=tuple((each.conv1.folded(), each.conv2.folded()) for each in blocks),
+            tail=tuple(doubled),
+            last=folded(layers[-2]),
         )
 
 
@@ -205,7 +213,7 @@ class LamaCritic(nn.Module):
         super().__init__()
         w = config.critic_width
         widths = (3, w, 2 * w, 4 * w, 8 * w, 8 * w)
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             layers: list[nn.Module] = [nn.Conv2d(a, b, 4, stride=1 if i == 4 else 2, padding=2)]
             layers += [nn.BatchNorm2d(b)] if i else []
             self.add_module(f"model{i}", nn.Sequential(*layers, nn.LeakyReLU(0.2)))
@@ -250,6 +258,7 @@ def _config(parts: Parts, semantics: str) -> Network:
     return Network(**told)  # type: ignore[arg-type]
 
 
+ORDER_SOURCE = "its data set turns what OpenCV reads into RGB"
 PROBE = "model.1.bn_l.running_mean"
 LAYOUTS = (
     # a whole training: beside the two networks it holds judges and averages
@@ -261,9 +270,15 @@ LAYOUTS = (
         },
         _config,
         ignore=(r"(?!generator\.|discriminator\.).+",),
+        order_source=ORDER_SOURCE,
     ),
     # the generator alone, as tools for other programs save it
-    Layout("advimman", {"generator": Part(PROBE, prefixes=("model.generator.", ""), optional=COUNTER)}, _config),
+    Layout(
+        "advimman",
+        {"generator": Part(PROBE, prefixes=("model.generator.", ""), optional=COUNTER)},
+        _config,
+        order_source=ORDER_SOURCE,
+    ),
 )
 
 SANSTER = "https://github.com/Sanster/models/releases/download"

@@ -53,24 +53,24 @@ class Folded:
         last: 7x7, to the picture
     """
 
-    head: tuple[Weight, Weight, Weight]
+    head: tuple[Weight, ...]
     split: tuple[Weight, Weight]
     blocks: tuple[tuple[Layer, Layer], ...]
-    tail: tuple[Weight, Weight, Weight]
+    tail: tuple[Weight, ...]
     last: Weight
 
 
-def scaled(kernel: Tensor, norm: nn.BatchNorm2d | None, bias: Tensor | None = None, axis: int = 0) -> Weight:
-    """A kernel whose outputs (on `axis`) are normalised, as one with a bias."""
+def folded(layer: nn.Module, norm: nn.Module | None = None) -> Weight:
+    """A convolution's kernel and bias, with the batch normalisation behind it where there is one."""
+    assert isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+    kernel, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if norm is None:
-        return Weight(_laid(kernel.detach()), None if bias is None else bias.detach())
-    assert norm.running_var is not None and norm.running_mean is not None
+        return Weight(_laid(kernel), bias)
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None and norm.running_mean is not None
     factor = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
-    shape = [1] * kernel.ndim
-    shape[axis] = -1
-    before = 0 if bias is None else bias.detach().double()
-    shift = norm.bias.detach().double() + (before - norm.running_mean.double()) * factor
-    return Weight(_laid((kernel.detach().double() * factor.view(shape)).to(kernel)), shift.to(kernel))
+    each = (1, -1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+    shift = norm.bias.detach().double() + ((0 if bias is None else bias.double()) - norm.running_mean.double()) * factor
+    return Weight(_laid((kernel.double() * factor.view(each)).to(kernel)), shift.to(kernel))
 
 
 def _laid(kernel: Tensor) -> Tensor:
