@@ -191,14 +191,12 @@ class LamaGenerator(Generator):
         layers = list(self.model)
         ends = [layer for layer in layers if isinstance(layer, FFCLayer)]
         blocks = [layer for layer in layers if isinstance(layer, FFCBlock)]
-        doubled = [
-            folded(*layers[i : i + 2]) for i, layer in enumerate(layers) if isinstance(layer, nn.ConvTranspose2d)
-        ]
+        doubled = [i for i, layer in enumerate(layers) if isinstance(layer, nn.ConvTranspose2d)]
         return Folded(
             head=tuple(layer.way("convl2l") for layer in ends[:3]),
             split=(ends[3].way("convl2l"), ends[3].way("convl2g")),
             blocks=tuple((each.conv1.folded(), each.conv2.folded()) for each in blocks),
-            tail=tuple(doubled),
+            tail=tuple(folded(*layers[i : i + 2]) for i in doubled),
             last=folded(layers[-2]),
         )
 
