@@ -44,7 +44,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder: make it first")
     _refuse_existing(path, overwrite)
-    named = path.parent / f".retouche-{os.getpid()}-{next(_counter)}.part"
+    named = _fresh_name(path.parent)
     nameless = _nameless(path.parent)
     temporary = named if nameless is None else Path(f"/proc/self/fd/{nameless}")
     try:
@@ -66,6 +66,14 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         named.unlink(missing_ok=True)
         if nameless is not None:
             os.close(nameless)
+
+
+def _fresh_name(folder: Path) -> Path:
+    """A hidden name that no file has: a killed process of the same number, as in a container, may have left some."""
+    while True:
+        named = folder / f".retouche-{os.getpid()}-{next(_counter)}.part"
+        if not os.path.lexists(named):
+            return named
 
 
 def _nameless(folder: Path) -> int | None:

@@ -37,17 +37,28 @@ SPARE_BYTES = 64 << 20
 
 PART = ".part"
 RECORD = "accepted-hashes.json"
+NO_HOME = Path("/nonexistent")  # by the convention of Debian and others, the home of users that have none
+
 BROWSER_HOSTS = ("drive.google.com", "docs.google.com", "pan.baidu.com", "1drv.ms", "onedrive.live.com")
 """They give large files to browsers only, behind a page."""
 
 
 def cache_folder() -> Path:
-    """`RETOUCHE_HOME`, else `retouche` in the XDG cache folder."""
+    """`RETOUCHE_HOME`, else `retouche` in the XDG cache folder.
+
+    A user without a home folder, as in a container, has no cache: what is asked of it is not there, and what is to be
+    written says that RETOUCHE_HOME is to be set.
+    """
     if home := os.environ.get("RETOUCHE_HOME"):
         return Path(home).expanduser()
     caches = os.environ.get("XDG_CACHE_HOME", "")
     # the XDG rules tell to ignore relative paths
-    return (Path(caches) if Path(caches).is_absolute() else Path.home() / ".cache") / "retouche"
+    if Path(caches).is_absolute():
+        return Path(caches) / "retouche"
+    try:
+        return Path.home() / ".cache" / "retouche"
+    except RuntimeError:  # neither HOME nor an entry among the system's users
+        return NO_HOME / "retouche"
 
 
 def packaged(file: str) -> Path:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from retouche import __version__
 from retouche.apps.batch.fill import Outcome, Settings
 from retouche.apps.batch.pairing import Job
 from retouche.errors import InputError
+from retouche.folders.names import as_json
 from retouche.inference.model import Model
 
 NAME = "manifest.jsonl"
+_STARTED = time.time()
 ROLES = ("image", "mask", "sketch", "structure")
 
 
@@ -50,7 +53,7 @@ class Manifest:
         self.hashed = hashed
         self.entries: dict[str, dict[str, Any]] = {}
         if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in self.path.read_bytes().split(b"\n"):
                 try:
                     entry = json.loads(line)
                     self.entries[entry["output"]] = entry
@@ -88,7 +91,7 @@ class Manifest:
         }
         self.entries[entry["output"]] = entry  # type: ignore[index]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        line = as_json(entry).encode() + b"\n"
         try:
             with open(self.path, "ab+") as file:
                 if file.tell() and not _ends_line(file):
@@ -111,8 +114,18 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
     for folder in folders:
         for file in folder.glob(".retouche-*-*"):
             process = re.match(r"\.retouche-(\d+)-", file.name)
-            if process is not None and not _is_alive(int(process[1])):
+            if process is not None and _is_leftover(file, int(process[1])):
                 file.unlink(missing_ok=True)
+
+
+def _is_leftover(file: Path, process: int) -> bool:
+    """Whether the process that wrote it has ended: also one of our own number before us, as in a container."""
+    if process != os.getpid():
+        return not _is_alive(process)
+    try:
+        return file.stat().st_mtime < _STARTED - 1
+    except OSError:
+        return False
 
 
 def _is_alive(process: int) -> bool:

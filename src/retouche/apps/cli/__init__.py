@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from retouche.errors import RetoucheError
+from retouche.folders.names import shown
 
 
 class Verb(NamedTuple):
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except RetoucheError as error:
-        print(f"retouche: {error}", file=sys.stderr)
+        print(f"retouche: {shown(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("retouche: interrupted", file=sys.stderr)
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
-        print(f"retouche: {error.filename or 'file system'}: {error.strerror}", file=sys.stderr)
+        print(f"retouche: {shown(error.filename or 'file system')}: {error.strerror}", file=sys.stderr)
         return 2
 
 
@@ -110,6 +111,7 @@ def _main(words: list[str], owns_process: bool) -> int:
 
     if owns_process:
         terminal.share_the_cores()
+        terminal.take_any_encoding()
     module = importlib.import_module(VERBS[name].module)
     try:
         if hasattr(module, "parse"):  # flags that depend on the words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -93,14 +92,14 @@ def make_all(
         for outcome in _all(jobs, options, write):
             if outcome.error is not None:
                 failed.append(outcome)
-                print(f"failed: {outcome.job.image}: {outcome.error}", file=sys.stderr)
+                terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
             _tell(outcome, options, remarks)
             advance()
     remarks.end()
     if failed:
-        print(f"{len(failed)} of {len(jobs)} pictures failed:", file=sys.stderr)
+        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed:")
         for outcome in failed:
-            print(f"  {outcome.job.image}: {outcome.error}", file=sys.stderr)
+            terminal.complain(f"  {outcome.job.image}: {outcome.error}")
     return 1 if failed else 0
 
 
@@ -117,7 +116,7 @@ def _tell(outcome: Outcome, options: Options, remarks: terminal.Remarks) -> None
         }
         terminal.show_json(line)
     elif outcome.error is None:
-        print(job.output, flush=True)
+        terminal.tell(job.output)
 
 
 def _all(jobs: list[Job], options: OptionsT, write: Callable[[Job, OptionsT], Sequence[str]]) -> Iterator[Outcome]:

@@ -205,7 +205,7 @@ def _show(made: Evaluation, options: Options) -> None:
     from retouche.evaluation.table import as_text
 
     for each in made.skipped:
-        print(f"skipped: {each.name}: {each.reason}", file=sys.stderr)
+        terminal.complain(f"skipped: {each.name}: {each.reason}")
     if made.skipped:
         total = len(made.skipped) + made.protocol.pictures
         print(f"{len(made.skipped)} of {total} pictures could not be used", file=sys.stderr)
@@ -217,7 +217,8 @@ def _show(made: Evaluation, options: Options) -> None:
     print(as_text(made.rows, made.measures, made.names, COLUMNS))
     for row in made.published:
         print(f"published: {row.model}, {row.bin}, {row.metric}: {row.value} ({row.source}; {row.remark})")
-    print(f"\n{options.report / 'index.html'}")
+    print()
+    terminal.tell(options.report / "index.html")
 
 
 @contextmanager

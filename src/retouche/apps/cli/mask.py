@@ -89,7 +89,7 @@ def main(options: Options) -> int:
     for number, count in enumerate(counts):
         bar = "#" * round(40 * count / max(counts))
         print(f"hole {number * 10:3d} to {number * 10 + 10:3d} %  {count:6d}  {bar}".rstrip())
-    print(f"{options.folder}: {options.count} masks of {width}x{height}, {mean:.1%} hole on average")
+    terminal.tell(f"{options.folder}: {options.count} masks of {width}x{height}, {mean:.1%} hole on average")
     print(f"sha256 {digest.hexdigest()}")
     return 0
 

@@ -172,7 +172,7 @@ def _batch(model: Model, planned: Plan, settings: Settings, options: Options) ->
                 manifest.add(outcome)
                 if outcome.report is None:
                     failed.append(outcome)
-                    print(f"failed: {outcome.job.image}: {outcome.error}", file=sys.stderr)
+                    terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
                 else:
                     remarks.add(outcome.job.image.name, outcome.report.remarks)
                 _show(outcome, options)
@@ -182,9 +182,9 @@ def _batch(model: Model, planned: Plan, settings: Settings, options: Options) ->
         raise
     remarks.end()
     if failed:
-        print(f"{len(failed)} of {len(jobs)} pictures failed ({planned.folder / NAME} tells all):", file=sys.stderr)
+        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed ({planned.folder / NAME} tells all):")
         for outcome in failed:
-            print(f"  {outcome.job.image}: {outcome.error}", file=sys.stderr)
+            terminal.complain(f"  {outcome.job.image}: {outcome.error}")
     return 1 if failed else 0
 
 
@@ -223,7 +223,7 @@ def _show(outcome: Outcome, options: Options) -> None:
                 line["report"] = report.as_json()
         terminal.show_json(line)
     elif report is not None:
-        print(job.output, flush=True)
+        terminal.tell(job.output)
         if options.report:
             print(_explain(report), flush=True)
 

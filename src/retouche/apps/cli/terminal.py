@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import json
+import io
 import logging
 import os
 import re
@@ -20,6 +20,7 @@ import tyro
 
 from retouche.apps.batch.pairing import check_writable
 from retouche.errors import InputError
+from retouche.folders.names import as_json, shown
 
 OptionsT = TypeVar("OptionsT")
 
@@ -49,12 +50,22 @@ Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 
 def remark(text: str) -> None:
     """One line on stderr for what a user should know."""
-    print(f"remark: {text}", file=sys.stderr)
+    complain(f"remark: {text}")
+
+
+def complain(text: object) -> None:
+    """One line on stderr, whatever names are in it."""
+    print(shown(text), file=sys.stderr)
+
+
+def tell(text: object) -> None:
+    """One line on stdout, at once, whatever names are in it."""
+    print(shown(text), flush=True)
 
 
 def show_json(value: Any) -> None:
     """One JSON object on its own line of stdout, at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(as_json(value, sys.stdout.encoding or "utf-8"), flush=True)
 
 
 class Remarks:
@@ -87,6 +98,13 @@ def show_remarks() -> None:
     logger = logging.getLogger("retouche")
     if not any(isinstance(handler, _WarningsToRemarks) for handler in logger.handlers):
         logger.addHandler(_WarningsToRemarks(logging.WARNING))
+
+
+def take_any_encoding() -> None:
+    """Letters that a terminal's encoding lacks are escaped instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def hide_python_warnings() -> None:
