@@ -9,6 +9,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "retouche"
 ROOMS = {  # room -> rooms it may import
     "errors": set(),
+    "ambient": set(),
     "progress": set(),
     "folders": {"errors"},
     "image": {"errors"},
@@ -17,10 +18,10 @@ ROOMS = {  # room -> rooms it may import
     "layers": {"image", "masks", "progress", "errors"},
     "losses": {"backbones", "layers", "image", "masks", "errors"},
     "weights": {"image", "errors"},
-    "methods": {"backbones", "weights", "layers", "losses", "image", "masks", "progress", "errors"},
+    "methods": {"backbones", "weights", "layers", "losses", "image", "masks", "progress", "ambient", "errors"},
     "data": {"layers", "folders", "image", "masks", "errors"},
     "metrics": {"weights", "image", "masks", "errors"},
-    "inference": {"methods", "weights", "image", "masks", "progress", "errors"},
+    "inference": {"methods", "weights", "image", "masks", "progress", "ambient", "errors"},
     "training": {"backbones", "methods", "weights", "data", "metrics", "layers", "losses", "image", "masks", "errors"},
     "evaluation": {
         "backbones",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.inference.model import Model
 from retouche.inference.names import resolve
@@ -101,7 +102,7 @@ def create(method: str, preset: str | None = None, seed: int = 0) -> Model:
     if preset not in record.presets:
         raise InputError(f'"{method}" has no preset "{preset}"; known: {", ".join(record.presets)}')
     config = record.presets[preset]
-    with torch.random.fork_rng(devices=[]):
+    with plain_torch(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = record.build(config).eval()
         critics = {name: critic.eval() for name, critic in record.critics(config).items()}

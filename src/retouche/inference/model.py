@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.image import Box, Picture, PictureLike, open_picture, pad_to
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
-from retouche.inference.strategy import MEMORY_BYTES, Region, Window, plan
+from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
 from retouche.inference.windows import enlarged, read_window
 from retouche.masks import (
     MaskLike,
@@ -242,7 +243,8 @@ class Model:
         if told is not None:
             told(0.0)
         grow, soft = _ring(dilate, feather, size)
-        grown, grow, said = _grown(hole, grow, by_thickness=dilate is None)
+        unseen = _unseen(opened)
+        grown, grow, said = _grown(hole, grow, by_thickness=dilate is None, unseen=unseen)
         soft = min(soft, grow)
         budget = MEMORY_BYTES if memory is None else memory
         if budget <= 0:
@@ -254,9 +256,10 @@ class Model:
         canvas = opened.copy()
         jobs = self._jobs(grown, budget)
         weight = feather_weight(hole, grown, soft)
+        weight[grown & unseen] = 1  # what nobody sees is not blended into what the next window knows
         ratio = hole_ratio(grown)
-        with listening(None if told is None else _unfinished(told)):
-            done = _fill_all(canvas, jobs, grown, weight, guides, seed)
+        with listening(None if told is None else _unfinished(told)), plain_torch():
+            done = _fill_all(canvas, jobs, grown | unseen, weight, guides, seed)
         for path in self.paths.values() or (self,):
             said += _strategy_remarks([each for each in done if each.method == path.method], path.scope)
         for remark in (*remarks, *said):
@@ -313,21 +316,24 @@ class Model:
         """Fill one region in place; what is filled counts as known for the windows and regions that follow.
 
         Args:
-            hole: (H, W), what is unknown yet; brought up to date
+            hole: (H, W), what is unknown yet, seen or not; brought up to date
         """
         region, mine = job.region, job.hole
         left, top, right, bottom = region.box
         pixels = int((hole & mine)[top:bottom, left:right].sum())
-        for number, window in enumerate(region.windows):
+        smallest = region.scale
+        for number, window in enumerate(in_turn(region.windows, hole)):
             target = window.target
             at = (slice(target[1], target[3]), slice(target[0], target[2]))
             if (hole[at] & mine[at]).any():  # else a neighbour's window has filled it
+                window, scale = with_something_known(window, region.scale, hole)
+                smallest = min(smallest, scale)
                 with part(number / len(region.windows), (number + 1) / len(region.windows)):
-                    self._fill_window(canvas, window, job, hole, weight, guides, seed)
+                    self._fill_window(canvas, window, scale, job, hole, weight, guides, seed)
         return HoleReport(
             region.box,
             region.strategy,
-            region.scale,
+            smallest,
             len(region.windows),
             region.windows[0].crop,
             pixels,
@@ -339,6 +345,7 @@ class Model:
         self,
         canvas: Picture,
         window: Window,
+        scale: float,
         job: Job,
         hole: np.ndarray,
         weight: np.ndarray,
@@ -347,7 +354,7 @@ class Model:
     ) -> None:
         crop, target = window.crop, window.target
         with part(0, 1 - PASTING):
-            prediction = self._predict(canvas, window, job.region, hole, guides, seed)
+            prediction = self._predict(canvas, window.crop, scale, hole, guides, seed)
         length = (crop[3] - crop[1], crop[2] - crop[0])
         wanted = (target[0] - crop[0], target[1] - crop[1], target[2] - crop[0], target[3] - crop[1])
         for band, box in enlarged(prediction, length, wanted):
@@ -360,20 +367,18 @@ class Model:
 
     @torch.inference_mode()
     def _predict(
-        self, canvas: Picture, window: Window, region: Region, hole: np.ndarray, guides: Guides, seed: int
+        self, canvas: Picture, crop: Box, scale: float, hole: np.ndarray, guides: Guides, seed: int
     ) -> Tensor:
         """The prediction for one window at the size the method sees: (1, 3, h, w), -1..1, on the CPU."""
-        image, mask = read_window(canvas, hole, window.crop, region.scale)
-        if not (mask == 0).any():
-            raise InputError("the hole leaves nothing known around it: mask less of the picture")
+        image, mask = read_window(canvas, hole, crop, scale)
         if self.generator is None:
             fill = self.record.fill
             assert fill is not None  # checked at the door
-            sketch, _ = self._guide_windows(guides, window.crop, region.scale, image)
+            sketch, _ = self._guide_windows(guides, crop, scale, image)
             return fill(image, mask, seed, **({} if sketch is None else {"sketch": sketch}))
         if self.scope.centre is not None:
             image, mask = _only_centre_hole(image, mask, *self.scope.centre)
-        sketch, structure = self._guide_windows(guides, window.crop, region.scale, image)
+        sketch, structure = self._guide_windows(guides, crop, scale, image)
         image, inner = pad_to(image, self.multiple, self.smallest)
         mask, _ = pad_to(mask, self.multiple, self.smallest)
         sketch, structure = (
@@ -399,8 +404,9 @@ class Model:
             # a thin stroke survives shrinking: a seen pixel is stroke where any of its cell is
             sketch = strokes if strokes.shape[-2:] == size else functional.adaptive_max_pool2d(strokes, size)
         if guides.structure is not None:
-            nothing = np.zeros((guides.structure.height, guides.structure.width), bool)
-            structure, _ = read_window(guides.structure, nothing, crop, scale)
+            structure, gaps = read_window(guides.structure, _unseen(guides.structure), crop, scale)
+            if 0 < gaps.mean() < 1:
+                structure = harmonic(structure, gaps, 0)
         return sketch, structure
 
 
@@ -463,14 +469,27 @@ def _ring(dilate: int | None, feather: int | None, size: tuple[int, int]) -> tup
     return grow, grow // 2 if feather is None else feather
 
 
-def _grown(hole: np.ndarray, grow: int, by_thickness: bool) -> tuple[np.ndarray, int, list[str]]:
+def _unseen(picture: Picture) -> np.ndarray:
+    """(H, W), True where alpha is 0: such a pixel has a colour in the file, but nobody knows it."""
+    alpha = picture.alpha()
+    return np.zeros((picture.height, picture.width), bool) if alpha is None else np.asarray(alpha == 0)
+
+
+def _grown(
+    hole: np.ndarray, grow: int, by_thickness: bool, unseen: np.ndarray
+) -> tuple[np.ndarray, int, list[str]]:
     """The dilated hole (a fresh array), the dilation used, and remarks; one that leaves nothing known is undone."""
     if not hole.any():
         return hole.copy(), grow, []
     if hole.all():
         raise InputError("the mask covers the whole picture: leave something known to fill from")
+    if (hole | unseen).all():
+        raise InputError(
+            "the mask covers all that is not wholly transparent: leave something visible to fill from, "
+            "or take the picture's alpha away if its hidden colours are meant"
+        )
     grown = hole.copy() if not grow else dilate_thick(hole, grow) if by_thickness else dilate(hole, grow)
-    if grown.all():
+    if (grown | unseen).all():
         return hole.copy(), 0, [f"mask not grown: {grow} pixels more would leave nothing known"]
     return grown, grow, []
 

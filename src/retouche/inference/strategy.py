@@ -6,7 +6,10 @@ them to paste. Nothing here depends on the machine's free memory, so the same ca
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,19 +160,84 @@ def _around(box: Box, crop_width: int, crop_height: int, width: int, height: int
 
 
 def _tiles(hole: np.ndarray, box: Box, side: int, reach: int = 0) -> tuple[Window, ...]:
-    """Overlapping windows over a box, those that know most first, so that later ones lean on what is filled."""
+    """Overlapping windows over a box, row by row; `in_turn` orders them."""
     height, width = hole.shape
     step = max(1, side // 2, side - 2 * reach if reach else 0)
-    found: list[tuple[float, Window]] = []
+    found = []
     for y in range(box[1], box[3], step):
         for x in range(box[0], box[2], step):
             target = (x, y, min(x + step, box[2]), min(y + step, box[3]))
             if not hole[target[1] : target[3], target[0] : target[2]].any():
                 continue
-            crop = _around(target, side, side, width, height)
-            share = float(hole[crop[1] : crop[3], crop[0] : crop[2]].mean())
-            found.append((share, Window(crop, target)))
-    return tuple(window for _, window in sorted(found, key=lambda item: item[0]))
+            found.append(Window(_around(target, side, side, width, height), target))
+    return tuple(found)
+
+
+def in_turn(windows: Sequence[Window], unknown: np.ndarray) -> Iterator[Window]:
+    """Each window once, always the one that knows most of what it shows by then, so that it leans on what is filled.
+
+    Args:
+        windows: of one region
+        unknown: (H, W), True = unknown; brought up to date by the caller while a window is in hand
+    """
+    reach = max((max(crop[2] - crop[0], crop[3] - crop[1]) for crop in (each.crop for each in windows)), default=1)
+    near: dict[tuple[int, int], list[int]] = defaultdict(list)  # windows by where they paste, in cells of `reach`
+    for number, window in enumerate(windows):
+        near[window.target[0] // reach, window.target[1] // reach].append(number)
+    shares = [_share(unknown, window.crop) for window in windows]
+    waiting = [(share, number) for number, share in enumerate(shares)]
+    heapq.heapify(waiting)
+    done = [False] * len(windows)
+    while waiting:
+        share, number = heapq.heappop(waiting)
+        if done[number] or share != shares[number]:  # there is a newer entry of it
+            continue
+        done[number] = True
+        yield windows[number]
+        filled = windows[number].target
+        x, y = filled[0] // reach, filled[1] // reach
+        # a crop that shows what was filled is at most `reach` wide, so its target is no further than two cells away
+        for cell in ((x + dx, y + dy) for dy in range(-2, 3) for dx in range(-2, 3)):
+            for other in near.get(cell, ()):
+                if not done[other] and _overlap(windows[other].crop, filled):
+                    shares[other] = _share(unknown, windows[other].crop)
+                    heapq.heappush(waiting, (shares[other], other))
+
+
+def _share(unknown: np.ndarray, crop: Box) -> float:
+    """Unknown pixels / all pixels of the crop as far as it is inside the picture."""
+    inside = unknown[max(0, crop[1]) : crop[3], max(0, crop[0]) : crop[2]]
+    return np.count_nonzero(inside) / inside.size
+
+
+def _overlap(one: Box, two: Box) -> bool:
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+
+
+def with_something_known(window: Window, scale: float, unknown: np.ndarray) -> tuple[Window, float]:
+    """The window itself, or, where all it shows is unknown, one doubled about its middle until it shows something.
+
+    As many pixels are seen as before: the scale falls as the window grows.
+
+    Args:
+        window: may reach beyond the picture
+        scale: size seen / size in the picture
+        unknown: (H, W), True = unknown, not everywhere
+
+    Returns: the window and its scale
+    """
+    height, width = unknown.shape
+    left, top, right, bottom = crop = window.crop
+    beyond = left < 0 or top < 0 or right > width or bottom > height
+    while _share(unknown, crop) == 1:
+        across, down = 2 * (crop[2] - crop[0]), 2 * (crop[3] - crop[1])
+        if beyond:  # a network of one size: what it sees stays a square of that size
+            x, y = (left + right - across) // 2, (top + bottom - down) // 2
+            crop = (x, y, x + across, y + down)
+        else:
+            crop = _around(window.crop, across, down, width, height)
+    seen = math.sqrt((right - left) * (bottom - top) / _area(crop))
+    return Window(crop, window.target), scale * seen
 
 
 def thickness(hole: np.ndarray) -> float:

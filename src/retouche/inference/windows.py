@@ -15,6 +15,7 @@ from torch.nn import functional
 from retouche.image import Box, Picture
 
 BAND_PIXELS = 1 << 22  # pixels converted at once
+TINY = 1e-9  # share of a shrunk pixel below any that one known pixel can have
 
 
 def reflected(start: int, stop: int, length: int) -> np.ndarray:
@@ -32,7 +33,7 @@ def read_window(picture: Picture, hole: np.ndarray, crop: Box, scale: float) -> 
         hole: (H, W) bool, what is unknown now
         crop: pixels; may reach beyond the picture, which then is mirrored
         scale: size seen / size in the picture, at most 1. Shrinking averages known pixels only; a shrunk pixel that
-            touches the hole is hole, so that nothing of the hole's old content is seen
+            touches the hole is hole, unless no other is there: then one that touches a known pixel is known
 
     Returns: image (1, 3, h, w) -1..1 with the hole blanked to 0, mask (1, 1, h, w) 1 = hole
     """
@@ -53,8 +54,10 @@ def read_window(picture: Picture, hole: np.ndarray, crop: Box, scale: float) -> 
     if known.shape[-2:] != size:
         image = functional.interpolate(image, size, mode="bilinear", antialias=True)
         known = functional.interpolate(known, size, mode="bilinear", antialias=True)
-    mask = (known < 1 - 1e-4).float()
-    return torch.where(mask.bool(), 0.0, image / known.clamp(min=1e-4)), mask
+    mask = known < 1 - 1e-4
+    if mask.all():
+        mask = known < TINY
+    return torch.where(mask, 0.0, image / known.clamp(min=TINY)), mask.float()
 
 
 def _bands(height: int, width: int, multiple: int) -> Iterator[slice]:

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from retouche.ambient import plain_torch
 from retouche.errors import InputError, RetoucheError, WeightsError
 from retouche.methods import find, methods
 from retouche.methods.method import Generator, Method, Weights
@@ -73,6 +74,7 @@ def identify(tensors: Mapping[str, Tensor]) -> list[tuple[str, Layout]]:
     ]
 
 
+@plain_torch()
 def load_file(
     path: Path | str, semantics: str = "original", method: str | None = None, order: Order | None = None
 ) -> Loaded:
