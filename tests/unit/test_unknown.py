@@ -86,7 +86,7 @@ def test_a_transparent_structure_picture_has_no_hidden_colours() -> None:
 def test_nothing_visible_left_is_said() -> None:
     picture, hole = clear_beside_the_hole()
     hole |= picture[..., -1] > 0
-    with pytest.raises(retouche.InputError, match="wholly transparent.*take the picture's alpha away"):
+    with pytest.raises(retouche.InputError, match=r"wholly transparent.*take the picture's alpha away"):
         retouche.load("mean")(picture, hole)
     hole[40, 40] = False  # a dilation would take that one, too
     filled, report = retouche.load("mean")(picture, hole, dilate=4, report=True)

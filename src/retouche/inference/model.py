@@ -366,9 +366,7 @@ class Model:
             tell(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
 
     @torch.inference_mode()
-    def _predict(
-        self, canvas: Picture, crop: Box, scale: float, hole: np.ndarray, guides: Guides, seed: int
-    ) -> Tensor:
+    def _predict(self, canvas: Picture, crop: Box, scale: float, hole: np.ndarray, guides: Guides, seed: int) -> Tensor:
         """The prediction for one window at the size the method sees: (1, 3, h, w), -1..1, on the CPU."""
         image, mask = read_window(canvas, hole, crop, scale)
         if self.generator is None:
@@ -475,9 +473,7 @@ def _unseen(picture: Picture) -> np.ndarray:
     return np.zeros((picture.height, picture.width), bool) if alpha is None else np.asarray(alpha == 0)
 
 
-def _grown(
-    hole: np.ndarray, grow: int, by_thickness: bool, unseen: np.ndarray
-) -> tuple[np.ndarray, int, list[str]]:
+def _grown(hole: np.ndarray, grow: int, by_thickness: bool, unseen: np.ndarray) -> tuple[np.ndarray, int, list[str]]:
     """The dilated hole (a fresh array), the dilation used, and remarks; one that leaves nothing known is undone."""
     if not hole.any():
         return hole.copy(), grow, []
