@@ -36,15 +36,16 @@ def _filled(values: Tensor, known: Tensor) -> Tensor:
     h, w = known.shape[-2:]
     if max(h, w) == 1 or bool((known > 0).all()):
         return values
-    odd = (0, w % 2, 0, h % 2)
-    share = functional.avg_pool2d(functional.pad(known, odd), 2)
-    mean = functional.avg_pool2d(functional.pad(values * known, odd), 2)
+    even = [functional.pad(part, (0, w % 2, 0, h % 2)) if h % 2 or w % 2 else part for part in (known, values)]
+    share, mean = (functional.avg_pool2d(part, 2) for part in even)
     coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known))
     up = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
     gap = known == 0
     x = torch.where(gap, up, values)
     for _ in range(SWEEPS):
         around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-        mean = (around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]) / 4
-        x = torch.where(gap, mean, x)
+        mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
+        mean += around[..., 1:-1, :-2]
+        mean += around[..., 1:-1, 2:]
+        x = torch.where(gap, mean.div_(4), x)
     return x

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.layers import near
+
 SLOPE = 0.1
 """Of the leaky ReLUs on their negative side."""
 
@@ -24,7 +26,15 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(activate(self.first(activate(x)), fresh=True))
+        added: Tensor = self.second(activate(self.first(activate(x)), fresh=True))
+        return added.add_(x)
+
+    def at_cells(self, cells: near.Cells, wanted: Tensor) -> Tensor:
+        """The block's result (K, C) at the wanted cells (N, H, W) bool; `cells` hold what lies around them."""
+        between = near.grown(wanted, 1)
+        rows = near.convolved(near.Cells(activate(cells.rows), cells.number), between, self.first)
+        rows = near.convolved(near.kept(activate(rows, fresh=True), between), wanted, self.second)
+        return rows.add_(near.at(cells, wanted))
 
 
 class AttentionBlock(nn.Module):
