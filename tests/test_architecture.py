@@ -11,18 +11,21 @@ ROOMS = {  # room -> rooms it may import
     "errors": set(),
     "ambient": set(),
     "progress": set(),
-    "folders": {"errors"},
+    "files": {"errors"},
+    "folders": {"pictures", "errors"},
     "image": {"errors"},
-    "masks": {"image", "errors"},
+    "pictures": {"files", "image", "errors"},
+    "masks": {"pictures", "image", "errors"},
     "backbones": {"errors"},
     "layers": {"image", "masks", "progress", "errors"},
     "losses": {"backbones", "layers", "image", "masks", "errors"},
-    "weights": {"image", "errors"},
+    "weights": {"files", "errors"},
     "methods": {"backbones", "weights", "layers", "losses", "image", "masks", "progress", "ambient", "errors"},
-    "data": {"layers", "folders", "image", "masks", "errors"},
+    "data": {"layers", "folders", "pictures", "image", "masks", "errors"},
     "metrics": {"weights", "image", "masks", "errors"},
-    "inference": {"methods", "weights", "image", "masks", "progress", "ambient", "errors"},
-    "training": {"backbones", "methods", "weights", "data", "metrics", "layers", "losses", "image", "masks", "errors"},
+    "inference": {"methods", "weights", "pictures", "image", "masks", "progress", "ambient", "errors"},
+    "training": {"backbones", "methods", "weights", "data", "metrics", "layers", "losses"}
+    | {"files", "image", "masks", "errors"},
     "evaluation": {
         "backbones",
         "inference",
@@ -30,8 +33,10 @@ ROOMS = {  # room -> rooms it may import
         "weights",
         "data",
         "metrics",
+        "files",
         "folders",
         "image",
+        "pictures",
         "masks",
         "errors",
     },
@@ -45,14 +50,15 @@ ROOMS = {  # room -> rooms it may import
         "weights",
         "layers",
         "data",
+        "files",
         "folders",
         "image",
+        "pictures",
         "masks",
         "progress",
         "errors",
     },
 }
-PRIVATE_FILES = dict.fromkeys(("picture_files", "picture_metadata", "picture_png", "picture_writing"), "image")
 FORBIDDEN_ANYWHERE = {"torchvision", "scipy", "cv2", "ray", "lightning_fabric", "fastapi", "tensorflow", "onnxruntime"}
 NETWORKS = {"layers", "losses"}
 HANDS_OFF = {"os", "pathlib", "argparse", "json"}
@@ -73,8 +79,7 @@ def imports(path: Path, top_level_only: bool = False) -> set[str]:
 
 
 def room(path: Path) -> str:
-    first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    return PRIVATE_FILES.get(first, first)
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.parent != SOURCE or not path.name.startswith("__")]
@@ -84,11 +89,7 @@ FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.parent != SOURCE 
 def test_imports_point_down(path: Path) -> None:
     here = room(path)
     assert here in ROOMS, f"{here}: a new room needs its line in ROOMS"
-    used = {
-        PRIVATE_FILES.get(name.split(".")[1], name.split(".")[1])
-        for name in imports(path)
-        if name.startswith("retouche.")
-    }
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("retouche.")}
     used &= ROOMS.keys()
     assert used <= ROOMS[here] | {here}, f"{here} may not import {sorted(used - ROOMS[here] - {here})}"
 

@@ -23,3 +23,9 @@ class WeightsError(RetoucheError):
 
 class DataError(RetoucheError):
     """A folder or data set cannot be read as asked."""
+
+
+def reason(error: BaseException) -> str:
+    """One short line of what another library says."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:120] or type(error).__name__

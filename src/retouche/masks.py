@@ -17,9 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from retouche.errors import InputError
-from retouche.picture_files import MAX_PIXELS, decode, read_file
+from retouche.pictures import MAX_PIXELS, Picture
+from retouche.pictures.decoding import from_pil
+from retouche.pictures.doors import read_file
 
-MaskLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[Any] | Tensor"
+MaskLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[Any] | Tensor | Picture"
 Mask: TypeAlias = NDArray[np.bool_]
 Box: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom in pixels; right and bottom are exclusive."""
@@ -32,7 +34,12 @@ BLOCK = 256  # pixels; a block with its halo of 16-bit squares stays in a core's
 
 
 def open_mask(
-    given: MaskLike, size: tuple[int, int] | None, *, invert: bool = False, max_pixels: int = MAX_PIXELS
+    given: MaskLike,
+    size: tuple[int, int] | None,
+    *,
+    invert: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
 ) -> tuple[Mask, list[str]]:
     """What a user calls a mask, as booleans.
 
@@ -41,14 +48,15 @@ def open_mask(
 
     Args:
         given: a path, a PIL image, an array (H, W), (H, W, 1), (H, W, 3 or 4), or a tensor (H, W), (1, H, W),
-            (1, 1, H, W)
+            (1, 1, H, W), or a decoded `Picture`
         size: (height, width) of the picture it belongs to; None accepts any
         invert: white is then what is kept
+        name: what errors call it; None = its file's name, or "mask"
 
     Returns: (H, W), True = hole, and remarks worth a user's eye.
     Raises: InputError where it cannot be read, has another size, or holds values out of range
     """
-    hole, grey, remarks = _read(given, size, max_pixels)
+    hole, grey, remarks = _read(given, size, max_pixels, name=name)
     if invert:
         hole = ~hole
     if grey:
@@ -68,16 +76,19 @@ def open_sketch(given: MaskLike, size: tuple[int, int] | None, *, max_pixels: in
 
 
 def _read(
-    given: MaskLike, size: tuple[int, int] | None, max_pixels: int, word: str = "mask"
+    given: MaskLike, size: tuple[int, int] | None, max_pixels: int, word: str = "mask", name: str | None = None
 ) -> tuple[Mask, int, list[str]]:
     """Hole or stroke, the number of values that are neither black nor white, remarks."""
-    name, remarks, from_file = word, [], True
+    called, remarks, from_file = name or word, [], True
     if isinstance(given, (str, PathLike)):
-        name = Path(given).name
+        called = name or Path(given).name
         decoded = read_file(Path(given), max_pixels)
         values = decoded.pixels
     elif isinstance(given, Image.Image):
-        decoded = decode(given, word, max_pixels)
+        decoded = from_pil(given, word, max_pixels)
+        values = decoded.pixels
+    elif isinstance(given, Picture):
+        decoded = given
         values = decoded.pixels
     elif isinstance(given, Tensor):
         from_file = False
@@ -97,18 +108,18 @@ def _read(
         raise InputError(f"{word} is a {type(given).__name__}: give a path, a PIL image, an array or a tensor")
     height, width = values.shape[:2]
     if not height or not width:
-        raise InputError(f"{name} is {width}x{height}: give at least one pixel")
+        raise InputError(f"{called} is {width}x{height}: give at least one pixel")
     if size is not None and (height, width) != tuple(size):
         raise InputError(
-            f"{name} is {width}x{height} but the picture is {size[1]}x{size[0]}: "
+            f"{called} is {width}x{height} but the picture is {size[1]}x{size[0]}: "
             f"give a {word} of the same size, or scale it first"
         )
     if from_file and decoded.mode in ("CMYK", "YCbCr"):
-        raise InputError(f"{name} is {decoded.mode}: save the {word} as black and white PNG")
+        raise InputError(f"{called} is {decoded.mode}: save the {word} as black and white PNG")
     plane, opacity = _plane(values)
     if opacity:
         remarks.append(f"{word} has one colour only: its opacity was taken, opaque is {_WORDS[word]}")
-    hole, grey = _threshold(plane, name, labels=not from_file)
+    hole, grey = _threshold(plane, called, labels=not from_file)
     if from_file and not hole.any() and plane.max() == 1:
         remarks.append(f"{word} holds only 0 and 1, taken as black: scale it to 0 and 255")
     return hole, grey, remarks

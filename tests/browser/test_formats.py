@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 import retouche
 from retouche.apps.cli import main
-from retouche.image import Picture, open_picture, write_picture
+from retouche.pictures import Picture, open_picture, write_picture
 
 GROW = 4
 HOLE = (90, 70, 140, 110)  # left, top, right, bottom

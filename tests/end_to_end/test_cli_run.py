@@ -12,7 +12,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms
 
 from retouche.apps.cli import main
-from retouche.image import open_picture
+from retouche.pictures import open_picture
 
 
 def scene(height: int = 60, width: int = 80) -> np.ndarray:

@@ -17,8 +17,8 @@ from retouche.apps.batch.manifest import remove_leftovers
 from retouche.apps.cli import main
 from retouche.data.sampler import sample_key
 from retouche.evaluation.protocol import list_sha256
+from retouche.files import atomic_write
 from retouche.folders.names import as_json, shown
-from retouche.image import atomic_write
 from retouche.weights.store import cache_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,8 @@ import tifffile
 from PIL import Image, ImageCms
 from serving import decoded, encoded, hole, scene, serving, text
 
-from retouche.image import Picture, open_picture, write_picture
 from retouche.methods import methods
+from retouche.pictures import Picture, encode, open_picture, write_picture
 
 KNOWN = hole() == 0
 
@@ -305,6 +307,40 @@ def test_a_part_is_cut_in_the_depth_of_its_source(client: httpx.Client, tmp_path
         answer = client.post("/api/v1/cut", json={"image": text(source), "box": box})
         assert answer.status_code == 422 and "80x60" in answer.json()["error"]
     assert client.post("/api/v1/cut", json={"name": "../secret.png", "box": [0, 0, 1, 1]}).status_code == 404
+
+
+def test_no_request_touches_a_temporary_file(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise AssertionError("a temporary file")
+
+    for name in (
+        "NamedTemporaryFile", "SpooledTemporaryFile", "TemporaryDirectory", "TemporaryFile", "mkdtemp", "mkstemp",
+    ):  # fmt: skip
+        monkeypatch.setattr(tempfile, name, refuse)
+    written: list[str] = []
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        writes = event == "open" and (set(str(args[1] or "")) & set("wax+") or int(args[2] or 0) & 3)  # type: ignore[call-overload]
+        if watching and (writes or event in {"os.mkdir", "os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"}):
+            written.append(f"{event} {args[0]}")
+
+    watching = True
+    sys.addaudithook(hook)
+    deep = encode(Picture(np.random.default_rng(0).integers(0, 65536, (60, 80, 3)).astype(np.uint16), "RGB"))
+    for image in (deep, encoded(scene(), "JPEG"), encoded(scene(), "WEBP"), encoded(scene(), "TIFF")):
+        pair = {"image": image, "mask": encoded(hole())}
+        patches = [{"image": text(encoded(scene())[:]), "mask": text(encoded(hole()))}]
+        answers = [
+            client.post("/api/v1/inpaint", files=pair),
+            client.post("/api/v1/inpaint", json={name: text(content) for name, content in pair.items()}),
+            client.post("/api/v1/adjust_mask", json={"mask": text(encoded(hole())), "operate": "expand"}),
+            client.post("/api/v1/view", files={"image": image}),
+            client.post("/api/v1/cut", files={"image": image}, data={"box": "[0, 0, 9, 9]"}),
+            client.post("/api/v1/save", json={"image": text(image), "patches": patches}),
+        ]
+        assert [answer.status_code for answer in answers] == [200] * 6, [answer.text[:200] for answer in answers]
+    watching = False
+    assert written == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from retouche.apps.cli import main
 from retouche.data import sketches
 from retouche.data.sketches import edges
-from retouche.image import open_picture
+from retouche.pictures import open_picture
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from retouche import picture_png
-from retouche.image import composite, open_picture, pad_to, to_uint8, write_picture
+from retouche.image import composite, pad_to, to_uint8
 from retouche.masks import components, dilate, distance, feather_weight, open_mask
+from retouche.pictures import open_picture, png, write_picture
 
 SIDES = st.integers(1, 24)
 
@@ -117,5 +117,5 @@ def test_composite_keeps_known_bits(height, width, seed):
 def test_sixteen_bit_png_round_trip(tmp_path_factory, array):
     path = tmp_path_factory.mktemp("png") / "a.png"
     write_picture(open_picture(array), path)
-    assert path.read_bytes().startswith(picture_png.SIGNATURE)
+    assert path.read_bytes().startswith(png.SIGNATURE)
     assert np.array_equal(open_picture(path).pixels, array)

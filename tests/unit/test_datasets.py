@@ -13,9 +13,9 @@ from retouche.data.datasets import Failure, Guides, Maker, TrainingSet, fixed_sa
 from retouche.data.mask_makers import parse_masks
 from retouche.data.sampler import place
 from retouche.data.sketches import edges
-from retouche.data.sources import hold_out, open_source
+from retouche.data.sources import UnreadableError, hold_out, open_source
 from retouche.errors import DataError
-from retouche.image import open_picture
+from retouche.pictures import Picture, encode, open_picture
 
 
 def picture(number: int, height: int = 20, width: int = 30) -> Image.Image:
@@ -78,6 +78,23 @@ def test_shards_hold_the_same_pictures(folder, tmp_path):
     (tmp_path / "broken.tar").write_bytes(b"no tar" * 200)
     with pytest.raises(DataError, match="no readable tar"):
         open_source(tmp_path / "broken.tar")
+
+
+def test_shards_keep_sixteen_bits_and_refuse_foreign_formats(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
+    icon = io.BytesIO()
+    picture(0).save(icon, "GIF")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, content in (("a.png", encode(Picture(deep, "RGB"))), ("b.png", icon.getvalue()), ("c.png", b"RIFF")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    source = open_source(tmp_path / "a.tar")
+    read = source.read(0)
+    assert read.pixels.dtype == np.uint16 and np.array_equal(read.pixels, deep)
+    for broken in (1, 2):
+        with pytest.raises(UnreadableError, match=source.names[broken]):
+            source.read(broken)
 
 
 def test_held_out_by_name():

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 import retouche
-from retouche.image import open_picture
 from retouche.inference import model as module
 from retouche.methods.method import Scope
+from retouche.pictures import open_picture
 
 RANDOM = np.random.default_rng(5)
 PICTURE = RANDOM.integers(0, 256, (60, 80, 3), np.uint8)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from retouche.image import open_picture
 from retouche.inference.sheet import INK, MARK, Panel, contact_sheet, mark_hole, pixels_rgb
+from retouche.pictures import open_picture
 
 
 def flat(height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:

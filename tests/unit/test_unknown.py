@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import retouche
-from retouche.image import open_picture
 from retouche.inference.strategy import Window, in_turn, with_something_known
 from retouche.inference.windows import read_window
+from retouche.pictures import open_picture
 
 RANDOM = np.random.default_rng(11)
 BUDGETS = [None, 1]

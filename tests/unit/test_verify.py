@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 from retouche.errors import InputError
-from retouche.image import open_picture, write_picture
 from retouche.inference.verify import Verdict, verify
+from retouche.pictures import open_picture, write_picture
 
 H, W = 96, 128
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from retouche.image import Picture
 from retouche.masks import Box
+from retouche.pictures import Picture
 
 Kind: TypeAlias = Literal["random", "resize", "area", "short", "zoom"]
 

@@ -23,9 +23,9 @@ from retouche.data.sketches import edges
 from retouche.data.sources import Source, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
 from retouche.folders.pairing import companion
-from retouche.image import Picture, open_picture
 from retouche.layers.structure import SETTINGS, rtv
 from retouche.masks import hole_ratio, open_mask, open_sketch
+from retouche.pictures import Picture, open_picture
 
 CHOICES, ENOUGH = 8, (0.15, 0.7)
 """How often a part of a picture with its own mask is chosen anew, until its hole ratio lies in between."""

@@ -26,8 +26,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from retouche.data.sampler import sample_key
 from retouche.errors import DataError, InputError
-from retouche.folders.finding import SUFFIXES, walk
+from retouche.folders.finding import walk
 from retouche.masks import Box, hole_ratio, open_mask
+from retouche.pictures.formats import SUFFIXES
 
 Mask: TypeAlias = NDArray[np.bool_]
 Point: TypeAlias = tuple[float, float]

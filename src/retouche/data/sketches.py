@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from retouche.image import Picture
 from retouche.masks import Mask
+from retouche.pictures import Picture
 
 SIGMA = 0.006  # of the shorter side: 1.5 pixels at 256
 STRONG, FAINT = 0.12, 0.05  # slope in units of the grey range per pixel of smoothing width

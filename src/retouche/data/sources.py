@@ -7,7 +7,6 @@ so that any sample can be read by itself: only then is a training resumed exactl
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import tarfile
 from collections.abc import Sequence
@@ -15,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from PIL import Image, UnidentifiedImageError
-
 from retouche.errors import DataError, InputError
-from retouche.folders.finding import SUFFIXES, list_lines, walk
-from retouche.image import Picture, open_picture
+from retouche.folders.finding import list_lines, walk
+from retouche.pictures import Picture, decode, open_picture
+from retouche.pictures.formats import SUFFIXES
 
 HELD_OUT = 50
 """One picture of so many is held out for validation, by the hash of its name."""
@@ -103,9 +101,9 @@ class Shards:
         except OSError as error:
             raise UnreadableError(f"{self.names[index]}: {error.strerror}") from None
         try:
-            return open_picture(Image.open(io.BytesIO(data)))
-        except (InputError, OSError, UnidentifiedImageError, ValueError, SyntaxError, MemoryError) as error:
-            raise UnreadableError(f"{self.names[index]}: {error}") from None
+            return decode(data, self.names[index])
+        except InputError as error:
+            raise UnreadableError(str(error)) from None
 
     def subset(self, indices: Sequence[int]) -> Shards:
         return Shards(self.title, tuple(self.names[i] for i in indices), tuple(self.members[i] for i in indices))

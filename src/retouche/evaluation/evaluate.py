@@ -41,8 +41,8 @@ from retouche.evaluation.table import (
     rounded,
     rows_and_differences,
 )
+from retouche.files import atomic_write
 from retouche.folders.names import as_json
-from retouche.image import atomic_write
 from retouche.masks import hole_ratio
 from retouche.metrics import PSNR_CAP
 

@@ -15,11 +15,11 @@ from retouche.errors import DataError, InputError
 from retouche.evaluation.pictures import Item
 from retouche.folders.finding import Source, walk
 from retouche.folders.pairing import pair
-from retouche.image import open_picture
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, resolve
 from retouche.inference.sheet import pixels_rgb
+from retouche.pictures import open_picture
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".pdparams", ".index", ".ckpt", ".bin", ".p")
 

@@ -12,8 +12,8 @@ from typing import Any
 from retouche.errors import DataError, InputError
 from retouche.evaluation.papers import PAPERS, Published
 from retouche.evaluation.pictures import Item, Preparation, find_items
+from retouche.files import atomic_write
 from retouche.folders.names import as_json
-from retouche.image import atomic_write
 
 FORMAT, VERSION = "retouche evaluation pack", 1
 

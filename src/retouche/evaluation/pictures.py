@@ -12,16 +12,17 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from retouche.data.mask_makers import Masks, mask_key, parse_masks
 from retouche.errors import DataError, InputError, RetoucheError
-from retouche.folders.finding import SUFFIXES, Source, walk
+from retouche.folders.finding import Source, walk
 from retouche.folders.names import RealFolders
 from retouche.folders.pairing import pair
-from retouche.image import open_picture
 from retouche.inference.sheet import pixels_rgb
 from retouche.masks import hole_ratio, open_mask
+from retouche.pictures import measure, open_picture
+from retouche.pictures.formats import SUFFIXES
 from retouche.weights.store import sha256_of
 
 HOLE_SHARE = 0.25
@@ -221,12 +222,10 @@ EMPTY = "all masks are empty: there is nothing to judge; white is the hole (blac
 def _size_of(path: Path) -> tuple[int, int] | None:
     """Width and height as displayed, from the file's header; None where it cannot be read."""
     try:
-        with Image.open(path) as opened:
-            width, height = opened.size
-            turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with path.open("rb") as file:
+            return measure(file, path.name)
+    except (InputError, OSError):
         return None
-    return (height, width) if turned else (width, height)
 
 
 # Decoding -------------------------------------------------------------------------------------------------------------

@@ -15,9 +15,7 @@ from pathlib import Path
 
 from retouche.errors import InputError
 from retouche.folders.names import home, shown
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""What is read and written, and what counts as a picture in a folder; a file named outright may have any suffix."""
+from retouche.pictures.formats import SUFFIXES
 
 FOREIGN_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".tga", ".ppm", ".pgm", ".dng", ".exr")
 """Pictures of kinds that are not read."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
-from retouche.image import Box, Picture, PictureLike, open_picture, pad_to
+from retouche.image import Box, pad_to
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
 from retouche.inference.windows import enlarged, read_window
@@ -33,6 +33,7 @@ from retouche.masks import (
 from retouche.methods import find
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import Generator, Method, Scope
+from retouche.pictures import Picture, PictureLike, open_picture
 from retouche.progress import listening, part, rising, shares, tell
 
 log = logging.getLogger("retouche")

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from retouche.image import Picture, to_uint8
+from retouche.image import to_uint8
 from retouche.masks import dilate
+from retouche.pictures import Picture
 
 MARGIN = 12  # pixels around each cell
 TEXT_PIXELS = 16

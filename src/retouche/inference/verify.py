@@ -6,19 +6,17 @@ is encoded anew: the fair question is whether it moved more than encoding the un
 
 from __future__ import annotations
 
-import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from retouche.errors import InputError
-from retouche.image import Picture, open_picture
 from retouche.masks import default_dilation, dilate, open_mask
-from retouche.picture_files import as_pil
+from retouche.pictures import Picture, Source, decode, encode, open_picture
+from retouche.pictures.source import as_pil
 
 Array = NDArray[Any]
 
@@ -184,7 +182,7 @@ def _judge(old: Picture, new: Picture, touched: Array, after: Path) -> Lossy:
     """Block by block: how much farther AFTER is from BEFORE than the re-encoded BEFORE is."""
     is_jpeg = new.source.format == "JPEG"
     if is_jpeg:
-        again, block, tolerance, neighbours = _jpeg_again(old, new), _jpeg_block(after), JPEG_TOLERANCE, 0
+        again, block, tolerance, neighbours = _jpeg_again(old, new), new.source.block, JPEG_TOLERANCE, 0
         reach = 0 if block == (8, 8) else 1  # decoders smooth coarse colour across one more pixel
     else:
         again, block, tolerance, neighbours = _webp_again(old, after), (WEBP_BLOCK,) * 2, WEBP_TOLERANCE, 1
@@ -231,16 +229,7 @@ def _widest(values: Array) -> Array:
 def _jpeg_again(old: Picture, new: Picture) -> Array:
     """BEFORE encoded with its own tables (if it is a JPEG, else with AFTER's) and decoded."""
     settings = (old if old.source.format == "JPEG" else new).source.settings
-    buffer = io.BytesIO()
-    as_pil(old.pixels, old.mode).save(buffer, "JPEG", **settings)
-    return _decoded(buffer.getvalue(), old)
-
-
-def _jpeg_block(path: Path) -> tuple[int, int]:
-    """Width and height of the blocks whose pixels share coefficients: 8, or more where colour is stored coarser."""
-    with Image.open(path) as image:
-        layers = getattr(image, "layer", [(0, 1, 1, 0)])
-    return 8 * max(layer[1] for layer in layers), 8 * max(layer[2] for layer in layers)
+    return _decoded(_encoded(old, "JPEG", settings), old)
 
 
 def _webp_again(old: Picture, after: Path) -> Array:
@@ -249,17 +238,20 @@ def _webp_again(old: Picture, after: Path) -> Array:
     low, high, best = 0, 100, b""
     while low <= high:
         quality = (low + high) // 2
-        buffer = io.BytesIO()
-        as_pil(old.pixels, old.mode).save(buffer, "WEBP", quality=quality, exact=True)
-        data = buffer.getvalue()
+        data = _encoded(old, "WEBP", {"quality": quality})
         if not best or abs(len(data) - wanted) < abs(len(best) - wanted):
             best = data
         low, high = (quality + 1, high) if len(data) < wanted else (low, quality - 1)
     return _decoded(best, old)
 
 
+def _encoded(picture: Picture, format: str, settings: dict[str, Any]) -> bytes:
+    """The bare pixels as a file."""
+    return encode(replace(picture, source=Source(format, settings=settings)))
+
+
 def _decoded(data: bytes, like: Picture) -> Array:
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode != like.mode and like.mode != "YCbCr":
-            return np.asarray(image.convert(like.mode)).reshape(like.pixels.shape)
-        return np.asarray(image).reshape(like.pixels.shape)
+    again = decode(data)
+    if again.mode == like.mode:
+        return again.pixels
+    return np.asarray(as_pil(again.pixels, again.mode).convert(like.mode)).reshape(like.pixels.shape)

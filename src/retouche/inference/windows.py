@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from retouche.image import Box, Picture
+from retouche.image import Box
+from retouche.pictures import Picture
 
 BAND_PIXELS = 1 << 22  # pixels converted at once
 TINY = 1e-9  # share of a shrunk pixel below any that one known pixel can have

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from retouche.errors import InputError
-from retouche.image import atomic_write
+from retouche.files import atomic_write
 
 LOG = "log.jsonl"
 

@@ -30,7 +30,7 @@ from retouche.data.mask_makers import histogram, mask_key, parse_masks
 from retouche.data.sampler import Sampler, sample_key
 from retouche.data.sources import Source, hold_out, open_source
 from retouche.errors import DataError, InputError
-from retouche.image import atomic_write
+from retouche.files import atomic_write
 from retouche.layers.structure import SETTINGS
 from retouche.losses.perceptual import ByBlock
 from retouche.losses.vgg import vgg

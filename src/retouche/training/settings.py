@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import retouche
 from retouche.errors import InputError
-from retouche.image import atomic_write
+from retouche.files import atomic_write
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import retouche
 from retouche.errors import WeightsError
-from retouche.image import atomic_write
+from retouche.files import atomic_write
 from retouche.weights.layout import Order, Parts
 
 FORMAT = "1"

@@ -20,12 +20,12 @@ import torch
 
 from retouche.apps.batch.pairing import Job
 from retouche.errors import InputError, RetoucheError
-from retouche.image import Picture, open_picture, write_picture
 from retouche.inference.devices import choose_device
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.report import Report
 from retouche.masks import open_mask
+from retouche.pictures import Picture, open_picture, write_picture
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def attempt(model: Model, job: Job, settings: Settings, progress: Callable[[floa
         report = fill(model, job, settings, progress)
     except (RetoucheError, OSError) as error:
         return Outcome(job, time.perf_counter() - started, error=str(error))
-    except (RuntimeError, MemoryError) as error:  # PyTorch reports exhausted memory as RuntimeError
+    except Exception as error:  # PyTorch's exhausted memory, a library's surprise: the others may be fine
         words = (str(error).splitlines() or ["out of memory"])[0]
         return Outcome(job, time.perf_counter() - started, error=f"{type(error).__name__}: {words}")
     return Outcome(job, time.perf_counter() - started, report)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retouche.errors import InputError
-from retouche.folders.finding import SUFFIXES, Source, Sources, find
+from retouche.folders.finding import Source, Sources, find
 from retouche.folders.names import RealFolders, home
 from retouche.folders.pairing import Pairs, pair
+from retouche.pictures.formats import SUFFIXES
 
 ALPHA = "alpha"
 """The word that stands for "the hole is where the picture is transparent" """

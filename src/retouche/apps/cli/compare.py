@@ -62,12 +62,12 @@ def main(options: Options) -> int:
     terminal.check_inputs((options.image, "--image"), (options.mask, "--mask"))
     terminal.check_output(options.output, (options.image, options.mask), overwrite=options.overwrite)
 
-    from retouche.image import open_picture, write_picture
     from retouche.inference.devices import choose_device
     from retouche.inference.load import load
     from retouche.inference.names import resolve
     from retouche.inference.sheet import Panel, contact_sheet, mark_hole, pixels_rgb
     from retouche.masks import open_mask
+    from retouche.pictures import open_picture, write_picture
 
     terminal.set_threads(options.threads)
     device = choose_device(options.device).device

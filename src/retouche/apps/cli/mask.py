@@ -55,7 +55,7 @@ def main(options: Options) -> int:
     from PIL import Image
 
     from retouche.data.mask_makers import histogram, mask_key, parse_masks
-    from retouche.image import atomic_write
+    from retouche.files import atomic_write
     from retouche.masks import hole_ratio
 
     masks = parse_masks(options.masks)

@@ -41,14 +41,13 @@ def main(options: Options) -> int:
 
 def write_sketch(job: Job, options: Options) -> list[str]:
     """One sketch from file to file; returns remarks."""
-    from PIL import Image
+    import numpy as np
 
     from retouche.data.sketches import sketch
-    from retouche.image import atomic_write, open_picture
+    from retouche.pictures import Picture, open_picture, write_picture
 
     picture = open_picture(job.image)
     lines = sketch(picture, options.smooth)
     job.output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(job.output) as temporary, temporary.open("wb") as file:
-        Image.fromarray(lines).convert("L").save(file, Image.registered_extensions()[job.output.suffix.lower()])
+    write_picture(Picture(lines[..., None] * np.uint8(255), "L"), job.output, overwrite=True)
     return list(picture.remarks)

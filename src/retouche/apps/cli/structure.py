@@ -42,9 +42,9 @@ def write_structure(job: Job, options: Options) -> list[str]:
     """One structure picture from file to file; returns remarks."""
     import torch
 
-    from retouche.image import open_picture, write_picture
     from retouche.layers.structure import SETTINGS, rtv, structure_of_known
     from retouche.masks import open_mask
+    from retouche.pictures import open_picture, write_picture
 
     picture = open_picture(job.image)
     remarks = list(picture.remarks)

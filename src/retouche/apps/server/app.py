@@ -115,10 +115,9 @@ class Server:
                 raise Refused(409, "job: a request of this name is in hand: choose another") from None
 
     def close(self) -> None:
-        """End the works in hand and remove the server's own folder."""
+        """End the works in hand."""
         self.fillers.close()
         self.clerks.close()
-        self.desk.close()
 
     async def do(
         self,

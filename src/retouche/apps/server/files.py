@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from retouche.errors import InputError
+from retouche.files import atomic_write
 from retouche.folders.finding import walk
-from retouche.image import Picture, atomic_write, write_picture
+from retouche.pictures import Picture, write_picture
+from retouche.pictures.formats import BY_SUFFIX
 
-TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".bmp": "image/bmp",
-}
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
+TYPES = {suffix: one.media for suffix, one in BY_SUFFIX.items()}
 SIDECAR = ".retouche.json"
 MOST_FILES = 10_000
 

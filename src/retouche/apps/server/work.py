@@ -1,17 +1,8 @@
-"""What the workers do for a request: bytes in, bytes out. Nothing here knows HTTP.
-
-Files of a request live in a folder of its own, of random name, for as long as they are read or written.
-"""
+"""What the workers do for a request: bytes in, bytes out, all in memory. Nothing here knows HTTP."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +14,11 @@ from retouche import __version__
 from retouche.apps.server import files, schema
 from retouche.apps.server.models import Bench
 from retouche.errors import InputError
-from retouche.image import Picture, open_picture, to_uint8, write_picture
+from retouche.image import to_uint8
 from retouche.inference.report import Report
 from retouche.masks import dilate, open_mask, open_sketch
+from retouche.pictures import Picture, decode, encode, open_picture
+from retouche.pictures.formats import BY_SUFFIX, FORMATS
 from retouche.progress import Hear
 
 REPORT_BYTES = 6000
@@ -42,58 +35,23 @@ class Answer:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True)
 class Desk:
-    """The server's own folder, in which every request has one for a moment."""
+    """What is read and written for a request, in memory; errors call it by its field's name."""
 
-    def __init__(self, max_pixels: int) -> None:
-        self.max_pixels = max_pixels
-        _sweep()
-        self._folder = tempfile.TemporaryDirectory(prefix=f"retouche-{os.getpid()}-", ignore_cleanup_errors=True)
-
-    def close(self) -> None:
-        """Remove the folder."""
-        self._folder.cleanup()
-
-    @contextmanager
-    def _file(self, content: bytes | None, name: str) -> Iterator[Path]:
-        """A file of a request, gone afterwards; errors call it by its field's name."""
-        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            path = Path(folder, name)
-            if content is not None:
-                path.write_bytes(content)
-            try:
-                yield path
-            except InputError as error:
-                raise InputError(str(error).replace(str(path), name).replace(folder, "")) from None
+    max_pixels: int
 
     def picture(self, content: bytes, name: str = "image") -> Picture:
         """Decode a picture file; its size is checked from its header before anything is decoded."""
-        with self._file(content, name) as path:
-            return open_picture(path, self.max_pixels)
+        return decode(content, name, self.max_pixels)
 
     def mask(self, content: bytes, size: tuple[int, int] | None, name: str = "mask") -> tuple[np.ndarray, list[str]]:
         """(H, W) bool, True = hole, and remarks."""
-        with self._file(content, name) as path:
-            return open_mask(path, size, max_pixels=self.max_pixels)
+        return open_mask(decode(content, name, self.max_pixels), size, name=name)
 
     def sketch(self, content: bytes, size: tuple[int, int]) -> np.ndarray:
         """(H, W) bool, True = stroke."""
-        with self._file(content, "sketch") as path:
-            return open_sketch(path, size, max_pixels=self.max_pixels)
-
-    def encoded(self, picture: Picture, suffix: str) -> bytes:
-        """The picture as a file's bytes."""
-        with self._file(None, f"picture{suffix}") as path:
-            write_picture(picture, path)
-            return path.read_bytes()
-
-
-def _sweep() -> None:
-    """Remove the folders of servers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob("retouche-*-*"):
-        match = re.fullmatch(r"retouche-(\d+)-\w+", folder.name)
-        if match is not None and os.name != "nt" and not Path(f"/proc/{match[1]}").exists() and Path("/proc").is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
+        return open_sketch(decode(content, "sketch", self.max_pixels), size)
 
 
 def inpaint(
@@ -126,7 +84,7 @@ def inpaint(
     )
     remarks = dict.fromkeys((*said, *report.remarks))
     report = replace(report, model=offered, remarks=tuple(remarks))
-    suffix = files.SUFFIXES.get(picture.source.format or "PNG", ".png")
+    kind = picture.source.format or "PNG"
     headers = {
         "X-Seed": str(request.seed),
         "X-Retouche-Strategy": report.strategy,
@@ -140,7 +98,7 @@ def inpaint(
         "strategy": report.strategy,
         "fill_seconds": round(report.seconds, 3),
     }
-    return Answer(desk.encoded(filled, suffix), files.TYPES[suffix], headers, facts), model
+    return Answer(encode(filled, kind), FORMATS[kind].media, headers, facts), model
 
 
 def report_header(report: Report, hashed: str, worker: str) -> str:
@@ -173,7 +131,7 @@ def adjust_mask(desk: Desk, request: schema.AdjustMask) -> Answer:
     else:
         hole = ~dilate(~hole, request.kernel_size)
     pixels = np.repeat(hole[..., None].astype(np.uint8) * np.uint8(255), 4, axis=2)  # (H, W, RGBA)
-    return Answer(desk.encoded(Picture(pixels, "RGBA"), ".png"), "image/png", {}, {})
+    return Answer(encode(Picture(pixels, "RGBA"), "PNG"), "image/png", {}, {})
 
 
 def view(desk: Desk, request: schema.View) -> Answer:
@@ -202,7 +160,7 @@ def _shown(desk: Desk, picture: Picture) -> Answer:
         opacity = (alpha >> 8).astype(np.uint8) if alpha.dtype == np.uint16 else alpha.astype(np.uint8)
         shown = Picture(np.dstack([pixels, opacity]), "RGBA")
     depth = str(picture.pixels.dtype.itemsize * 8)
-    return Answer(desk.encoded(shown, ".png"), "image/png", {"X-Retouche-Depth": depth}, {})
+    return Answer(encode(shown, "PNG"), "image/png", {"X-Retouche-Depth": depth}, {})
 
 
 def cut(desk: Desk, request: schema.Cut, source: Path | None) -> Answer:
@@ -221,7 +179,7 @@ def cut(desk: Desk, request: schema.Cut, source: Path | None) -> Answer:
         part = Picture(to_uint8(picture.rgb(request.box)), "RGB")
     else:
         part = Picture(picture.pixels[top:bottom, left:right], picture.mode)
-    return Answer(desk.encoded(part, ".png"), "image/png", {}, {})
+    return Answer(encode(part, "PNG"), "image/png", {}, {})
 
 
 def _patched(desk: Desk, request: schema.Save | schema.Cut, source: Path | None) -> Picture:
@@ -238,11 +196,9 @@ def save(desk: Desk, request: schema.Save, source: Path | None, output: Path | N
     Raises: RetoucheError, files.Outside, files.Exists
     """
     picture = _patched(desk, request, source)
-    suffix = files.SUFFIXES.get(picture.source.format or "PNG", ".png")
-    if request.format is not None:
-        suffix = f".{request.format}"
+    kind = FORMATS[picture.source.format or "PNG"] if request.format is None else BY_SUFFIX[f".{request.format}"]
     if output is None:
-        return Answer(desk.encoded(picture, suffix), files.TYPES[suffix], {}, {})
+        return Answer(encode(picture, kind.name), kind.media, {}, {})
     assert request.output is not None
     sidecar = request.sidecar
     if sidecar is not None:

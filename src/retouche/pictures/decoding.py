@@ -1,0 +1,289 @@
+"""Decoding pictures from streams, with all that must come out again (`encoding` puts it there).
+
+Pillow decodes 8 bit and 16-bit grey; 16-bit colour goes through `tifffile` and `png`, because Pillow silently opens it
+as 8 bit. Only the parsers of the formats known here ever see a file, and its size is checked from the header. Whatever
+they raise leaves here as one `InputError`.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from retouche.errors import InputError, reason
+from retouche.pictures import jpeg, metadata, png, tiff, webp
+from retouche.pictures.formats import FORMATS, TITLES
+from retouche.pictures.picture import Given, Picture
+from retouche.pictures.source import CHANNELS, MAX_PIXELS, Pixels, Source
+
+# What a file starts with -> who reads it. Opening the parsers directly leaves out Pillow's other formats and its
+# own limit on pixels, which only warns, and does so for the whole process.
+_PARSERS: tuple[tuple[bytes, type[Any]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (png.SIGNATURE, PngImagePlugin.PngImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"II*\0", TiffImagePlugin.TiffImageFile),
+    (b"MM\0*", TiffImagePlugin.TiffImageFile),
+    (b"II+\0", TiffImagePlugin.TiffImageFile),
+    (b"MM\0+", TiffImagePlugin.TiffImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One picture on its way in.
+
+    Attributes:
+        name: what errors call it
+        stream: the file, where there is one; whoever reads it seeks first
+        remarks: gathered for the user
+    """
+
+    name: str
+    stream: BinaryIO | None
+    remarks: list[str]
+
+
+def decode(stream: BinaryIO | bytes, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode one picture file, upright.
+
+    Args:
+        stream: a file's content, or a binary stream at its start: a JPEG, PNG, WebP, TIFF or BMP, recognised by its
+            content; a pipe is read to its end first
+        name: what errors call it
+        max_pixels: height times width at most, checked before anything is decoded
+
+    Raises: InputError in one line with the remedy, whatever the file holds
+    """
+    reading = _Reading(name, _seekable(stream, name), [])
+    with _border(name, "read", "it is damaged, or no picture"):
+        image = _parsed(reading)
+    return _picture(image, reading, max_pixels, Given("file"))
+
+
+def from_pil(image: Image.Image, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture of a PIL image, which is loaded, otherwise unchanged.
+
+    Raises: InputError in one line with the remedy
+    """
+    return _picture(image, _Reading(name, None, []), max_pixels, Given("pil"))
+
+
+def measure(stream: BinaryIO | bytes, name: str = "the picture") -> tuple[int, int]:
+    """Width and height as displayed, from the header alone.
+
+    Raises: InputError in one line with the remedy
+    """
+    reading = _Reading(name, _seekable(stream, name), [])
+    with _border(name, "read", "it is damaged, or no picture"):
+        image = _parsed(reading)
+        width, height = image.size
+        turned = _source(image, reading).orientation > 4
+    return (height, width) if turned else (width, height)
+
+
+@contextmanager
+def _border(name: str, verb: str, remedy: str) -> Iterator[None]:
+    """Parsers of foreign bytes raise whatever they stumble over; here it becomes one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{name} cannot be {verb}: it needs more memory than there is; scale it down") from error
+    except Exception as error:
+        raise InputError(f"{name} cannot be {verb} ({reason(error)}): {remedy}") from error
+
+
+def _seekable(stream: BinaryIO | bytes, name: str) -> BinaryIO:
+    """A stream that can be read again and again."""
+    if isinstance(stream, (bytes, bytearray, memoryview)):
+        return io.BytesIO(stream)
+    if stream.seekable():
+        return stream
+    with _border(name, "read", "give a file instead"):
+        return io.BytesIO(stream.read())
+
+
+def _parsed(reading: _Reading) -> Image.Image:
+    """The file as its format's parser opens it: header and tags read, pixels not yet decoded."""
+    assert reading.stream is not None
+    reading.stream.seek(0)
+    head = reading.stream.read(16)
+    if not head:
+        raise InputError(f"{reading.name} is empty: give a picture")
+    parser = next((parser for magic, parser in _PARSERS if head.startswith(magic)), None)
+    if parser is None:
+        raise InputError(f"{reading.name} is not a {TITLES}: convert it to PNG first")
+    reading.stream.seek(0)
+    # without a name: Pillow maps named files, and turns mapped TIFFs wrongly
+    image: Image.Image = parser(reading.stream)
+    return image
+
+
+def _picture(image: Image.Image, reading: _Reading, max_pixels: int, given: Given) -> Picture:
+    """Pixels upright, and all the rest."""
+    name = reading.name
+    width, height = image.size
+    if not width or not height:
+        raise InputError(f"{name} is {width}x{height}: give at least one pixel")
+    if width * height > max_pixels:
+        raise InputError(
+            f"{name} is {width}x{height}, {width * height / 1e6:.1f} megapixels, but the limit is "
+            f"{max_pixels / 1e6:.1f}: scale it down or cut it first"
+        )
+    # MPO is a JPEG with previews or a second view behind it: what is shown is its first picture
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise InputError(f"{name} holds several pages or frames: save the one to fill as a picture of its own")
+    with _border(name, "decoded", "it is cut short or damaged"):
+        source = _source(image, reading)
+        pixels, mode, bilevel = _pixels(image, reading)
+        # Pillow turns TIFFs as it decodes them, and takes their tag away; 16-bit colour it has not decoded
+        turned = isinstance(image, TiffImagePlugin.TiffImageFile) and metadata.ORIENTATION not in image.tag_v2
+        if source.orientation > 1 and not turned:
+            pixels = _turned(pixels, source.orientation)
+        pixels = np.ascontiguousarray(pixels)
+        if not (pixels.flags.writeable and pixels.flags.owndata):
+            pixels = pixels.copy()
+    return Picture(pixels, mode, replace(source, bilevel=bilevel), reading.remarks, given)
+
+
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Stored pixels -> as displayed. EXIF counts 2..8: mirrored, half turn, flipped, transposed, right, ..., left."""
+    turns: dict[int, Callable[[Pixels], Pixels]] = {
+        2: lambda p: p[:, ::-1],
+        3: lambda p: p[::-1, ::-1],
+        4: lambda p: p[::-1],
+        5: lambda p: p.swapaxes(0, 1),
+        6: lambda p: p.swapaxes(0, 1)[:, ::-1],
+        7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
+        8: lambda p: p.swapaxes(0, 1)[::-1],
+    }
+    return turns[orientation](pixels)
+
+
+# Pixels -------------------------------------------------------------------------------------------------------------
+
+
+def _pixels(image: Image.Image, reading: _Reading) -> tuple[Pixels, str, bool]:
+    """(H, W, C) as stored, the mode, whether bilevel."""
+    name, stream, remarks = reading.name, reading.stream, reading.remarks
+    depths = _depths(image, stream)
+    if max(depths, default=8) > 8 and set(depths) != {16}:
+        raise InputError(f"{name} has {max(depths)} bits per sample: convert it to 8 or 16 bits first")
+    deep = max(depths, default=8) == 16 and image.mode not in ("I;16", "I;16B", "I;16L", "I")
+    if deep and stream is not None:
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            return *png.read_deep(image, stream, name), False
+        assert isinstance(image, TiffImagePlugin.TiffImageFile)
+        return *tiff.read_deep(image, stream, name, depths), False
+    image.load()
+    mode = image.mode
+    if mode == "I" and not (image.format == "PNG" and set(depths) == {16}):
+        mode = "I;32"
+    if mode in ("P", "PA"):
+        transparent = mode == "PA" or "transparency" in image.info
+        remarks.append(f"palette picture became {'RGBA' if transparent else 'RGB'}")
+        image = image.convert("RGBA" if transparent else "RGB")
+        mode = image.mode
+    elif mode in ("1", "L", "RGB") and image.info.get("transparency") is not None:
+        mode = "RGBA" if mode == "RGB" else "LA"
+        remarks.append(f"transparent colour became an alpha channel ({mode})")
+        image = (image.convert("L") if image.mode == "1" else image).convert(mode)
+    elif mode.startswith("I;16") and image.info.get("transparency") is not None:
+        raise InputError(f"{name} is 16-bit grey with transparency: convert it to 16-bit RGBA or 8 bit first")
+    if depths and mode == "L" and max(depths) in (2, 4):
+        remarks.append(f"{max(depths)}-bit grey became 8 bit")
+    if mode == "1":
+        return np.asarray(image.convert("L"))[..., None], "L", True
+    if mode in ("I;16", "I;16L", "I;16B", "I"):
+        return np.asarray(image).astype(np.uint16)[..., None], "L", False
+    if mode not in CHANNELS:
+        raise InputError(f"{name} is of mode {image.mode}: convert it to RGB or grey at 8 or 16 bits first")
+    pixels = np.asarray(image)
+    return (pixels[..., None] if pixels.ndim == 2 else pixels), mode, False
+
+
+def _depths(image: Image.Image, stream: BinaryIO | None) -> tuple[int, ...]:
+    """Bits of each sample, as far as the format says."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(258, (1,))
+        return tuple(bits) if isinstance(bits, tuple) else (bits,)
+    if isinstance(image, PngImagePlugin.PngImageFile) and stream is not None:
+        return (png.depth_and_colour(stream)[0],)
+    return ()
+
+
+# All the rest -------------------------------------------------------------------------------------------------------
+
+
+def _source(image: Image.Image, reading: _Reading) -> Source:
+    """Everything but the pixels, upright."""
+    info, stream, remarks = image.info, reading.stream, reading.remarks
+    exif = info.get("exif")
+    exif = metadata.bare(exif) if isinstance(exif, bytes) and image.format != "TIFF" else None
+    if exif is None:
+        exif = metadata.from_tags(_tags(image))
+    orientation = 1
+    if exif:
+        try:
+            orientation = metadata.orientation(exif)
+            exif = metadata.upright(exif)
+        except metadata.DamagedExif as error:
+            remarks.append(f"EXIF is damaged ({error}) and is left out")
+            exif, orientation = None, 1
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    if isinstance(xmp, bytes):
+        cleaned = metadata.clean_xmp(xmp)
+        if cleaned is None:
+            remarks.append("further pictures inside (depth, gain map, film) are left out, and the XMP that names them")
+        xmp = cleaned
+    else:
+        xmp = None
+    if "mp" in info:
+        remarks.append("embedded previews (MPF) are left out: they would show what was removed")
+    comment = info.get("comment")
+    dpi = info.get("dpi")
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and 282 not in image.tag_v2:
+        dpi = None  # Pillow's 1, where the file says nothing
+    kind = "JPEG" if image.format == "MPO" else image.format
+    return Source(
+        format=kind if kind in FORMATS else None,
+        orientation=orientation,
+        icc=info.get("icc_profile") or None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi and all(0 < float(value) < 1e6 for value in dpi) else None,
+        exif=exif or None,
+        xmp=xmp,
+        comment=comment if isinstance(comment, bytes) else None,
+        settings=_settings(image, stream),
+        block=jpeg.block(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else (8, 8),
+        chunks=tuple(png.kept_chunks(stream)) if image.format == "PNG" and stream is not None else (),
+    )
+
+
+def _tags(image: Image.Image) -> Image.Exif:
+    """EXIF as Pillow reads it; none where the file has been closed before."""
+    try:
+        return image.getexif()
+    except (ValueError, AttributeError, SyntaxError, struct.error):
+        return Image.Exif()
+
+
+def _settings(image: Image.Image, stream: BinaryIO | None) -> dict[str, Any]:
+    """The source's own encoder settings, in the words of Pillow's encoder."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        return jpeg.settings(image)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return tiff.settings(image)
+    if isinstance(image, WebPImagePlugin.WebPImageFile) and stream is not None:
+        return webp.settings(stream)
+    return {}

@@ -1,0 +1,96 @@
+"""Encoding pictures into streams, with everything of their source that the format can hold."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from retouche.errors import InputError, reason
+from retouche.pictures import bmp, jpeg, png, tiff, webp
+from retouche.pictures.formats import BY_SUFFIX, FORMATS, Format
+from retouche.pictures.picture import Picture
+from retouche.pictures.source import Pixels, Source, as_pil, finished_exif
+
+_WRITERS: dict[str, Callable[[BinaryIO, Pixels, str, Source, str], None]] = {
+    "JPEG": jpeg.write,
+    "PNG": png.write,
+    "WEBP": webp.write,
+    "TIFF": tiff.write,
+    "BMP": bmp.write,
+}
+
+
+def encode(picture: Picture, format: str | None = None, name: str | None = None) -> bytes:
+    """A picture as a file's bytes.
+
+    Profile, EXIF (its thumbnail remade), resolution, XMP and comments go along where the format has a place for them. A
+    file of the source's own format repeats the source's settings: a JPEG from a JPEG has the same tables and
+    subsampling, a WebP from a lossless one is lossless; another format is written at high quality. Floats become 8 bit.
+
+    Args:
+        picture: of any kind
+        format: a name in `formats.FORMATS`; None = the source's own, PNG where it came from no file
+        name: what errors call it; None = "picture" with the format's suffix
+
+    Raises: InputError where the format cannot hold the picture (transparency, CMYK, 16 bit)
+    """
+    stream = io.BytesIO()
+    kind = FORMATS[format or picture.source.format or "PNG"]
+    encode_into(picture, stream, kind, name or f"picture{kind.suffixes[0]}")
+    return stream.getvalue()
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file name asks for. Raises: InputError"""
+    kind = BY_SUFFIX.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(sorted(BY_SUFFIX))
+        raise InputError(f"{path.name} has no picture suffix known here: use one of {known}")
+    return kind
+
+
+def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> None:
+    """`encode` into a stream that can be read and written at any place.
+
+    Raises: InputError, OSError where the stream cannot be written
+    """
+    pixels, mode, source = picture.pixels, picture.mode, picture.source
+    if pixels.dtype.kind == "f":
+        pixels = np.rint(pixels * 255).astype(np.uint8)
+    longest = max(pixels.shape[:2])
+    if kind.longest is not None and longest > kind.longest:
+        raise InputError(f"{name} cannot hold a side of {longest} pixels, only {kind.longest}: choose PNG or TIFF")
+    if pixels.dtype == np.uint16 and mode not in kind.deep:
+        raise InputError(f"{name} cannot hold 16-bit {mode}: choose PNG or TIFF, and L, RGB or RGBA")
+    if mode not in kind.modes:
+        if mode in ("LA", "RGBA"):
+            raise InputError(f"{name} cannot hold transparency: choose PNG")
+        if mode == "CMYK":
+            raise InputError(f"{name} cannot hold CMYK: choose TIFF or JPEG")
+        pixels, mode = _converted(pixels, mode)
+    if kind.name != source.format:
+        source = replace(source, settings={}, chunks=())
+    try:
+        source = replace(source, exif=finished_exif(source, pixels, mode))
+        _WRITERS[kind.name](stream, pixels, mode, source, name)
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{name} cannot be written: it needs more memory than there is; scale it down") from error
+    except Exception as error:  # encoders, too, raise whatever they stumble over
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's: told by whoever opened the stream
+            raise
+        raise InputError(
+            f"{name} cannot be written as {kind.title} ({reason(error)}): choose another format"
+        ) from error
+
+
+def _converted(pixels: Pixels, mode: str) -> tuple[Pixels, str]:
+    """YCbCr -> RGB, for formats without it."""
+    assert mode == "YCbCr", mode
+    return np.asarray(as_pil(pixels, mode).convert("RGB")), "RGB"

@@ -1,0 +1,151 @@
+"""The picture: a user's own values, of which crops are lent as images and taken back filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from retouche.errors import InputError
+from retouche.image import LUMA, Box
+from retouche.pictures.source import Source, as_pil, finished_exif
+
+_WHITE = {"u1": 255.0, "u2": 65535.0, "f4": 1.0, "f8": 1.0}
+
+
+@dataclass(frozen=True)
+class Given:
+    """How the user gave the picture, so that it can be given back the same way."""
+
+    kind: Literal["file", "pil", "array", "tensor"]
+    shape: tuple[int, ...] = ()
+    dtype: Any = None
+    device: torch.device | None = None
+
+
+@dataclass(eq=False)
+class Picture:
+    """What a user gives, decoded; known values are kept bit for bit.
+
+    Attributes:
+        pixels: (H, W, C) uint8, uint16, or float32/float64 in 0..1 (from float tensors), as displayed
+        mode: "L", "LA", "RGB", "RGBA", "CMYK" or "YCbCr"; alpha, where there, is the last channel
+        source: profile, EXIF and encoder settings of the file it came from
+        remarks: what a user should know, e.g. that a palette became RGB
+        given: how the user gave it
+    """
+
+    pixels: NDArray[Any]
+    mode: str
+    source: Source = field(default_factory=Source)
+    remarks: list[str] = field(default_factory=list)
+    given: Given = field(default_factory=lambda: Given("array"))
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def _white(self) -> float:
+        """The value of white: 255, 65535 or 1."""
+        return _WHITE[self.pixels.dtype.str[1:]]
+
+    def alpha(self) -> NDArray[Any] | None:
+        """(H, W) opacity in the pixels' dtype, a view; None where all is opaque by nature."""
+        return self.pixels[..., -1] if self.mode in ("LA", "RGBA") else None
+
+    def copy(self) -> Picture:
+        """An independent picture with the same content."""
+        return replace(self, pixels=self.pixels.copy(), remarks=list(self.remarks))
+
+    def rgb(self, box: Box | None = None) -> Tensor:
+        """The pixels inside a box, all of them without one, as an image (1, 3, h, w) float32, -1..1."""
+        left, top, right, bottom = box or (0, 0, self.width, self.height)
+        values = self.pixels[top:bottom, left:right]  # (h, w, C)
+        if self.mode in ("CMYK", "YCbCr"):
+            values = np.asarray(as_pil(values, self.mode).convert("RGB"))
+        elif self.mode in ("L", "LA"):
+            values = values[..., :1]
+        planes = np.moveaxis(values[..., :3], 2, 0)  # (1 or 3, h, w)
+        image = torch.from_numpy(np.array(planes, np.float32, order="C"))
+        image = image.div_(self._white / 2).sub_(1)
+        return image.expand(3, -1, -1).contiguous()[None]
+
+    def paste(self, rgb: Tensor, box: Box, weight: Tensor) -> None:
+        """Blend an image into the pixels inside a box, in place and in the picture's own units.
+
+        Weight 0 keeps a pixel bit for bit, 1 replaces it, between blends. Alpha stays. Grey takes the image's luma.
+
+        Args:
+            rgb: (1, 3, h, w), -1..1; values beyond are cut
+            box: where it belongs, h by w pixels inside the picture
+            weight: (1, 1, h, w), 0..1
+
+        Raises: InputError if the image holds NaN where the weight is not 0
+        """
+        left, top, right, bottom = box
+        shape = (bottom - top, right - left)
+        assert 0 <= left < right <= self.width and 0 <= top < bottom <= self.height, box
+        assert rgb.shape == (1, 3, *shape) and weight.shape == (1, 1, *shape), (rgb.shape, weight.shape, box)
+        kind = np.float64 if self.pixels.dtype == np.float64 else np.float32
+        share = weight[0, 0].detach().cpu().to(torch.float32).numpy()  # (h, w)
+        at = np.nonzero(share > 0)
+        if not at[0].size:
+            return
+        share = share[at][:, None].astype(kind)  # (n, 1)
+        exact = torch.float64 if kind == np.float64 else torch.float32
+        image = rgb[0].detach().cpu().to(exact).numpy()
+        fill = image[:, at[0], at[1]].T  # (n, 3)
+        if not np.isfinite(fill).all():
+            raise InputError("the fill holds NaN or infinity: try another model, or --device cpu")
+        target = self.pixels[top:bottom, left:right]
+        old = target[at]  # (n, C)
+        colours = old.shape[1] - (self.mode in ("LA", "RGBA"))
+        new = self._native(np.clip((fill + 1) / 2, 0, 1))  # (n, colours)
+        blend = np.where(share >= 1, new, old[:, :colours] + share * (new - old[:, :colours]))
+        if self.pixels.dtype.kind == "u":
+            blend = np.rint(blend)
+        old[:, :colours] = np.clip(blend, 0, self._white).astype(self.pixels.dtype)
+        target[at] = old
+
+    def _native(self, rgb: NDArray[Any]) -> NDArray[Any]:
+        """(n, 3) in 0..1 -> (n, colours) floats in the picture's own units."""
+        if self.mode in ("L", "LA"):
+            return (rgb @ np.array(LUMA, rgb.dtype))[:, None] * self._white
+        if self.mode in ("CMYK", "YCbCr"):
+            levels = np.rint(rgb * 255).astype(np.uint8)[None]  # (1, n, 3)
+            return np.asarray(as_pil(levels, "RGB").convert(self.mode))[0].astype(rgb.dtype)
+        return rgb * self._white
+
+    def as_given(self) -> Image.Image | NDArray[Any] | Tensor:
+        """The picture as it came: PIL -> PIL, array -> array, tensor -> tensor of the same shape, dtype and device.
+
+        A file gives a PIL image; 16-bit colour, for which Pillow has no mode, an array (H, W, 3 or 4) uint16.
+        """
+        if self.given.kind == "tensor":
+            values = torch.from_numpy(np.moveaxis(self.pixels, 2, 0).copy())  # (C, H, W)
+            return values.reshape(self.given.shape).to(device=self.given.device, dtype=self.given.dtype)
+        if self.given.kind == "array":
+            return self.pixels.reshape(self.given.shape).astype(self.given.dtype)
+        if self.pixels.dtype == np.uint16 and self.mode != "L":
+            return self.pixels.copy()
+        image = as_pil(self.pixels, self.mode, self.source.bilevel).copy()
+        exif = finished_exif(self.source, self.pixels, self.mode)
+        info: dict[str | tuple[int, int], Any] = {
+            "icc_profile": self.source.icc,
+            "dpi": self.source.dpi,
+            "exif": b"Exif\0\0" + exif if exif else None,
+            "xmp": self.source.xmp,
+            "comment": self.source.comment,
+        }
+        image.info = {name: value for name, value in info.items() if value is not None}
+        return image
