@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from retouche import __version__
 from retouche.apps.server import files, pages, schema, work
 from retouche.apps.server.bodies import body_of, reader
+from retouche.apps.server.delivery import Delivery
 from retouche.apps.server.models import Bench, Catalogue
 from retouche.apps.server.progress import NameTaken, Register
 from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
@@ -144,7 +145,7 @@ class Server:
                 return await workers.run(place, lambda bench: act(asked, bench, place.tell), seconds, _left(request))
         except Full:
             raise Refused(
-                429, "the queue is full: try again in a moment", {"Retry-After": str(max(1, workers.places))}
+                429, "the queue is full: try again in a moment", {"Retry-After": str(workers.patience())}
             ) from None
         except TooSlow:
             raise Refused(
@@ -193,7 +194,7 @@ def create_app(settings: Settings) -> App:
     _add_models(app, server)
     _add_files(app, server)
     _add_pages(app, server)
-    return Guard(app, settings.access, settings.max_bytes, settings.max_seconds)
+    return Guard(Delivery(app), settings.access, settings.max_bytes, settings.max_seconds)
 
 
 # Answers -------------------------------------------------------------------------------------------------------------

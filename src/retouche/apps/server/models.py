@@ -14,7 +14,7 @@ from retouche.errors import InputError
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, known, resolve
-from retouche.methods import CLASSICAL, find
+from retouche.methods import CLASSICAL, DEFAULT, find
 
 KEPT = 4
 """Models that a worker keeps loaded; the one used longest ago makes room."""
@@ -30,6 +30,7 @@ class Catalogue:
         """Take the operator's models, the first of which fills where a request names none."""
         self._files: dict[str, str] = {}
         self._listens: dict[str, list[str]] = {}
+        self._methods: dict[str, str] = {}
         for text in given:
             self._files[self._named(text)] = text
         self.given = tuple(self._files)
@@ -69,8 +70,9 @@ class Catalogue:
         return self._files.get(name, name)
 
     def learn(self, name: str, model: Model) -> None:
-        """Remember what a loaded model listens to."""
+        """Remember a loaded model's method, and what it listens to."""
         self._listens[name] = sorted(model.listens)
+        self._methods[name] = model.method
 
     def listens(self, name: str) -> list[str]:
         """The guides a model takes: "sketch", "structure"; of one not loaded yet, its method's first preset's."""
@@ -81,20 +83,32 @@ class Catalogue:
         return self._listens[name]
 
     def rows(self) -> list[dict[str, Any]]:
-        """What is offered, the operator's first."""
-        published = {row["name"]: row for row in rows() if row["installed"]}
+        """What is offered, the operator's first; the default once, by that name.
+
+        Each row's `method` is the record's name, None of a file not loaded yet.
+        """
+        published = {"default" if row["default"] else row["name"]: row for row in rows() if row["installed"]}
+        if DEFAULT in self._files:
+            published[DEFAULT] = published.pop("default")
         names = [*self._files, *(name for name in published if name not in self._files)]
         return [
             {
                 "name": name,
+                "method": published[name]["method"] if name in published else self._methods.get(name),
                 "title": published[name]["title"] if name in published else _title(name),
-                "kind": published[name]["kind"] if name in published else "network",
+                "kind": _kind(published[name]) if name in published else "network",
                 "licence": published[name]["licence"] if name in published else None,
                 "listens": self.listens(name),
                 "current": name == self.current,
             }
             for name in names
         ]
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """ "network", "fill without weights", or of a fill that asks networks for a part of its work both."""
+    record = find(row["method"])
+    return "networks and collage" if record.networks or record.paths else row["kind"]
 
 
 def _title(name: str) -> str:

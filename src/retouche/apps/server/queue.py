@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import math
 import threading
 import time
 from collections import deque
@@ -17,6 +18,12 @@ from typing import Any, Generic, TypeVar
 
 ResourceT = TypeVar("ResourceT")
 ResultT = TypeVar("ResultT")
+
+
+REMEMBERED = 16
+"""Works whose durations tell how long the next one may take."""
+MOST_PATIENCE = 120
+"""Seconds after which one may ask again in any case: others give up meanwhile."""
 
 
 class Full(Exception):
@@ -114,6 +121,7 @@ class Workers(Generic[ResourceT]):
         self._jobs: deque[_Job] = deque()
         self._change = threading.Condition()
         self._closed = False
+        self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._threads = [
             threading.Thread(target=self._serve, args=(resource,), name=f"worker-{index}", daemon=True)
             for index, resource in enumerate(resources)
@@ -175,6 +183,16 @@ class Workers(Generic[ResourceT]):
             await asyncio.gather(gone, begun, return_exceptions=True)
             self._drop(job)
 
+    def patience(self) -> int:
+        """Whole seconds until one of the workers is likely to be free.
+
+        The median of the last works' durations, shared by the workers; before any has ended, one for each in hand.
+        """
+        with self._change:
+            took = sorted(self._durations)
+        seconds = took[len(took) // 2] / len(self._threads) if took else self.places
+        return max(1, min(MOST_PATIENCE, math.ceil(seconds)))
+
     def before(self, place: Place) -> int:
         """How many works wait before the one of this place for a worker that suits it, too."""
         able = [resource for resource in self._resources if place.suits(resource)]
@@ -214,7 +232,11 @@ class Workers(Generic[ResourceT]):
                 job.place.begun = time.monotonic()
             with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits
                 job.loop.call_soon_threadsafe(job.begun.set)
+            started = time.monotonic()
             result, error = self._do(job, resource)
+            if error is None:  # one cut short, or refused at once, tells nothing
+                with self._change:
+                    self._durations.append(time.monotonic() - started)
             with contextlib.suppress(RuntimeError):
                 job.loop.call_soon_threadsafe(job.settle, result, error)
             del job, result, error  # pictures are large: none is kept until the next comes
