@@ -56,6 +56,8 @@ PUBLISHED = [
     Published("context-encoder-pytorch-d", "context-encoder", "boyuanjiang", "discriminator", under("state_dict")),
     Published("structural-inpainting-g", "structural", "jonzhaocn", "generator"),
     Published("structural-inpainting-d", "structural", "jonzhaocn", "discriminator"),
+    Published("pconv-mmagic-g", "partial-conv", "mmagic", "generator", under("state_dict")),
+    Published("pconv-naoto-g", "partial-conv", "naoto", "generator", under("model")),
     Published("structureflow-structure", "structure-flow", "renyurui", "generator"),
     Published("structureflow-flow", "structure-flow", "renyurui", "generator"),
     Published("structureflow-discriminator", "structure-flow", "renyurui", "texture"),

@@ -21,6 +21,7 @@ from retouche.weights.read import read_tensors
 NETWORKS = [name for name in METHODS if find(name).build is not None]
 PRESETS = [(name, preset) for name in NETWORKS for preset in find(name).presets]
 NAMES = [f"{name}:{preset}" for name, preset in PRESETS]
+UNBOUNDED = {"partial-conv"}  # published networks that end without an activation
 FILES = [f"{file.golden}-{file.key or file.part}" for file in PUBLISHED]
 
 
@@ -57,7 +58,8 @@ def test_builds_and_fills_its_smallest_picture(name: str, preset: str) -> None:
     structure = image if (name, preset) == ("structure-flow", "texture") else None
     with torch.inference_mode():
         made = result(generator, image, mask, structure)
-    assert made.shape == image.shape and made.isfinite().all() and made.abs().max() <= 1.0001
+    assert made.shape == image.shape and made.isfinite().all()
+    assert made.abs().max() <= 1.0001 or name in UNBOUNDED
     assert config_from_json(type(model.config), config_as_json(model.config)) == model.config
     for field in dataclasses.fields(model.config):
         assert getattr(model.config, field.name) is not None

@@ -11,7 +11,7 @@ from test_resume import kill_at, losses
 from retouche.methods import find, methods
 
 TRAINABLE = [name for name in methods() if name != "tiny" and find(name).recipes]
-SIZES = {"context-encoder": 128, "structural": 128, "structure-flow": 64}
+SIZES = {"context-encoder": 128, "structural": 128, "structure-flow": 64, "partial-conv": 128}
 STEPS = 6
 OURS = ("layout", "refine", "thin")
 

@@ -33,10 +33,11 @@ TINY: dict[str, dict[str, Any]] = {
     "structure-flow": {"width": 4},
     "structural": {"width": 4, "bottleneck": 16, "critic_width": 4},
     "context-encoder": {"width": 4, "bottleneck": 16, "critic_width": 4},
+    "partial-conv": {"width": 4, "levels": 3},
     **{name: {"width": 4, "critic_width": 4} for name in ("layout", "refine", "thin")},
 }
 SIZES = {"aot-gan": 40, "sii-gan": 40, "deepfill-v1": 32, "deepfill-v2": 32, "structure-flow": 48}
-SIZES |= {"layout": 48, "refine": 48, "thin": 48}
+SIZES |= {"layout": 48, "refine": 48, "thin": 48, "partial-conv": 32}
 TRAINED = [(name, preset) for name in METHODS for preset in find(name).recipes]
 SAME = {  # presets that differ from a neighbour in data, steps or sizes only
     ("deepfill-v1", "celeba-hq"),
@@ -52,6 +53,8 @@ SAME = {  # presets that differ from a neighbour in data, steps or sizes only
     ("context-encoder", "port"),
     ("context-encoder", "any-128"),
     ("context-encoder", "any-128-code"),
+    *(("partial-conv", f"{preset}-512") for preset in ("first", "second")),
+    *(("partial-conv", f"mmagic-celeba{stage}") for stage in ("", "-second")),
 }
 DIFFERENT = [case for case in TRAINED if case not in SAME]
 LEARNERS = [  # with the steps it takes
@@ -61,12 +64,13 @@ LEARNERS = [  # with the steps it takes
     *(("structure-flow", preset, 6) for preset in ("structure", "texture", "joint")),
     *(("structural", preset, 6) for preset in ("structural", "joint")),
     *(("context-encoder", preset, 6) for preset in ("centre", "any-64")),
+    *(("partial-conv", preset, 6) for preset in ("first", "second", "mmagic-places")),
 ]
 
 
 @cache
 def trunk(depth: int, normalisation: str | None, precise: bool) -> VGG:
-    last = {16: "relu3_1", 19: "relu5_2"}[depth]
+    last = {16: "pool3", 19: "relu5_2"}[depth]
     network = vgg(depth, "random", last, normalisation)  # type: ignore[arg-type]
     return network.double() if precise else network
 
@@ -104,7 +108,7 @@ def built(
     networks = {player: network.to(dtype).eval() for player, network in networks.items()}
     started = frozenset(f"{player}.{key}" for player, network in networks.items() for key in network.state_dict())
 
-    def lend(depth: int, normalisation: str | None = None) -> VGG:
+    def lend(depth: int, normalisation: str | None = None, last: str | None = None) -> VGG:
         return trunk(depth, normalisation, dtype == torch.float64)
 
     def backbone() -> nn.Module:
@@ -420,7 +424,46 @@ def hand_context(training: Any, nets: dict[str, nn.Module], batches: list[Batch]
     yield "generator", terms | {"adversarial": t.adversarial * f.softplus(-fake).mean()}
 
 
+def hand_partial(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -> Iterator[Turn]:
+    o, (batch,) = training.objective, batches
+    image, m, n = batch.image, batch.mask, 1 - batch.mask
+    y = nets["generator"](image, m).refined
+    z = image * n + y * m
+    x, p, q = image, y, z  # original, prediction and filling in the numbers that the layers see
+    if training.network.space == "imagenet":
+        mean, deviation = (
+            torch.tensor(c).double().view(3, 1, 1) for c in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        )
+        x, p, q = (((c + 1) / 2 - mean) / deviation for c in (x, p, q))
+    each = (m.mean(), n.mean()) if o.share == "region" else (1, 1)
+    down, right = (q[..., 1:, :] - q[..., :-1, :]).abs(), (q[..., 1:] - q[..., :-1]).abs()
+    if o.neighbours == "whole":
+        smooth = down.mean() + right.mean()
+    elif o.neighbours == "hole":
+        smooth = (down * m[..., :-1, :]).sum() / (3 * m[..., :-1, :].sum())
+        smooth = smooth + (right * m[..., :-1]).sum() / (3 * m[..., :-1].sum())
+    else:
+        wide = f.conv2d(m, torch.ones(1, 1, 3, 3).double(), padding=1) > 0
+        smooth = (down * (wide[..., 1:, :] & wide[..., :-1, :])).sum() + (
+            right * (wide[..., 1:] & wide[..., :-1])
+        ).sum()
+        smooth = smooth / q.numel()
+    terms = {
+        "hole": o.hole * ((p - x).abs() * m).mean() / each[0],
+        "valid": o.valid * ((p - x).abs() * n).mean() / each[1],
+        "variation": o.variation * smooth,
+    }
+    for name, made in (("raw", y), ("filled", z)):
+        pair = (made, image) if o.features == "rgb" else (made[:, [2, 1, 0]], image[:, [2, 1, 0]])
+        one, two = (trunk(16, None, True)(picture, ["pool1", "pool2", "pool3"]) for picture in pair)
+        grams = [[torch.einsum("nchw,ndhw->ncd", c, c) / c[0].numel() for c in found.values()] for found in (one, two)]
+        terms[f"perceptual_{name}"] = o.perceptual * sum((one[k] - two[k]).abs().mean() for k in one)
+        terms[f"style_{name}"] = o.style * sum((a - b).abs().mean() for a, b in zip(*grams, strict=True))
+    yield "generator", terms
+
+
 HANDS = {
+    "partial-conv": hand_partial,
     "aot-gan": hand_soft_mask,
     "sii-gan": hand_soft_mask,
     **dict.fromkeys(("layout", "refine", "thin"), hand_fill),
@@ -520,7 +563,7 @@ def test_two_processes_with_halves_are_one_with_all(name: str, preset: str) -> N
             torch.testing.assert_close((one[key] + two[key]) / 2, value, atol=1e-12, rtol=1e-9, msg=f"{player}/{key}")
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if find(name).recipes])
+@pytest.mark.parametrize("name", [name for name in METHODS if find(name).recipes and name != "partial-conv"])
 def test_the_generator_meets_the_critic_as_it_has_become(name: str) -> None:
     preset = "joint" if name in {"structural", "structure-flow"} else next(iter(find(name).recipes))
     training = tiny(name, preset)
@@ -590,6 +633,12 @@ def test_published_numbers() -> None:
     assert numbers("structural", "structural") == (2e-4, (0.5, 0.999), 64, 128)
     assert numbers("structural", "joint") == (2e-5, (0.5, 0.999), 64, 128)
     assert numbers("context-encoder", "centre") == (2e-3, (0.5, 0.999), 64, 128)
+    assert numbers("partial-conv", "mmagic-places") == (2e-4, (0.9, 0.999), 96, 256)
+    assert numbers("partial-conv", "mmagic-celeba-second") == (5e-5, (0.9, 0.999), 8, 256)
+    assert numbers("partial-conv", "naoto") == (2e-4, (0.9, 0.999), 16, 256)
+    objective = find("partial-conv").recipes["first"].objective
+    weights = (objective.valid, objective.hole, objective.perceptual, objective.style, objective.variation)
+    assert weights == (1, 6, 0.05, 120, 0.1)
     brief = find("deepfill-v1").recipes["brief"]
     assert (brief.gamma, brief.hole_rule, brief.network.local_size, brief.critic_turns) == (0.99, "nearest", 128, 5)
     assert find("deepfill-v1").recipes["paddle"].clip == 0.1
@@ -637,6 +686,26 @@ def test_the_joint_stage_leaves_the_structure_network_alone() -> None:
     assert all(w.requires_grad for key, w in generator.named_parameters() if key.startswith("texture."))
     trained = {id(w) for group in recipe.optimizer("generator").param_groups for w in group["params"]}
     assert trained == {id(w) for w in generator.parameters() if w.requires_grad}
+
+
+@pytest.mark.parametrize("preset", ["second", "mmagic-places-second", "naoto-second"])
+def test_the_second_stage_of_partial_convolutions_goes_on_from_the_first(preset: str) -> None:
+    method, training = find("partial-conv"), tiny("partial-conv", preset)
+    assert method.build is not None and method.recipe is not None
+    networks: dict[str, nn.Module] = {"generator": method.build(training.network)}
+    with pytest.raises(InputError, match="goes on from the first: give --from"):
+        method.recipe(training, networks, Tools(lambda *a, **k: trunk(16, None, False)))
+    generator = networks["generator"].train()
+    tools = Tools(lambda *a, **k: trunk(16, None, False), started=frozenset({"generator.encoder.0.conv.weight"}))
+    recipe = method.recipe(training, networks, tools)
+    trained = {weight for group in recipe.optimizer("generator").param_groups for weight in group["params"]}
+    norms = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)]
+    before = [norm.running_mean.clone() for norm in norms]
+    list(recipe.turns([batch_of(training, 0, torch.float32)], 0))
+    moved = [not torch.equal(one, norm.running_mean) for one, norm in zip(before, norms, strict=True)]
+    assert moved == [False, False, True, True]  # the encoder's are frozen, the decoder's are not
+    weights = [norm.weight in trained for norm in norms]
+    assert weights == [training.frozen == "statistics"] * 2 + [True, True]
 
 
 def test_no_trunk_is_asked_for_without_a_weight_for_it() -> None:
@@ -696,6 +765,8 @@ def test_initial_weights(initial: str) -> None:
                 "glorot": (2 / (inputs + outputs)) ** 0.5,
                 "normal": 0.02,
                 "kaiming": (2 / outputs) ** 0.5,
+                "he-in": (2 / inputs) ** 0.5,
+                "he-out": (2 / outputs) ** 0.5,
                 "torch": (1 / (3 * inputs)) ** 0.5,
             }[initial]
             assert kernel.std().item() == pytest.approx(spread, rel=0.05)

@@ -1,10 +1,13 @@
 """Partial convolution: only valid pixels are weighed, and a place becomes valid once it has seen one.
 
 Source: Liu et al. 2018 (arXiv 1804.07723), github.com/NVIDIA/partialconv, whose layer multiplies by the window's size
-over the number of valid pixels in it.
+over the number of valid pixels in it; naoto0804/pytorch-inpainting-with-partial-conv, whose layer only divides.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +16,8 @@ from torch.nn import functional
 from retouche.errors import InputError
 
 EPSILON = 1e-8
+Window = Literal["ratio", "none"]
+"""What a sum over valid pixels is multiplied by: the window's size / their number, or 1 / their number."""
 
 
 class PartialConv2d(nn.Conv2d):
@@ -62,18 +67,83 @@ class PartialConv2d(nn.Conv2d):
         else:
             wanted = (n, channels, height, width)
             raise InputError(f"mask is {tuple(mask.shape)} for features {tuple(x.shape)}: give {wanted}")
-        # counted in float32 at least: half precision can neither hold a window's size nor divide by EPSILON
-        count = known.to(torch.promote_types(x.dtype, torch.float32))
-        ones = count.new_ones(1, channels, *self.kernel_size)
-        count = functional.conv2d(count, ones, None, self.stride, self.padding, self.dilation)  # (N, 1, h, w)
-        valid = count.clamp(0, 1)
-        ratio = (ones.numel() / (count + EPSILON) * valid).to(x.dtype)
-        valid = valid.to(x.dtype)
+        count = _counted(self, known, [1] * channels)
         summed = functional.conv2d(x, self.weight, None, self.stride, self.padding, self.dilation)
-        result = summed * ratio
-        if self.bias is not None:
-            # the bias is added once, unscaled, and only where something is valid
-            result = (result + self.bias[:, None, None]) * valid
+        size = channels * self.kernel_size[0] * self.kernel_size[1]
+        result, valid = _weighed(summed, count, size, self.bias, "ratio")
         if not self.return_mask:
             return result
         return result, valid.expand(-1, self.out_channels, -1, -1) if self.multi_channel else valid
+
+
+class GroupedPartialConv2d(nn.Conv2d):
+    """A convolution over features that come in groups, each with one mask, **1 = valid**, for all its channels.
+
+    The numbers of a layer with a mask for every channel, where those of a group are equal, without making them. Masks
+    between 0 and 1 weigh by what they are: with window "ratio" the new mask stays below 1 where less than one whole
+    pixel was seen, with "none" it is 1 wherever anything was.
+
+    Args:
+        widths: channels of each group
+        out_channels: channels made
+        kernel_size: odd; the padding of half of it counts as not valid
+        stride, bias: as in nn.Conv2d
+        window: see `Window`
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        bias: bool = True,
+        window: Window = "ratio",
+    ) -> None:
+        super().__init__(sum(widths), out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+        self.widths, self.window = tuple(widths), window
+
+    def forward(self, groups: Sequence[Tensor], known: Sequence[Tensor]) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Convolve, and say where the result is valid.
+
+        Args:
+            groups: (N, widths[i], H, W)
+            known: (N, 1, H, W) each, 0..1, 1 = valid
+
+        Returns: (N, out, h, w), 0 where nothing was valid, and the new mask (N, 1, h, w)
+        """
+        x = torch.cat([group * mask for group, mask in zip(groups, known, strict=True)], 1)
+        count = _counted(self, torch.cat(list(known), 1), self.widths)
+        summed = functional.conv2d(x, self.weight, None, self.stride, self.padding)
+        return _weighed(summed, count, self.weight[0].numel(), self.bias, self.window)
+
+
+def _counted(layer: nn.Conv2d, known: Tensor, widths: Sequence[int]) -> Tensor:
+    """How many valid values a layer's windows hold: masks (N, G, H, W), each for so many channels -> (N, 1, h, w).
+
+    Counted in float32 at least: half precision can neither hold a window's size nor divide by EPSILON.
+    """
+    known = known.to(torch.promote_types(known.dtype, torch.float32))
+    each = known.new_tensor(widths).view(1, -1, 1, 1).expand(1, -1, *layer.kernel_size)
+    return functional.conv2d(known, each, None, layer.stride, layer.padding, layer.dilation)
+
+
+def _weighed(summed: Tensor, count: Tensor, size: int, bias: Tensor | None, window: Window) -> tuple[Tensor, Tensor]:
+    """Sums over valid values, brought to the size of whole windows, with bias; and the new mask.
+
+    Args:
+        count: valid values in each window, (N, 1, h, w)
+        size: values in a whole window
+    """
+    if window == "ratio":
+        valid = count.clamp(0, 1)
+        factor = size / (count + EPSILON) * valid
+    else:
+        valid = (count != 0).to(count)
+        factor = valid / torch.where(count != 0, count, 1)
+    valid = valid.to(summed.dtype)
+    result = summed * factor.to(summed.dtype)
+    if bias is not None:
+        # the bias is added once, unscaled, and only where something is valid
+        result = (result + bias[:, None, None]) * valid
+    return result, valid

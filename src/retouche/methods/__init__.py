@@ -22,6 +22,7 @@ METHODS = {
     "deepfill-v1": "retouche.methods.deepfill_v1",
     "deepfill-v2": "retouche.methods.deepfill_v2",
     "lama": "retouche.methods.lama",
+    "partial-conv": "retouche.methods.partial_conv",
     "sii-gan": "retouche.methods.sii_gan",
     "structural": "retouche.methods.structural",
     "structure-flow": "retouche.methods.structure_flow",

@@ -52,10 +52,12 @@ INITIAL: dict[str, Callable[[Tensor], Tensor] | None] = {
     "glorot": nn.init.xavier_uniform_,
     "normal": lambda kernel: nn.init.normal_(kernel, 0, 0.02),
     "kaiming": lambda kernel: nn.init.kaiming_uniform_(kernel, mode="fan_out"),
+    "he-in": lambda kernel: nn.init.kaiming_normal_(kernel),
+    "he-out": lambda kernel: nn.init.kaiming_normal_(kernel, mode="fan_out"),
     "torch": None,
 }
-"""How kernels are drawn: Glorot and Bengio 2010, normal numbers of deviation 0.02, He et al. 2015 by outputs, or as
-PyTorch builds its layers (biases too; otherwise they are 0)."""
+"""How kernels are drawn: Glorot and Bengio 2010, normal numbers of deviation 0.02, He et al. 2015 by outputs (even or
+normal numbers) or by inputs, or as PyTorch builds its layers (biases too; otherwise they are 0)."""
 
 
 def initialise(network: nn.Module, name: str) -> None:
