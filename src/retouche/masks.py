@@ -1,4 +1,4 @@
-"""Masks and what is measured on them: reading, dilating, feathering, grouping.
+"""Masks and what is measured on them: dilating, feathering, grouping; `mask_reading` takes them in.
 
 Here a mask is a boolean array (H, W), True = hole, in the picture's displayed orientation; networks see it as a float
 tensor (N, 1, H, W), 1 = hole. Whatever a user gives becomes that here and nowhere else.
@@ -6,170 +6,25 @@ tensor (N, 1, H, W), 1 = hole. Whatever a user gives becomes that here and nowhe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from os import PathLike
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from retouche.errors import InputError
-from retouche.pictures import MAX_PIXELS, Picture
-from retouche.pictures.decoding import from_pil
-from retouche.pictures.doors import read_file
+from retouche.mask_reading import EMPTY as EMPTY
+from retouche.mask_reading import Mask as Mask
+from retouche.mask_reading import MaskLike as MaskLike
+from retouche.mask_reading import as_shown as as_shown
+from retouche.mask_reading import open_mask as open_mask
+from retouche.mask_reading import open_sketch as open_sketch
 
-MaskLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[Any] | Tensor | Picture"
-Mask: TypeAlias = NDArray[np.bool_]
 Box: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom in pixels; right and bottom are exclusive."""
 
-LUMA = (0.299, 0.587, 0.114)
 BLOCK = 256  # pixels; a block with its halo of 16-bit squares stays in a core's cache
-
-
-# Reading ------------------------------------------------------------------------------------------------------------
-
-
-def open_mask(
-    given: MaskLike,
-    size: tuple[int, int] | None,
-    *,
-    invert: bool = False,
-    max_pixels: int = MAX_PIXELS,
-    name: str | None = None,
-) -> tuple[Mask, list[str]]:
-    """What a user calls a mask, as booleans.
-
-    Hole is: above 127 in 8 bit, above 32767 in 16 bit, above 0.5 in floats; 1 where the array is boolean or its
-    largest value is 1. Colour masks count by luma; where the colour is the same everywhere, by opacity.
-
-    Args:
-        given: a path, a PIL image, an array (H, W), (H, W, 1), (H, W, 3 or 4), or a tensor (H, W), (1, H, W),
-            (1, 1, H, W), or a decoded `Picture`
-        size: (height, width) of the picture it belongs to; None accepts any
-        invert: white is then what is kept
-        name: what errors call it; None = its file's name, or "mask"
-
-    Returns: (H, W), True = hole, and remarks worth a user's eye.
-    Raises: InputError where it cannot be read, has another size, or holds values out of range
-    """
-    hole, grey, remarks = _read(given, size, max_pixels, name=name)
-    if invert:
-        hole = ~hole
-    if grey:
-        remarks.append(f"mask holds {grey} grey values between black and white (a JPEG?): the lighter half is hole")
-    ratio = hole_ratio(hole)
-    if ratio > 0.5:
-        remedy = "leave out --invert-mask" if invert else "--invert-mask"
-        remarks.append(f"mask is {ratio:.0%} hole: is it inverted? {remedy}")
-    elif ratio == 0:
-        remarks.append("mask is empty: nothing to fill")
-    return hole, remarks
-
-
-def open_sketch(given: MaskLike, size: tuple[int, int] | None, *, max_pixels: int = MAX_PIXELS) -> Mask:
-    """White strokes on black as (H, W) booleans, True = stroke; given, read and refused like a mask."""
-    return _read(given, size, max_pixels, word="sketch")[0]
-
-
-def _read(
-    given: MaskLike, size: tuple[int, int] | None, max_pixels: int, word: str = "mask", name: str | None = None
-) -> tuple[Mask, int, list[str]]:
-    """Hole or stroke, the number of values that are neither black nor white, remarks."""
-    called, remarks, from_file = name or word, [], True
-    if isinstance(given, (str, PathLike)):
-        called = name or Path(given).name
-        decoded = read_file(Path(given), max_pixels)
-        values = decoded.pixels
-    elif isinstance(given, Image.Image):
-        decoded = from_pil(given, word, max_pixels)
-        values = decoded.pixels
-    elif isinstance(given, Picture):
-        decoded = given
-        values = decoded.pixels
-    elif isinstance(given, Tensor):
-        from_file = False
-        tensor = given.detach().cpu()
-        values = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        while values.ndim > 2 and values.shape[0] == 1:
-            values = values[0]
-        if values.ndim != 2:
-            raise InputError(f"{word} is a tensor {tuple(given.shape)}: give (H, W), (1, H, W) or (1, 1, H, W)")
-        values = values[..., None]
-    elif isinstance(given, np.ndarray):
-        from_file = False
-        values = given[..., None] if given.ndim == 2 else given
-        if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4):
-            raise InputError(f"{word} is an array {given.shape}: give (H, W), or (H, W, 3) in black and white")
-    else:
-        raise InputError(f"{word} is a {type(given).__name__}: give a path, a PIL image, an array or a tensor")
-    height, width = values.shape[:2]
-    if not height or not width:
-        raise InputError(f"{called} is {width}x{height}: give at least one pixel")
-    if size is not None and (height, width) != tuple(size):
-        raise InputError(
-            f"{called} is {width}x{height} but the picture is {size[1]}x{size[0]}: "
-            f"give a {word} of the same size, or scale it first"
-        )
-    if from_file and decoded.mode in ("CMYK", "YCbCr"):
-        raise InputError(f"{called} is {decoded.mode}: save the {word} as black and white PNG")
-    plane, opacity = _plane(values)
-    if opacity:
-        remarks.append(f"{word} has one colour only: its opacity was taken, opaque is {_WORDS[word]}")
-    hole, grey = _threshold(plane, called, labels=not from_file)
-    if from_file and not hole.any() and plane.max() == 1:
-        remarks.append(f"{word} holds only 0 and 1, taken as black: scale it to 0 and 255")
-    return hole, grey, remarks
-
-
-_WORDS = {"mask": "hole", "sketch": "stroke"}
-
-
-def _plane(values: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-    """(H, W, C) -> its luma in the same units (H, W); or its alpha, if that is the only information."""
-    channels = values.shape[2]
-    if channels in (2, 4):
-        colour, alpha = values[..., :-1], values[..., -1]
-        if (colour == colour[:1, :1]).all() and not (alpha == alpha[:1, :1]).all():
-            return alpha, True
-        values = colour
-    if values.shape[2] == 1:
-        return values[..., 0], False
-    if values.dtype.kind == "b":
-        return np.asarray(values.any(axis=2)), False
-    if np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]):
-        return values[..., 0], False
-    plane = np.zeros(values.shape[:2], np.float32)
-    for channel, weight in enumerate(LUMA):
-        plane += np.float32(weight) * values[..., channel]
-    if values.dtype.kind == "f":
-        return plane, False
-    return np.rint(plane).astype(values.dtype), False
-
-
-def _threshold(plane: NDArray[Any], name: str, labels: bool) -> tuple[Mask, int]:
-    """Values -> hole, and how many are neither black nor white. `labels`: a largest value of 1 means 1 = hole."""
-    kind, bits = plane.dtype.kind, plane.dtype.itemsize * 8
-    if kind == "b":
-        return plane.astype(np.bool_), 0
-    if kind == "f":
-        lowest, highest = float(plane.min()), float(plane.max())
-        if not (lowest >= 0 and highest <= 1):  # also where either is NaN
-            raise InputError(f"{name} holds floats from {lowest:g} to {highest:g}: give 0..1 with 1 = hole")
-        return plane > 0.5, int(np.count_nonzero((plane > 0) & (plane < 1)))
-    if kind not in "iu":
-        raise InputError(f"{name} is of type {plane.dtype}: give booleans, uint8, uint16 or floats in 0..1")
-    lowest, highest = int(plane.min()), int(plane.max())
-    white = 65535 if kind == "u" and bits == 16 else 255
-    if lowest < 0 or highest > white:
-        raise InputError(f"{name} holds integers from {lowest} to {highest}: give 0..{white} or booleans")
-    if labels and highest == 1:
-        return plane == 1, 0
-    grey = int(np.count_nonzero((plane > 0) & (plane < white)))
-    return plane > white // 2, grey
 
 
 # Measures -----------------------------------------------------------------------------------------------------------
@@ -185,6 +40,11 @@ def default_dilation(height: int, width: int) -> int:
     return max(1, round(max(height, width) / 256))
 
 
+def diagonal(height: int, width: int) -> int:
+    """Pixels from corner to corner, rounded up: no two pixels are farther apart."""
+    return math.ceil(math.hypot(height - 1, width - 1))
+
+
 # Distances ----------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +58,7 @@ def distance(mask: Mask, limit: int) -> NDArray[np.float32]:
     Returns: (H, W) float32
     """
     result = np.full(mask.shape, np.inf, np.float32)
+    limit = min(limit, diagonal(*mask.shape))
     for rows, columns, squares in _squared_blocks(mask, limit):
         near = np.sqrt(squares, dtype=np.float32)
         near[squares > limit * limit] = np.inf
@@ -211,6 +72,8 @@ def dilate(mask: Mask, pixels: int) -> Mask:
         raise InputError(f"dilate is {pixels}: give 0 or more pixels")
     if pixels == 0:
         return mask.copy()
+    if pixels >= diagonal(*mask.shape):
+        return np.full(mask.shape, mask.any())
     result = np.zeros(mask.shape, np.bool_)
     for rows, columns, squares in _squared_blocks(mask, pixels):
         result[rows, columns] = squares <= pixels * pixels
@@ -336,7 +199,7 @@ def _squared_blocks(mask: Mask, limit: int) -> Iterator[tuple[slice, slice, NDAr
             near *= near
             # dy beyond `limit` cannot matter; rows outside the picture hold no hole
             squares = near[top - above : bottom - above].copy()
-            for dy in range(1, limit + 1):
+            for dy in range(1, min(limit, height - 1) + 1):
                 for shift in (-dy, dy):
                     first, last = max(above, top + shift), min(below, bottom + shift)
                     if first < last:

@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,8 +22,11 @@ from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
 from retouche.inference.windows import enlarged, read_window
 from retouche.masks import (
+    EMPTY,
     MaskLike,
+    as_shown,
     default_dilation,
+    diagonal,
     dilate,
     dilate_thick,
     feather_weight,
@@ -206,8 +210,10 @@ class Model:
         Args:
             picture: path, PIL image, array (H, W[, C]) uint8 or uint16, float tensor (3, H, W) or (N, 3, H, W) in
                 0..1, or a `Picture`
-            mask: path, PIL image, array or tensor of the picture's size; > 127 (8 bit), > 0.5 (float), 1 (boolean,
-                or an array whose maximum is 1) is hole. For a batch (N, 1, H, W), or one mask for all
+            mask: path, PIL image, array or tensor of the picture's size; two values are background and hole, of more
+                > 127 (8 bit) or > 0.5 (float) is hole; where opacity varies it decides (see `open_mask`). An array for
+                a PIL image with an EXIF orientation belongs to its stored pixels. For a batch (N, 1, H, W), or one
+                mask for all
             sketch: white strokes on black, same size, for a model that listens to it
             structure: an edge-preserving smoothed picture of the same size, for a model that takes one
             dilate: pixels to grow the mask by; None = round(longest side / 256), at least 1, but nowhere more than
@@ -237,7 +243,14 @@ class Model:
             raise WeightsError(f"{self.name} holds only critics of {self.method}: give the generator's file")
         opened = open_picture(picture)
         size = (opened.height, opened.width)
-        hole, remarks = open_mask(mask[0] if isinstance(mask, Tensor) and mask.ndim == 4 else mask, size)
+        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[0] != 1:
+            raise InputError(f"{mask.shape[0]} masks for one picture: give one")
+        if isinstance(picture, Image.Image) and picture.format != "TIFF":  # Pillow turns TIFFs itself
+            mask, sketch, structure = (
+                as_shown(given, opened, word)
+                for given, word in ((mask, "mask"), (sketch, "sketch"), (structure, "structure"))
+            )
+        hole, remarks = open_mask(mask, size)
         remarks = [*opened.remarks, *remarks]
         guides = self._guides(sketch, structure, size)
         told = None if progress is None else rising(progress)
@@ -264,7 +277,8 @@ class Model:
         for path in self.paths.values() or (self,):
             said += _strategy_remarks([each for each in done if each.method == path.method], path.scope)
         for remark in (*remarks, *said):
-            log.info(remark)
+            # who reads no report should hear of a fill that was none; who shows the report knows it from there
+            log.log(logging.WARNING if remark == EMPTY else logging.INFO, remark, extra={"reported": True})
         made = Report(
             model=self.name,
             method=self.method,
@@ -464,7 +478,7 @@ def _ring(dilate: int | None, feather: int | None, size: tuple[int, int]) -> tup
     for word, given in (("dilate", dilate), ("feather", feather)):
         if given is not None and given < 0:
             raise InputError(f"{word} is {given} pixels: give 0 or more")
-    grow = default_dilation(*size) if dilate is None else dilate
+    grow = default_dilation(*size) if dilate is None else min(dilate, diagonal(*size))
     return grow, grow // 2 if feather is None else feather
 
 

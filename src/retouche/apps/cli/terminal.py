@@ -90,7 +90,8 @@ class Remarks:
 
 class _WarningsToRemarks(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        remark(record.getMessage())
+        if not getattr(record, "reported", False):  # a report's remarks are shown with their picture's name
+            remark(record.getMessage())
 
 
 def show_remarks() -> None:
