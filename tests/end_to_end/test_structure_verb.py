@@ -54,6 +54,19 @@ def test_folder_goes_on_where_it_stopped(photos: Path, tmp_path: Path, capsys: p
     assert [Path(json.loads(line)["input"]).name for line in said.out.splitlines()] == ["a.png"]
 
 
+def test_hidden_colours_are_left_out(photos: Path, tmp_path: Path) -> None:
+    pixels = np.array(Image.open(photos / "a.png").convert("RGBA"))
+    pixels[:, 40:, 3] = 0
+    made = []
+    for hidden in (0, 255):
+        pixels[:, 40:, :3] = hidden
+        Image.fromarray(pixels).save(tmp_path / "clear.png")
+        words = ["--image", str(tmp_path / "clear.png"), "--output", str(tmp_path / "made.png"), "--overwrite"]
+        assert main(["structure", *words, "--setting", "example"]) == 0
+        made.append(np.array(Image.open(tmp_path / "made.png")))
+    assert np.array_equal(made[0][:, :40], made[1][:, :40]) and np.array_equal(made[0][..., 3], pixels[..., 3])
+
+
 def test_hole_is_left_out(photos: Path, tmp_path: Path) -> None:
     mask = np.zeros((48, 64), np.uint8)
     mask[10:30, 20:50] = 255

@@ -49,13 +49,18 @@ def write_structure(job: Job, options: Options) -> list[str]:
     picture = open_picture(job.image)
     remarks = list(picture.remarks)
     width, height = picture.width, picture.height
-    if job.mask is None:
+    alpha = picture.alpha()
+    hole = torch.zeros(1, 1, height, width)
+    if alpha is not None and alpha.any():
+        hole += torch.from_numpy(alpha == 0)  # whose colours nobody sees
+    if job.mask is None and not hole.any():
         smoothed = rtv(picture.rgb().mul_(0.5).add_(0.5), *SETTINGS[options.setting], solver=options.solver)
         smoothed.mul_(2).sub_(1)
     else:
-        mask, said = open_mask(job.mask, (height, width))
-        remarks += said
-        hole = torch.from_numpy(mask)[None, None].float()
+        if job.mask is not None:
+            mask, said = open_mask(job.mask, (height, width))
+            remarks += said
+            hole = torch.maximum(hole, torch.from_numpy(mask)[None, None].float())
         smoothed = structure_of_known(picture.rgb(), hole, options.setting, options.solver)
     result = picture.copy()
     for top in range(0, height, ROWS_AT_ONCE):
