@@ -333,5 +333,5 @@ def as_shown(given: Any, picture: Picture, word: str) -> Any:
     if isinstance(given, Tensor):
         turned = given.transpose(*at) if exchanged else given
         return turned.flip([axis for axis, reverse in zip(at, (down, across), strict=True) if reverse])
-    turned = given.swapaxes(0, 1) if exchanged else given
-    return turned[:: -1 if down else 1, :: -1 if across else 1]
+    array = given.swapaxes(0, 1) if exchanged else given
+    return array[:: -1 if down else 1, :: -1 if across else 1]
