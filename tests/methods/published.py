@@ -63,5 +63,7 @@ PUBLISHED = [
     Published("structureflow-discriminator", "structure-flow", "renyurui", "texture"),
     Published("lama-generator", "lama", "advimman", "generator", under("state_dict")),
     Published("lama-fourier-generator", "lama", "advimman", "generator", under("state_dict")),
+    Published("mi-gan-256", "mi-gan", "picsart", "generator"),
+    Published("mi-gan-512", "mi-gan", "picsart", "generator"),
     Published("lama-critic", "lama", "advimman", "discriminator", under("state_dict")),
 ]

@@ -1,5 +1,6 @@
 """The plan of windows: every hole pixel is pasted exactly where a window sees enough around it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -138,3 +139,15 @@ def test_tiles_overlap_by_no_more_than_a_method_sees() -> None:
         for side, end in ((0, 0), (1, 0), (2, 1300), (3, 900)):
             assert crop[side] == end or abs(crop[side] - target[side]) >= 64
     assert covered[hole].all()
+
+
+def test_no_window_is_seen_larger_than_the_method_knows() -> None:
+    """A hole whose shrunk window would be a pixel too large, for a network that knows one size."""
+    scope = Scope(side=256, hole=128, context=math.inf)
+    for extent in range(129, 400, 7):
+        hole = np.zeros((900, 1000), bool)
+        hole[300 : 300 + extent, 310 : 310 + extent] = True
+        for region in plan(hole, scope):
+            for window in region.windows:
+                left, top, right, bottom = window.crop
+                assert max(round((right - left) * region.scale), round((bottom - top) * region.scale)) <= scope.side

@@ -136,7 +136,8 @@ def _region(hole: np.ndarray, box: Box, scope: Scope, memory: int) -> Region:
         size = [max(need, want * spare) for need, want in zip(needed, wanted, strict=True)]
         if max(width, height) <= longest and width * height <= min(2 * size[0] * size[1], room * room):
             size = [width, height]  # a crop would spare too little to be worth losing the overview
-        crop = _around(box, math.ceil(size[0]), math.ceil(size[1]), width, height)
+        # no window is seen larger than the method knows: what exceeds `longest` by a part of a pixel is cut
+        crop = _around(box, *(min(math.ceil(side), int(longest + 1e-6)) for side in size), width, height)
         windows: tuple[Window, ...] = (Window(crop, box),)
     else:
         windows = _tiles(hole, box, int(room), round(scope.reach / scale))

@@ -23,6 +23,7 @@ METHODS = {
     "deepfill-v2": "retouche.methods.deepfill_v2",
     "lama": "retouche.methods.lama",
     "partial-conv": "retouche.methods.partial_conv",
+    "mi-gan": "retouche.methods.mi_gan",
     "sii-gan": "retouche.methods.sii_gan",
     "structural": "retouche.methods.structural",
     "structure-flow": "retouche.methods.structure_flow",

@@ -45,11 +45,13 @@ class Generator(nn.Module):
     Attributes:
         multiple: both sides of the image must divide by this
         smallest: no side may be shorter
+        largest: no side may be longer, of networks that hold numbers for one size; 0 = any
         order: of the colours that the layers inside see. Callers give and get red, green, blue whatever it is
     """
 
     multiple: int
     smallest: int
+    largest: int = 0
     order: Order = "rgb"
 
     def __call__(
@@ -106,6 +108,10 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
         raise InputError(
             f"image is {w}x{h} but sides must be multiples of {multiple}, at least {smallest}: "
             f"pad it to {padded[1]}x{padded[0]}"
+        )
+    if network.largest and max(h, w) > network.largest:
+        raise InputError(
+            f"image is {w}x{h} but sides must be at most {network.largest}: cut it into windows, as model(...) does"
         )
     if not torch.compiler.is_compiling() and not (image.isfinite().all() and mask.isfinite().all()):
         raise InputError("image or mask holds NaN or infinity: clean it first")
