@@ -52,7 +52,7 @@ class Network:
 
 
 def activated(x: Tensor) -> Tensor:
-    """Leaky ReLU with the gain that keeps the variance, cut; of a fresh tensor, which is overwritten without a graph."""
+    """Leaky ReLU with the gain that keeps the variance, cut; a fresh tensor is overwritten where there is no graph."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return (functional.leaky_relu(x, 0.2) * math.sqrt(2)).clamp(-CLAMP, CLAMP)
     return functional.leaky_relu_(x, 0.2).mul_(math.sqrt(2)).clamp_(-CLAMP, CLAMP)
