@@ -137,7 +137,8 @@ def _region(hole: np.ndarray, box: Box, scope: Scope, memory: int) -> Region:
         if max(width, height) <= longest and width * height <= min(2 * size[0] * size[1], room * room):
             size = [width, height]  # a crop would spare too little to be worth losing the overview
         # no window is seen larger than the method knows: what exceeds `longest` by a part of a pixel is cut
-        crop = _around(box, *(min(math.ceil(side), int(longest + 1e-6)) for side in size), width, height)
+        across, down = (min(math.ceil(side), int(longest + 1e-6)) for side in size)
+        crop = _around(box, across, down, width, height)
         windows: tuple[Window, ...] = (Window(crop, box),)
     else:
         windows = _tiles(hole, box, int(room), round(scope.reach / scale))
