@@ -24,6 +24,8 @@ from retouche.mask_reading import open_sketch as open_sketch
 Box: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom in pixels; right and bottom are exclusive."""
 
+FAR = 100  # pixels beyond which a search row by row costs more than one pass over all of them
+STRIP = 1024  # columns of that pass
 BLOCK = 256  # pixels; a block with its halo of 16-bit squares stays in a core's cache
 
 
@@ -197,15 +199,61 @@ def _squared_blocks(mask: Mask, limit: int) -> Iterator[tuple[slice, slice, NDAr
                 continue
             near = _along_rows(around, limit)[:, left - before : right - before].astype(kind)
             near *= near
+            if limit > FAR:
+                yield rows, columns, _lowest(near)[top - above : bottom - above]
+                continue
             # dy beyond `limit` cannot matter; rows outside the picture hold no hole
             squares = near[top - above : bottom - above].copy()
-            for dy in range(1, min(limit, height - 1) + 1):
+            for dy in range(1, limit + 1):
                 for shift in (-dy, dy):
                     first, last = max(above, top + shift), min(below, bottom + shift)
                     if first < last:
                         part = squares[first - shift - top : last - shift - top]
                         np.minimum(part, near[first - above : last - above] + kind(dy * dy), out=part)
             yield rows, columns, squares
+
+
+def _lowest(squares: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """The least of dy^2 + squares over each column, for every row, in time that does not depend on how far it is.
+
+    The lower envelope of parabolas, built row by row for all columns at once (Meijster, Roerdink, Hesselink: A general
+    algorithm for computing distance transforms in linear time, 2000).
+
+    Args:
+        squares: (h, w)
+    """
+    height, width = squares.shape
+    result = np.empty_like(squares)
+    for left in range(0, width, STRIP):
+        values = squares[:, left : left + STRIP].astype(np.int64)
+        every = np.arange(values.shape[1])
+        lowest = np.zeros(values.shape, np.int32)  # per column a stack of rows, each the lowest parabola
+        start = np.zeros(values.shape, np.int32)  # from this row on
+        top = np.zeros(len(every), np.int64)
+        for row in range(1, height):
+            beaten = every
+            while beaten.size:
+                at, since = lowest[top[beaten], beaten], start[top[beaten], beaten].astype(np.int64)
+                there = (since - at) ** 2 + values[at, beaten]
+                beaten = beaten[there > (since - row) ** 2 + values[row, beaten]]
+                top[beaten] -= 1
+                beaten = beaten[top[beaten] >= 0]
+            alone = top < 0
+            top[alone] = 0
+            lowest[0, alone] = row
+            others = every[~alone]
+            at = lowest[top[others], others].astype(np.int64)
+            rise = row * row - at * at + values[row, others] - values[at, others]
+            meet = 1 + rise // (2 * (row - at))
+            others, meet = others[meet < height], meet[meet < height]
+            top[others] += 1
+            lowest[top[others], others] = row
+            start[top[others], others] = meet
+        for row in range(height - 1, -1, -1):
+            at = lowest[top, every]
+            result[row, left : left + STRIP] = (row - at.astype(np.int64)) ** 2 + values[at, every]
+            top = np.maximum(top - (start[top, every] == row), 0)
+    return result
 
 
 def _along_rows(mask: Mask, limit: int) -> NDArray[np.int32]:
