@@ -247,7 +247,7 @@ def _webp_again(old: Picture, after: Path) -> Array:
 
 def _encoded(picture: Picture, format: str, settings: dict[str, Any]) -> bytes:
     """The bare pixels as a file."""
-    return encode(replace(picture, source=Source(format, settings=settings)))
+    return encode(replace(picture, source=Source(format, settings=settings), remarks=[]))
 
 
 def _decoded(data: bytes, like: Picture) -> Array:

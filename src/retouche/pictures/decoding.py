@@ -18,9 +18,10 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from retouche.errors import InputError, reason
-from retouche.pictures import jpeg, metadata, png, tiff, webp
+from retouche.pictures import exif_block, jpeg, photoshop, png, tiff, webp, xmp
 from retouche.pictures.formats import FORMATS, TITLES
 from retouche.pictures.picture import Given, Picture
+from retouche.pictures.segments import Held
 from retouche.pictures.source import CHANNELS, MAX_PIXELS, Pixels, Source
 
 # What a file starts with -> who reads it. Opening the parsers directly leaves out Pillow's other formats and its
@@ -35,9 +36,14 @@ _PARSERS: tuple[tuple[bytes, type[Any]], ...] = (
     (b"MM\0+", TiffImagePlugin.TiffImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
 )
+# Whose metadata is taken out before, because their parsers' time grows faster than the file
+_SIEVES: dict[type[Any], Callable[[BinaryIO], tuple[BinaryIO, Held]]] = {
+    JpegImagePlugin.JpegImageFile: jpeg.sieve,
+    PngImagePlugin.PngImageFile: png.sieve,
+}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Reading:
     """One picture on its way in.
 
@@ -45,11 +51,15 @@ class _Reading:
         name: what errors call it
         stream: the file, where there is one; whoever reads it seeks first
         remarks: gathered for the user
+        held: metadata, where the file was walked for it
+        resources: the part of it that a TIFF was walked for
     """
 
     name: str
     stream: BinaryIO | None
     remarks: list[str]
+    held: Held | None = None
+    resources: Held | None = None
 
 
 def decode(stream: BinaryIO | bytes, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Picture:
@@ -123,6 +133,10 @@ def _parsed(reading: _Reading) -> Image.Image:
     parser = next((parser for magic, parser in _PARSERS if head.startswith(magic)), None)
     if parser is None:
         raise InputError(f"{reading.name} is not a {TITLES}: convert it to PNG first")
+    if parser in _SIEVES:
+        reading.stream, reading.held = _SIEVES[parser](reading.stream)
+    elif parser is TiffImagePlugin.TiffImageFile:
+        reading.resources = tiff.check(reading.stream, reading.name)
     reading.stream.seek(0)
     # without a name: Pillow maps named files, and turns mapped TIFFs wrongly
     image: Image.Image = parser(reading.stream)
@@ -147,7 +161,7 @@ def _picture(image: Image.Image, reading: _Reading, max_pixels: int, given: Give
         source = _source(image, reading)
         pixels, mode, bilevel = _pixels(image, reading)
         # Pillow turns TIFFs as it decodes them, and takes their tag away; 16-bit colour it has not decoded
-        turned = isinstance(image, TiffImagePlugin.TiffImageFile) and metadata.ORIENTATION not in image.tag_v2
+        turned = isinstance(image, TiffImagePlugin.TiffImageFile) and exif_block.ORIENTATION not in image.tag_v2
         if source.orientation > 1 and not turned:
             pixels = _turned(pixels, source.orientation)
         pixels = np.ascontiguousarray(pixels)
@@ -227,47 +241,99 @@ def _depths(image: Image.Image, stream: BinaryIO | None) -> tuple[int, ...]:
 
 def _source(image: Image.Image, reading: _Reading) -> Source:
     """Everything but the pixels, upright."""
-    info, stream, remarks = image.info, reading.stream, reading.remarks
-    exif = info.get("exif")
-    exif = metadata.bare(exif) if isinstance(exif, bytes) and image.format != "TIFF" else None
-    if exif is None:
-        exif = metadata.from_tags(_tags(image))
-    orientation = 1
-    if exif:
-        try:
-            orientation = metadata.orientation(exif)
-            exif = metadata.upright(exif)
-        except metadata.DamagedExif as error:
-            remarks.append(f"EXIF is damaged ({error}) and is left out")
-            exif, orientation = None, 1
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
-    if isinstance(xmp, bytes):
-        cleaned = metadata.clean_xmp(xmp)
-        if cleaned is None:
-            remarks.append("further pictures inside (depth, gain map, film) are left out, and the XMP that names them")
-        xmp = cleaned
-    else:
-        xmp = None
-    if "mp" in info:
-        remarks.append("embedded previews (MPF) are left out: they would show what was removed")
-    comment = info.get("comment")
-    dpi = info.get("dpi")
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and 282 not in image.tag_v2:
-        dpi = None  # Pillow's 1, where the file says nothing
+    held = reading.held or _told(image, reading.resources or Held())
+    exif, orientation = _exif(held, image, reading.remarks)
+    packet, extended = _xmp(held, reading.remarks)
+    if held.previews:
+        reading.remarks.append("embedded previews (MPF) are left out: they would show what was removed")
+    reading.remarks += held.remarks
+    dpi, aspect = _resolution(image)
+    if orientation > 4:
+        dpi, aspect = dpi and dpi[::-1], aspect and aspect[::-1]
     kind = "JPEG" if image.format == "MPO" else image.format
     return Source(
         format=kind if kind in FORMATS else None,
         orientation=orientation,
-        icc=info.get("icc_profile") or None,
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi and all(0 < float(value) < 1e6 for value in dpi) else None,
+        icc=held.icc or None,
+        dpi=dpi,
         exif=exif or None,
-        xmp=xmp,
-        comment=comment if isinstance(comment, bytes) else None,
-        settings=_settings(image, stream),
+        xmp=packet,
+        extended=extended,
+        comment=held.comment,
+        photoshop=None if held.photoshop is None else photoshop.cleaned(held.photoshop),
+        aspect=aspect,
+        settings=_settings(image, reading.stream),
         block=jpeg.block(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else (8, 8),
-        chunks=tuple(png.kept_chunks(stream)) if image.format == "PNG" and stream is not None else (),
+        chunks=tuple(held.chunks),
     )
+
+
+def _told(image: Image.Image, held: Held) -> Held:
+    """Metadata as Pillow tells it, where no file was walked."""
+    info = image.info
+    exif, packet, comment = info.get("exif"), info.get("xmp") or info.get("XML:com.adobe.xmp"), info.get("comment")
+    packet = packet.encode() if isinstance(packet, str) else packet
+    profile = info.get("icc_profile")
+    if isinstance(exif, bytes) and image.format != "TIFF" and held.fits(len(exif), "EXIF"):
+        held.exif = exif
+    if isinstance(packet, bytes) and held.fits(len(packet), "XMP"):
+        held.xmp = packet
+    if isinstance(profile, bytes) and held.fits(len(profile), "the colour profile"):
+        held.icc = profile
+    if isinstance(comment, bytes):
+        held.comment = comment
+    held.previews = "mp" in info
+    return held
+
+
+def _exif(held: Held, image: Image.Image, remarks: list[str]) -> tuple[bytes | None, int]:
+    """The EXIF block made upright, and the orientation it told."""
+    exif = exif_block.bare(held.exif) if held.exif is not None else None
+    try:
+        if exif is None and not isinstance(image, (JpegImagePlugin.JpegImageFile, PngImagePlugin.PngImageFile)):
+            exif = exif_block.from_tags(_tags(image))
+        if not exif:
+            return None, 1
+        exif_block.check(exif)
+        return exif_block.upright(exif), exif_block.orientation(exif)
+    except exif_block.DamagedExif as error:
+        remarks.append(f"EXIF is damaged ({error}) and is left out")
+        return None, 1
+
+
+def _xmp(held: Held, remarks: list[str]) -> tuple[bytes | None, bytes | None]:
+    """The packet and its extension without previews."""
+    packet, extended = held.xmp, held.extended
+    if packet is None:
+        return None, None
+    if xmp.names_further_pictures(packet) or (extended is not None and xmp.names_further_pictures(extended)):
+        remarks.append("further pictures inside (depth, gain map, film) are left out, and the XMP that names them")
+        return None, None
+    packet = xmp.cleaned(packet)
+    if packet is not None and extended is not None:
+        extended = xmp.cleaned(extended)
+        packet = xmp.pointing(packet, extended)
+    if packet is None:
+        remarks.append("XMP holds previews that cannot be taken out of it, and is left out")
+        return None, None
+    return packet, extended
+
+
+def _resolution(image: Image.Image) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+    """Pixels per inch, or where only their ratio is told, the aspect of a pixel as stored beside it."""
+    info = image.info
+    dpi = info.get("dpi")
+    aspect = info.get("aspect") or (info.get("jfif_density") if info.get("jfif_unit") == 0 else None)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if 282 not in image.tag_v2:
+            dpi = None  # Pillow's 1, where the file says nothing
+        elif image.tag_v2.get(296) == 1:
+            dpi, aspect = None, tuple(round(100 * float(image.tag_v2.get(tag, 1))) for tag in (282, 283))
+    if aspect is not None and (aspect[0] == aspect[1] or not all(0 < value < 65536 for value in aspect)):
+        aspect = None  # square, which needs no words
+    if dpi and all(0 < float(value) < 1e6 for value in dpi):
+        return (float(dpi[0]), float(dpi[1])), None
+    return None, None if aspect is None else (int(aspect[0]), int(aspect[1]))
 
 
 def _tags(image: Image.Image) -> Image.Exif:

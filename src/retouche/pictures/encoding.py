@@ -11,12 +11,12 @@ from typing import BinaryIO
 import numpy as np
 
 from retouche.errors import InputError, reason
-from retouche.pictures import bmp, jpeg, png, tiff, webp
+from retouche.pictures import bmp, jpeg, png, tiff, webp, xmp
 from retouche.pictures.formats import BY_SUFFIX, FORMATS, Format
 from retouche.pictures.picture import Picture
 from retouche.pictures.source import Pixels, Source, as_pil, finished_exif
 
-_WRITERS: dict[str, Callable[[BinaryIO, Pixels, str, Source, str], None]] = {
+_WRITERS: dict[str, Callable[[BinaryIO, Pixels, str, Source, str], list[str]]] = {
     "JPEG": jpeg.write,
     "PNG": png.write,
     "WEBP": webp.write,
@@ -31,6 +31,7 @@ def encode(picture: Picture, format: str | None = None, name: str | None = None)
     Profile, EXIF (its thumbnail remade), resolution, XMP and comments go along where the format has a place for them. A
     file of the source's own format repeats the source's settings: a JPEG from a JPEG has the same tables and
     subsampling, a WebP from a lossless one is lossless; another format is written at high quality. Floats become 8 bit.
+    What has no place in the format is added to the picture's remarks.
 
     Args:
         picture: of any kind
@@ -75,9 +76,11 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
         pixels, mode = _converted(pixels, mode)
     if kind.name != source.format:
         source = replace(source, settings={}, chunks=())
+    if kind.name != "JPEG" and source.xmp is not None and source.extended is not None:
+        source = replace(source, xmp=xmp.pointing(source.xmp, None))
     try:
         source = replace(source, exif=finished_exif(source, pixels, mode))
-        _WRITERS[kind.name](stream, pixels, mode, source, name)
+        remarks = _WRITERS[kind.name](stream, pixels, mode, source, name)
     except InputError:
         raise
     except MemoryError as error:
@@ -88,6 +91,7 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
         raise InputError(
             f"{name} cannot be written as {kind.title} ({reason(error)}): choose another format"
         ) from error
+    picture.remarks += [remark for remark in remarks if remark not in picture.remarks]
 
 
 def _converted(pixels: Pixels, mode: str) -> tuple[Pixels, str]:

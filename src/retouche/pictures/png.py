@@ -5,6 +5,7 @@ Layout: W3C PNG specification, third edition.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from retouche.errors import InputError
-from retouche.pictures.source import Pixels, Source, as_pil, common
+from retouche.pictures import photoshop
+from retouche.pictures.segments import CAP, Held, spliced
+from retouche.pictures.source import Pixels, Source, as_pil, common, no_place
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {"L": 0, "RGB": 2, "RGBA": 6}
@@ -24,6 +27,7 @@ BLOCK_BYTES = 8 << 20  # rows are filtered and compressed in blocks of about thi
 # Chunks that mean the same beside changed pixels: colour, physical size, words, time. EXIF and XMP are rewritten.
 COLOUR_CHUNKS = (b"cHRM", b"gAMA", b"sBIT", b"sRGB", b"cICP")
 WORD_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"tIME")
+APART = (b"eXIf", b"iCCP")
 
 
 def depth_and_colour(stream: BinaryIO) -> tuple[int, int]:
@@ -33,22 +37,87 @@ def depth_and_colour(stream: BinaryIO) -> tuple[int, int]:
     return head[24], head[25]
 
 
-def kept_chunks(stream: BinaryIO) -> list[tuple[bytes, bytes]]:
-    """(name, content) of the chunks worth keeping, in the file's order; XMP and EXIF written as words left out."""
-    kept = []
-    stream.seek(len(SIGNATURE))
-    while len(head := stream.read(8)) == 8:
+def sieve(stream: BinaryIO) -> tuple[BinaryIO, Held]:
+    """The file without its metadata, and these."""
+    held, parts, at = Held(), [(0, len(SIGNATURE))], len(SIGNATURE)
+    size, kept = stream.seek(0, io.SEEK_END), 0
+    while at < size:
+        stream.seek(at)
+        head = stream.read(8)
+        if len(head) < 8:
+            parts.append((at, size))
+            break
         length, name = struct.unpack(">I4s", head)
-        if name in COLOUR_CHUNKS + WORD_CHUNKS:
-            content = stream.read(length)
-            keyword = content.split(b"\0", 1)[0]
-            embedded = keyword == b"XML:com.adobe.xmp" or keyword.startswith((b"Raw profile type", b"Thumb::"))
-            if name not in WORD_CHUNKS or not embedded:
-                kept.append((name, content))
-            stream.seek(4, 1)
+        end = min(at + 12 + length, size)
+        if name not in COLOUR_CHUNKS + WORD_CHUNKS + APART:
+            parts.append((at, end))
+        elif kept + length <= CAP or held.fits(kept + length, "metadata"):
+            kept += length
+            _take(held, name, stream.read(length))
         else:
-            stream.seek(length + 4, 1)
-    return kept
+            parts.extend(_pixels_only(stream, end, size))
+            break
+        at = end
+    return spliced(stream, parts), held
+
+
+def _pixels_only(stream: BinaryIO, at: int, size: int) -> Iterator[tuple[int, int]]:
+    """The further chunks that are no metadata, as (start, end)."""
+    while at < size:
+        stream.seek(at)
+        head = stream.read(8)
+        length, name = struct.unpack(">I4s", head) if len(head) == 8 else (size, b"")
+        end = min(at + 12 + length, size)
+        if name not in COLOUR_CHUNKS + WORD_CHUNKS + APART:
+            yield at, end
+        at = end
+
+
+def _take(held: Held, name: bytes, content: bytes) -> None:
+    """Keep a chunk of metadata in its place."""
+    keyword, _, rest = content.partition(b"\0")
+    if name == b"eXIf":
+        held.exif = content
+    elif name == b"iCCP":
+        held.icc = _inflated(rest[1:], held, "the colour profile")
+    elif name == b"iTXt" and keyword == b"XML:com.adobe.xmp":
+        language = rest[2:].partition(b"\0")[2]
+        text = language.partition(b"\0")[2]
+        held.xmp = _inflated(text, held, "XMP") if rest[:1] == b"\1" else text
+    elif name in WORD_CHUNKS and keyword.startswith(b"Raw profile type"):
+        _take_raw_profile(held, name, keyword, rest)
+    elif name not in WORD_CHUNKS or not keyword.startswith(b"Thumb::"):
+        held.chunks.append((name, content))
+
+
+def _take_raw_profile(held: Held, name: bytes, keyword: bytes, rest: bytes) -> None:
+    """Keep metadata written as hexadecimal words, as ImageMagick does: kind, length, digits."""
+    text = _inflated(rest[1:], held, "metadata written as words") if name == b"zTXt" else rest
+    try:
+        content = bytes.fromhex((text or b"").split(maxsplit=2)[2].decode("ascii"))
+    except (ValueError, IndexError):
+        held.remarks.append(f"{keyword.decode('latin-1')[:40]} is damaged and is left out")
+        return
+    if content.startswith(b"Exif\0\0") and held.exif is None:
+        held.exif = content
+    elif content.startswith(b"8BIM"):
+        held.photoshop = content
+    elif content.startswith(b"\x1c"):
+        held.photoshop = photoshop.of_iptc(content)
+    elif keyword.endswith(b"xmp") and held.xmp is None:
+        held.xmp = content
+    elif keyword.endswith((b"icc", b"icm")) and held.icc is None:
+        held.icc = content
+
+
+def _inflated(packed: bytes, held: Held, what: str) -> bytes | None:
+    """Its content, as long as that is not larger than what is kept."""
+    try:
+        content = zlib.decompressobj().decompress(packed, CAP + 1)
+    except zlib.error:
+        held.remarks.append(f"{what} is damaged and is left out")
+        return None
+    return content if held.fits(len(content), what) else None
 
 
 def read_deep(image: PngImageFile, stream: BinaryIO, name: str) -> tuple[Pixels, str]:
@@ -80,26 +149,52 @@ def read_samples(image: PngImageFile, stream: BinaryIO) -> NDArray[np.uint16]:
     return samples
 
 
-def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> None:
+def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
     chunks = [(kind, content) for kind, content in source.chunks if not (kind == b"sRGB" and source.icc)]
     if source.xmp is not None:
         chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + source.xmp))
+    if source.photoshop is not None:  # PNG's own place for IPTC is none; readers know this one
+        digits = b"\niptc\n%8d\n" % len(source.photoshop) + source.photoshop.hex().encode() + b"\n"
+        chunks.append((b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(digits)))
+    remarks = no_place(source, "PNG", "extended", "comment")
     if pixels.dtype == np.uint16:
         before = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(source.icc))] if source.icc else []
         before += chunks
+        if source.aspect is not None:
+            before.append((b"pHYs", struct.pack(">IIB", *source.aspect, 0)))
         if source.dpi is not None:
             metre = [round(value / 0.0254) for value in source.dpi]
             before.append((b"pHYs", struct.pack(">IIB", *metre, 1)))
         if source.exif:
             before.append((b"eXIf", source.exif))
         write_samples(stream, pixels, mode, before)
-        return
+        return remarks
     words = common(source)
     words.pop("xmp", None)
+    if source.aspect is not None:
+        words["dpi"] = tuple(value * 0.0254 for value in source.aspect)
     info = PngInfo()
     for kind, content in chunks:
         info.add(kind, content)
     as_pil(pixels, mode, source.bilevel).save(stream, "PNG", pnginfo=info, **words)
+    if source.aspect is not None:
+        _without_unit(stream)
+    return remarks
+
+
+def _without_unit(stream: BinaryIO) -> None:
+    """Take the metre from what the file says of its pixels, for which Pillow knows no other way."""
+    stream.seek(len(SIGNATURE))
+    while len(head := stream.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"pHYs":
+            at = stream.tell()
+            content = stream.read(length)[:-1] + b"\0"
+            stream.seek(at)
+            stream.write(content + struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
+            break
+        stream.seek(length + 4, 1)
+    stream.seek(0, io.SEEK_END)
 
 
 def write_samples(

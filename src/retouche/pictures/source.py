@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -11,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
-from retouche.pictures import metadata
+from retouche.pictures import exif_block
 
 MAX_PIXELS = 100_000_000
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3}
 
 Pixels: TypeAlias = NDArray[Any]
 """(H, W, C) as displayed"""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,10 @@ class Source:
         icc: colour profile
         dpi: pixels per inch, (x, y)
         exif: from "II" or "MM" on, already upright
-        xmp, comment: as in the file
+        xmp, extended: as in the file, cleaned; what of it a JPEG stores apart
+        comment: as in the file
+        photoshop: image resources ("8BIM"), IPTC among them, without previews
+        aspect: width and height of a pixel, in units of their own, where no resolution is told
         settings: what Pillow's encoder of the same format needs to repeat the source's own
         block: width and height of the blocks whose samples a lossy file stores together, pixels
         chunks: PNG's further chunks
@@ -46,7 +46,10 @@ class Source:
     dpi: tuple[float, float] | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    extended: bytes | None = None
     comment: bytes | None = None
+    photoshop: bytes | None = None
+    aspect: tuple[int, int] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     block: tuple[int, int] = (8, 8)
     chunks: tuple[tuple[bytes, bytes], ...] = ()
@@ -89,9 +92,8 @@ def finished_exif(source: Source, pixels: Pixels, mode: str) -> bytes | None:
             return 0
 
     try:
-        return metadata.with_thumbnail(source.exif, make, side_of)
-    except metadata.DamagedExif as error:  # better none than one with the old thumbnail
-        log.warning("EXIF is damaged (%s) and is left out", error)
+        return exif_block.with_thumbnail(source.exif, make, side_of)
+    except exif_block.DamagedExif:  # better none than one with the old thumbnail
         return None
 
 
@@ -104,3 +106,21 @@ def common(source: Source) -> dict[str, Any]:
         "xmp": source.xmp,
     }
     return {name: value for name, value in words.items() if value is not None}
+
+
+_TITLES = {
+    "photoshop": "Photoshop data (IPTC)",
+    "extended": "extended XMP",
+    "aspect": "the aspect of its pixels",
+    "comment": "a comment",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "icc": "the colour profile",
+    "dpi": "the resolution",
+}
+
+
+def no_place(source: Source, title: str, *kinds: str) -> list[str]:
+    """Remarks about what of these kinds is there and has no place in a format."""
+    found = [_TITLES[kind] for kind in kinds if getattr(source, kind)]
+    return [f"{what} has no place in {title} and is left out" for what in found]

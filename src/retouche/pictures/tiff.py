@@ -12,9 +12,14 @@ import tifffile
 from PIL import TiffImagePlugin
 
 from retouche.errors import InputError
-from retouche.pictures import metadata
-from retouche.pictures.source import Pixels, Source, as_pil, common
+from retouche.pictures import exif_block, photoshop
+from retouche.pictures.segments import Held
+from retouche.pictures.source import Pixels, Source, as_pil, common, no_place
 
+PHOTOSHOP, IPTC = 34377, 33723
+BYTES, UNDEFINED = 1, 7
+_WORDS = "Photoshop data (IPTC)"
+MOST_TAGS = 1000  # of a directory; cameras and scanners write less than a hundred
 REMEDY = "save it as 16-bit RGB or RGBA, or as 8 bit, first"
 
 
@@ -30,6 +35,60 @@ def settings(image: TiffImagePlugin.TiffImageFile) -> dict[str, Any]:
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
+
+
+def check(stream: BinaryIO, name: str) -> Held:
+    """Refuse files whose first directory would take a parser long: tags without end, values that overlap many times.
+
+    Returns: Photoshop's resources, or IPTC alone as one, which parsers take for numbers
+    Raises: InputError, struct.error
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    head = stream.read(16)
+    order = "<" if head.startswith(b"II") else ">"
+    big = b"+" in head[2:4]
+    counts, entry, row = ("Q", "HHQQ", 20) if big else ("H", "HHII", 12)
+    at = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
+    stream.seek(min(at, size))
+    (count,) = struct.unpack(order + counts, stream.read(struct.calcsize("<" + counts)))
+    if count > MOST_TAGS:
+        raise InputError(f"{name} has a directory of {count} tags: save it anew with a picture editor")
+    rows = stream.read(row * count)
+    total, held = 0, Held()
+    for start in range(0, len(rows) - row + 1, row):
+        tag, kind, values, place = struct.unpack_from(order + entry, rows, start)
+        length = exif_block.SIZES.get(kind, 1) * values
+        total += length
+        if tag not in (PHOTOSHOP, IPTC) or not 8 < length <= size or (tag == IPTC and held.photoshop is not None):
+            continue
+        if held.fits(length, _WORDS):
+            stream.seek(place)
+            held.photoshop = _resources(stream.read(length), tag)
+    if total > 2 * size + (1 << 16):
+        raise InputError(f"{name} has tags that are larger than the file: it is damaged; save it anew")
+    return held
+
+
+def _resources(content: bytes, tag: int) -> bytes:
+    if tag == PHOTOSHOP:
+        return content
+    if content[:1] != b"\x1c" and content[3:4] == b"\x1c":  # said to be numbers of four bytes, and turned as such
+        content = b"".join(content[at : at + 4][::-1] for at in range(0, len(content), 4))
+    return photoshop.of_iptc(content)
+
+
+def _tags(source: Source) -> dict[int, Any]:
+    """What goes into the first directory beside the pixels."""
+    tags: dict[int, Any] = exif_block.tiff_tags(source.exif) if source.exif else {}
+    if source.xmp is not None:
+        tags[700] = source.xmp
+    if source.photoshop is not None:
+        tags[PHOTOSHOP] = source.photoshop
+        iptc = photoshop.iptc_of(source.photoshop)
+        if iptc:
+            tags[IPTC] = iptc
+    return tags
 
 
 def read_deep(
@@ -72,23 +131,22 @@ def _by_halves(image: TiffImagePlugin.TiffImageFile, stream: BinaryIO, name: str
         half.tile = [tile._replace(args=(f"{half.mode};{order}", *tuple(tile.args or ())[1:]))]
         half.load()
         halves.append(np.asarray(half))
-    image.tag_v2.pop(metadata.ORIENTATION, None)  # Pillow has turned the halves
+    image.tag_v2.pop(exif_block.ORIENTATION, None)  # Pillow has turned the halves
     return (halves[0].astype(np.uint16) << 8) | halves[1]
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> None:
+def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
+    remarks = no_place(source, "TIFF", "extended", "comment")
     if pixels.dtype == np.uint16 and mode != "L":
         _write_deep(stream, pixels, mode, source)
-        return
+        return remarks
     words = common(source)
     words.pop("exif", None)
     words.pop("xmp", None)
-    tags: dict[int, Any] = metadata.tiff_tags(source.exif) if source.exif else {}
-    if source.xmp is not None:
-        tags[700] = source.xmp
+    tags = _tags(source)
     own = dict(source.settings) or {"compression": "tiff_adobe_deflate"}
     if predictor := own.pop("predictor", None):
         tags[317] = predictor
@@ -98,17 +156,25 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
     for tag, value in tags.items():
         if not isinstance(value, dict):
             directory[tag] = value
+            if isinstance(value, bytes):
+                directory.tagtype[tag] = UNDEFINED if tag == IPTC else BYTES
+    if source.aspect is not None:
+        directory[282], directory[283], directory[296] = (*source.aspect, 1)
     as_pil(pixels, mode, source.bilevel).save(stream, "TIFF", tiffinfo=directory, **own, **words)
     _add_directories(stream, tags)
+    return remarks
 
 
 def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source) -> None:
-    tags = metadata.tiff_tags(source.exif) if source.exif else {}
+    tags = _tags(source)
     extra: list[tuple[int, Any, int, Any, bool]] = [
         (tag, 2, 0, text, True) for tag, text in tags.items() if isinstance(text, str) and tag not in (270, 305)
     ]
-    if source.xmp is not None:
-        extra.append((700, 1, len(source.xmp), source.xmp, True))
+    extra += [
+        (tag, UNDEFINED if tag == IPTC else BYTES, len(value), value, True)
+        for tag, value in tags.items()
+        if isinstance(value, bytes)
+    ]
     compressed = source.settings.get("compression", "tiff_adobe_deflate") != "raw"
     tifffile.imwrite(
         stream,
@@ -120,8 +186,8 @@ def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source) -> 
         rowsperstrip=max(1, (1 << 20) // (pixels.shape[1] * pixels.shape[2] * 2)),
         extrasamples=["unassalpha"] if mode == "RGBA" else None,
         iccprofile=source.icc,
-        resolution=source.dpi,
-        resolutionunit="inch" if source.dpi else None,
+        resolution=source.dpi or source.aspect,
+        resolutionunit="inch" if source.dpi else "none" if source.aspect else None,
         description=tags.get(270),
         software=tags.get(305, False),
         metadata=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO
 
-from retouche.pictures.source import Pixels, Source, as_pil, common
+from retouche.pictures.source import Pixels, Source, as_pil, common, no_place
 
 
 def settings(stream: BinaryIO) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def _is_lossless(stream: BinaryIO) -> bool:
     return False
 
 
-def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> None:
+def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
     words = common(source)
     words.pop("dpi", None)
     # `exact` keeps colours under full transparency, which are known pixels too. The quality of a lossy WebP cannot be
@@ -32,3 +32,4 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
     own = source.settings or {"quality": 90}
     wide = "RGBA" if mode in ("LA", "RGBA") else "RGB"
     as_pil(pixels, mode).convert(wide).save(stream, "WEBP", exact=True, method=4, **own, **words)
+    return no_place(source, "WebP", "dpi", "aspect", "photoshop", "extended", "comment")

@@ -111,7 +111,8 @@ def fill(model: Model, job: Job, settings: Settings, progress: Callable[[float],
         filled.pixels[..., -1] = opaque(filled.pixels)
     job.output.parent.mkdir(parents=True, exist_ok=True)
     write_picture(filled, job.output, overwrite=settings.overwrite)
-    return replace(report, remarks=(*said, *(text for text in report.remarks if text not in repeated)))
+    lost = [text for text in filled.remarks if text not in picture.remarks]  # what the format has no place for
+    return replace(report, remarks=(*said, *(text for text in report.remarks if text not in repeated), *lost))
 
 
 def opaque(pixels: np.ndarray) -> float:

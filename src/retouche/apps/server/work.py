@@ -82,9 +82,10 @@ def inpaint(
         report=True,
         progress=progress,
     )
-    remarks = dict.fromkeys((*said, *report.remarks))
-    report = replace(report, model=offered, remarks=tuple(remarks))
     kind = picture.source.format or "PNG"
+    content = encode(filled, kind)
+    remarks = dict.fromkeys((*said, *report.remarks, *filled.remarks))
+    report = replace(report, model=offered, remarks=tuple(remarks))
     headers = {
         "X-Seed": str(request.seed),
         "X-Retouche-Strategy": report.strategy,
@@ -98,7 +99,7 @@ def inpaint(
         "strategy": report.strategy,
         "fill_seconds": round(report.seconds, 3),
     }
-    return Answer(encode(filled, kind), FORMATS[kind].media, headers, facts), model
+    return Answer(content, FORMATS[kind].media, headers, facts), model
 
 
 def report_header(report: Report, hashed: str, worker: str) -> str:

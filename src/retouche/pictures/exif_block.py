@@ -1,4 +1,4 @@
-"""What travels with a picture's pixels: EXIF made upright with its thumbnail remade, XMP without embedded pictures.
+"""EXIF made upright, with its thumbnail remade.
 
 EXIF is edited in place of being parsed and written anew: makers' notes hold offsets that survive only so.
 Layout: CIPA DC-008 (Exif 2.32), TIFF 6.0.
@@ -19,6 +19,9 @@ PIXEL_WIDTH, PIXEL_HEIGHT, INTEROPERABILITY = 40962, 40963, 40965
 THUMBNAIL_AT, THUMBNAIL_BYTES = 513, 514
 STRIPS_AT, STRIPS_BYTES = 273, 279
 WIDTH, HEIGHT = 256, 257
+X_RESOLUTION, Y_RESOLUTION = 282, 283
+SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of a value by its kind
+MOST_ENTRIES = 1000  # of a directory; cameras write less than a hundred
 
 # Tags of a TIFF directory that describe the picture rather than how its pixels lie in the file: document name,
 # description, make, model, page name, software, date, artist, host, copyright.
@@ -58,8 +61,24 @@ def orientation(exif: bytes) -> int:
     return value if 1 <= value <= 8 else 1
 
 
+def check(exif: bytes) -> None:
+    """Refuse blocks that others would take long over: values that overlap many times, directories without end.
+
+    Raises: DamagedExif
+    """
+    order, first = _first(exif)
+    starts = [_numbers(exif, order, first.entries[tag])[0] for tag in (EXIF_DIRECTORY, GPS_DIRECTORY)
+              if tag in first.entries]  # fmt: skip
+    (following,) = struct.unpack_from(order + "I", exif, first.next_at)
+    directories = [first, *(_directory(exif, order, start) for start in [*starts, following] if start)]
+    total = sum(SIZES.get(entry.kind, 1) * entry.values for one in directories for entry in one.entries.values())
+    if total > 2 * len(exif):
+        raise DamagedExif("its values overlap")
+
+
 def upright(exif: bytes) -> bytes:
-    """The same EXIF for pixels that have been turned: orientation 1, width and height exchanged where they were.
+    """The same EXIF for pixels that have been turned: orientation 1, width and height, and the resolutions
+    of both, exchanged where they were.
 
     Raises: DamagedExif
     """
@@ -70,13 +89,19 @@ def upright(exif: bytes) -> bytes:
         entry = first.entries[ORIENTATION]
         struct.pack_into(order + ("H" if entry.kind == 3 else "I"), data, entry.field, 1)
     inner = first.entries.get(EXIF_DIRECTORY)
-    if turned >= 5 and inner:
-        entries = _directory(exif, order, _numbers(exif, order, inner)[0]).entries
-        width, height = entries.get(PIXEL_WIDTH), entries.get(PIXEL_HEIGHT)
-        if width and height and width.kind == height.kind:
-            a, b = width.field, height.field
-            data[a : a + 4], data[b : b + 4] = data[b : b + 4], data[a : a + 4]
+    if turned >= 5:
+        _exchange(data, first, X_RESOLUTION, Y_RESOLUTION)
+        if inner:
+            _exchange(data, _directory(exif, order, _numbers(exif, order, inner)[0]), PIXEL_WIDTH, PIXEL_HEIGHT)
     return bytes(data)
+
+
+def _exchange(data: bytearray, directory: _Directory, across: int, down: int) -> None:
+    """Exchange what two tags say, in place, where both are there."""
+    first, second = directory.entries.get(across), directory.entries.get(down)
+    if first and second and first.kind == second.kind:
+        a, b = first.field, second.field
+        data[a : a + 4], data[b : b + 4] = data[b : b + 4], data[a : a + 4]
 
 
 def with_thumbnail(exif: bytes, make: Callable[[int, int], bytes], side_of: Callable[[bytes], int]) -> bytes:
@@ -97,18 +122,18 @@ def with_thumbnail(exif: bytes, make: Callable[[int, int], bytes], side_of: Call
     second = _directory(exif, order, second_at)
     spans = [span for tags in ((THUMBNAIL_AT, THUMBNAIL_BYTES), (STRIPS_AT, STRIPS_BYTES))
              for span in _spans(exif, order, second.entries, *tags)]  # fmt: skip
-    side = max((side_of(exif[start:end]) for start, end in spans), default=0)
+    side = max((side_of(exif[start:end]) for start, end in spans[:1]), default=0)
     if not side:
         sizes = [_numbers(exif, order, second.entries[tag])[0] for tag in (WIDTH, HEIGHT) if tag in second.entries]
         side = max(sizes, default=160)
-    for start, end in [*spans, (second.start, second.next_at + 4)]:
+    end_of_data = len(data)
+    for start, end in reversed(_merged([*spans, (second.start, second.next_at + 4)])):
         data[start:end] = bytes(end - start)
+        if end_of_data - end in (0, 1) and start >= first.next_at + 4:
+            end_of_data = start  # what stood at the end goes
+    del data[end_of_data:]
     struct.pack_into(order + "I", data, first.next_at, 0)
     data = _without_jpegs(data)
-    while len(data) > first.next_at + 4 and any(len(data) - end in (0, 1) for _, end in spans):
-        start = next(start for start, end in spans if len(data) - end in (0, 1))
-        del data[start:]
-        spans = [span for span in spans if span[0] != start]
     data += bytes(len(data) % 2)
     for quality in (85, 70, 50, 30):
         thumbnail = make(min(max(side, 16), 512), quality)
@@ -149,21 +174,6 @@ def _inner(exif: Image.Exif, tag: int) -> dict[int, Any]:
     return {key: value for key, value in exif.get_ifd(tag).items() if key != INTEROPERABILITY}
 
 
-def clean_xmp(xmp: bytes) -> bytes | None:
-    """XMP for the filled, upright picture: no thumbnails inside, orientation 1.
-
-    None where it describes further pictures that are not written with it (a gain map, a depth map).
-    """
-    if any(word in xmp for word in (b"hdrgm:", b"GContainer", b"GDepth:", b"GImage:", b"GCamera:MicroVideo")):
-        return None
-    for name in (rb"xmp:Thumbnails", rb"xap:Thumbnails", rb"xmpGImg:image", rb"xapGImg:image"):
-        xmp = re.sub(rb"<" + name + rb"\b[^>]*?/>", b"", xmp)
-        xmp = re.sub(rb"<" + name + rb"\b.*?</" + name + rb"\s*>", b"", xmp, flags=re.DOTALL)
-        xmp = re.sub(rb"\s" + name + rb"=(\"[^\"]*\"|'[^']*')", b"", xmp)
-    xmp = re.sub(rb"(tiff:Orientation=[\"'])[2-8]", rb"\g<1>1", xmp)
-    return re.sub(rb"(<tiff:Orientation>)[2-8](</tiff:Orientation>)", rb"\g<1>1\g<2>", xmp)
-
-
 def _first(exif: bytes) -> tuple[str, _Directory]:
     """Byte order for `struct`, and the first directory."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
@@ -177,6 +187,8 @@ def _first(exif: bytes) -> tuple[str, _Directory]:
 def _directory(exif: bytes, order: str, start: int) -> _Directory:
     try:
         (count,) = struct.unpack_from(order + "H", exif, start)
+        if count > MOST_ENTRIES:
+            raise DamagedExif(f"a directory of {count} entries")
         entries = {}
         for at in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, values = struct.unpack_from(order + "HHI", exif, at)
@@ -209,6 +221,17 @@ def _spans(exif: bytes, order: str, entries: dict[int, _Entry], at: int, size: i
     starts, sizes = _numbers(exif, order, entries[at]), _numbers(exif, order, entries[size])
     return [(start, min(start + length, len(exif))) for start, length in zip(starts, sizes, strict=False)
             if 8 <= start < len(exif)]  # fmt: skip
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same bytes as ranges in order that do not touch."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _without_jpegs(data: bytearray) -> bytearray:

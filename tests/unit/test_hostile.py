@@ -1,0 +1,49 @@
+"""Metadata made to take long takes no longer than its length: doubling a file less than triples the time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hostile import HOSTILE, _jpeg, _png, png_chunk
+
+from retouche.errors import InputError
+from retouche.pictures import decode, encode, jpeg
+from retouche.pictures.segments import CAP
+
+FAST = 0.1  # CPU seconds: below, the clock's own noise decides
+
+
+def seconds(data: bytes) -> float:
+    """CPU time of decoding, and of encoding what was read, the best of three."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        try:
+            picture = decode(data, "hostile")
+            encode(picture)
+            encode(picture, "TIFF")
+        except InputError as error:
+            assert "\n" not in str(error)
+        best = min(best, time.process_time() - started)
+        if best < FAST:
+            break
+    return best
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_doubling_the_metadata_less_than_triples_the_time(kind):
+    once = seconds(HOSTILE[kind](300_000))
+    twice = seconds(HOSTILE[kind](600_000))
+    assert twice < max(FAST, 3 * once), (kind, once, twice)
+    assert twice < 5
+
+
+def test_what_is_larger_than_is_kept_is_left_out_with_a_remark():
+    long = _png(png_chunk(b"tEXt", b"Title\0" + b"a" * CAP), png_chunk(b"tEXt", b"Artist\0b"))
+    picture = decode(long)
+    assert any("left out" in remark for remark in picture.remarks) and picture.source.chunks == ()
+    picture = decode(_png(png_chunk(b"tEXt", b"Title\0" + b"a" * (CAP // 2))))  # refused by Pillow as too large
+    assert len(picture.source.chunks) == 1
+    pieces = [jpeg._segment(0xE1, jpeg.EXIF_HEAD + bytes(65000)) for _ in range(CAP // 65000 + 1)]
+    assert any("EXIF" in remark for remark in decode(_jpeg(*pieces)).remarks)
