@@ -14,6 +14,7 @@ the port has none; in the "any" networks, which only the Lua code has, they coun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -312,13 +313,14 @@ RECIPES = {
 
 
 def _config(parts: Parts, semantics: str) -> Network:
-    sizes = {}
+    sizes: dict[str, int] = {}
     if "generator" in parts:
         code = parts["generator"]["bottleneck.conv.weight"]
         sizes = {"width": code.shape[1] // 8, "bottleneck": code.shape[0]}
+        sizes["bias"] = "bottleneck.conv.bias" in parts["generator"]
     if "discriminator" in parts:
         sizes["critic_width"] = parts["discriminator"]["stages.0.conv.weight"].shape[0]
-    return Network(**sizes)  # type: ignore[arg-type]  # all three are whole numbers
+    return Network(**sizes)  # type: ignore[arg-type]  # whole numbers, and a switch
 
 
 def _numbered(places: list[str], normed: int) -> tuple[tuple[str, str], ...]:
@@ -340,6 +342,31 @@ def _numbered(places: list[str], normed: int) -> tuple[tuple[str, str], ...]:
 _COUNTERS = (r".*\.num_batches_tracked",)  # PyTorch before 0.4.1, which wrote the published file, has none
 
 
+_LUA_STAGES = [  # place of the convolution, of its norm (if any), our stage
+    *(("1.modules.1", None, "encoder.0"), ("1.modules.3", "1.modules.4", "encoder.1")),
+    *(("1.modules.6", "1.modules.7", "encoder.2"), ("1.modules.9", "1.modules.10", "encoder.3")),
+    *(("1.modules.12", "1.modules.13", "encoder.4"), ("1.modules.15", "2", "bottleneck")),
+    *((f"{4 + 3 * i}", f"{5 + 3 * i}" if i < 4 else None, f"decoder.{i}") for i in range(5)),
+]
+"""The generator of the original code: an encoder within a row that goes on with the norm of its last convolution."""
+_LUA_RENAMES = tuple(
+    (rf"modules\.{re.escape(place)}\.(\w+)", rf"{ours}.{kind}.\1")
+    for convolution, norm, ours in _LUA_STAGES
+    for place, kind in ((convolution, "conv"), (norm, "norm"))
+    if place is not None
+)
+
+
+def _from_lua(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Variances, where older files keep the inverse of the deviation: 1 / sqrt(variance + 0.00001)."""
+    whole = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".running_std"):
+            name, tensor = name.removesuffix("std") + "var", tensor.pow(-2) - 1e-5
+        whole[name] = tensor
+    return whole
+
+
 def _is_generator(tensors: Tensors) -> bool:
     return any(n.endswith("main.29.weight") and t.ndim == 4 and t.shape[1] == 3 for n, t in tensors.items())
 
@@ -348,7 +375,8 @@ def _is_discriminator(tensors: Tensors) -> bool:
     return any(n.endswith("main.11.weight") and t.ndim == 4 and t.shape[0] == 1 for n, t in tensors.items())
 
 
-# Two layouts, because all names of the discriminator's file are names of the generator's too: shapes tell them apart.
+# The port has two layouts, because all names of the discriminator's file are names of the generator's too: shapes tell
+# them apart.
 LAYOUTS = (
     Layout(
         name="boyuanjiang",
@@ -382,6 +410,21 @@ LAYOUTS = (
         ignore=("epoch",),
         order_source="torchvision's ImageFolder reads pictures by Pillow as RGB",
     ),
+    Layout(
+        # the original's binary files, see `weights.lua`; what modules kept of their last pass is no weight
+        name="pathak22",
+        parts={
+            "generator": Part(
+                probe="modules.1.modules.1.weight",
+                rename=_LUA_RENAMES,
+                repair=_from_lua,
+                ignore=(r"(.*\.)?(?!(weight|bias|running_(mean|var|std))$)[^.]+",),
+                optional=_COUNTERS,
+            )
+        },
+        config=_config,
+        order_source="the image package of Lua Torch loads R, G, B",
+    ),
 )
 
 WEIGHTS = (
@@ -394,6 +437,20 @@ WEIGHTS = (
         trained_on="Paris StreetView",
         layout="boyuanjiang",
         remark="linked in the README of github.com/BoyuanJiang/context_encoder_pytorch (Google Drive, Baidu)",
+    ),
+    *(
+        Weights(
+            tag=f"{tag}-original",
+            file=f"{tag}_inpaintCenter.t7",
+            url=None,
+            sha256=None,
+            licence="UC Berkeley: educational, research and not-for-profit use",
+            trained_on=data,
+            layout="pathak22",
+            remark="in inpaintCenterModels.tar.gz (504 MB, MD5 632b1cfcc9bc59212c77ca138235d125) of "
+            "github.com/pathak22/context-encoder, models/scripts/download_inpaintCenter_models.sh",
+        )
+        for tag, data in (("paris", "Paris StreetView"), ("imagenet", "ImageNet"))
     ),
 )
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from retouche.errors import WeightsError
 from retouche.weights import tensorflow
+from retouche.weights.lua import is_lua, read_lua
 from retouche.weights.paddle import ARRAY_GLOBALS, REMEDY, StoredArray, read_paddle
 
 WRAPPERS = ("state_dict", "params_ema", "params", "model", "module")
@@ -36,8 +37,9 @@ class NoTensorsError(WeightsError):
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a weight file.
 
-    Known are safetensors, PyTorch's files old and new (`.pth`, `.pt`, `.p`, `.bin`, `.ckpt`), Paddle's `.pdparams` and
-    TensorFlow's checkpoints (their prefix, their `.index` file or the folder with their `checkpoint` file).
+    Known are safetensors, PyTorch's files old and new (`.pth`, `.pt`, `.p`, `.bin`, `.ckpt`), Paddle's `.pdparams`, Lua
+    Torch's `.t7` and TensorFlow's checkpoints (their prefix, their `.index` file or the folder with their `checkpoint`
+    file).
 
     Returns: published names -> tensors on the CPU, and the header of a safetensors file (empty for other kinds).
         Names are dotted paths through the file's containers. Wrappers (`state_dict`, `params`, `params_ema`, `model`,
@@ -58,13 +60,15 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     if _is_safetensors(path, head):
         tensors, header = _read_safetensors(path)
         return (tensors, header) if is_own(header) else (unwrapped(tensors, path), header)
+    if is_lua(head):
+        return unwrapped(read_lua(path), path), {}
     if head.startswith(b"PK"):
         return unwrapped(_read_torch(path, zipped=True), path), {}
     if head.startswith(TORCH_LEGACY):
         return unwrapped(_read_torch(path, zipped=False), path), {}
     if re.match(rb"\x80[\x02-\x05]|[(\]}]|c[a-z_.]+\n", head):
         return unwrapped(read_paddle(path), path), {}
-    raise WeightsError(f"{path} is of no known kind: give safetensors, .pth, .pdparams or a TensorFlow checkpoint")
+    raise WeightsError(f"{path} is of no known kind: give safetensors, .pth, .pdparams, .t7 or a TensorFlow checkpoint")
 
 
 def is_own(header: Mapping[str, str]) -> bool:
@@ -87,8 +91,8 @@ def _refuse(path: Path, head: bytes) -> None:
         said = "is a git-LFS pointer, not the file itself: run `git lfs pull`, or download the file from its page"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml")):
         said = "is a web page saved in place of the file (a virus or login page?): download it with a browser"
-    elif b"V 1" in head[:20] or head.startswith((b"\x03\x00\x00\x00\x01\x00\x00\x00", b"4\n1\n")):
-        said = "is a Lua Torch file (.t7): convert it with `torchfile` for Python and torch.save of its arrays"
+    elif re.match(rb"[34]\n\d+\n", head):
+        said = "is a Lua Torch file in its text form: save it in the binary one, torch.save(FILE, NETWORK)"
     elif head.startswith(b"\x89HDF"):
         said = "is an HDF5 file (Keras, Caffe): convert it to safetensors"
     elif head.startswith(b"\x93NUMPY"):

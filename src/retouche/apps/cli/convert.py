@@ -1,7 +1,7 @@
 """Turn a weight file of any known kind into one of ours: safetensors that run alone and hold no code.
 
-FILE is recognised by its content: PyTorch (.pth, .pt), safetensors, Paddle (.pdparams), a TensorFlow checkpoint (its
-prefix or folder), or a folder with one method's files. Every tensor must find its place.
+FILE is recognised by its content: PyTorch (.pth, .pt), safetensors, Paddle (.pdparams), Lua Torch (.t7), a TensorFlow
+checkpoint (its prefix or folder), or a folder with one method's files. Every tensor must find its place.
 
 examples:
   retouche convert G0000000.pt aot-gan.safetensors
