@@ -53,6 +53,7 @@ SAME = {  # presets that differ from a neighbour in data, steps or sizes only
     ("context-encoder", "port"),
     ("context-encoder", "any-128"),
     ("context-encoder", "any-128-code"),
+    *(("deepfill-v2", f"{preset}-wide") for preset in ("partial", "plain")),
     *(("partial-conv", f"{preset}-512") for preset in ("first", "second")),
     *(("partial-conv", f"mmagic-celeba{stage}") for stage in ("", "-second")),
 }
@@ -644,6 +645,18 @@ def test_published_numbers() -> None:
     assert find("deepfill-v1").recipes["paddle"].clip == 0.1
     joint = find("structure-flow").recipes["joint"]
     assert (joint.reconstruction, joint.correctness, joint.content, joint.style) == (5, 0.25, 0.1, 250)
+
+
+def test_parameters_with_and_without_gates() -> None:
+    """What is said of them in the documents and beside the presets."""
+    method = find("deepfill-v2")
+    assert method.build is not None
+    counts = {"places2": 4_052_478, "partial": 2_026_566, "partial-wide": 4_061_306}
+    counts |= {"plain": counts["partial"], "plain-wide": counts["partial-wide"]}
+    for preset, count in counts.items():
+        with torch.device("meta"):
+            network = method.build(method.recipes[preset].network)
+        assert sum(weight.numel() for weight in network.parameters()) == count
 
 
 def test_critics_fit_the_pictures() -> None:
