@@ -24,6 +24,8 @@ def command(method, pictures, folder):
         words += ["--perceptual-weights", "random"]
     else:
         words += ["--critic-from", 2]  # their features come from EfficientNet-Lite unless something else is said
+    if method == "lama":
+        words += ["--network.width", 8, "--network.blocks", 2]
     if method == "refine":
         words += ["--structures", pictures]
     return [sys.executable, "-m", "retouche", *map(str, words)]

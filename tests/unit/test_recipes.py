@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from retouche.backbones.efficientnet import EfficientNetLite
+from retouche.backbones.scene import SceneEncoder, random_scene
 from retouche.errors import InputError
 from retouche.layers.attention import VARIANTS
 from retouche.losses.vgg import VGG, vgg
@@ -28,6 +29,7 @@ from retouche.methods.recipe import INITIAL
 TINY: dict[str, dict[str, Any]] = {
     "aot-gan": {"width": 4, "blocks": 1},
     "sii-gan": {"width": 4, "blocks": 1},
+    "lama": {"width": 4, "blocks": 1, "critic_width": 4},
     "deepfill-v1": {"width": 8, "critic_width": 4},
     "deepfill-v2": {"width": 16, "decoder_width": 16, "critic_width": 4},
     "structure-flow": {"width": 4},
@@ -37,9 +39,11 @@ TINY: dict[str, dict[str, Any]] = {
     **{name: {"width": 4, "critic_width": 4} for name in ("layout", "refine", "thin")},
 }
 SIZES = {"aot-gan": 40, "sii-gan": 40, "deepfill-v1": 32, "deepfill-v2": 32, "structure-flow": 48}
-SIZES |= {"layout": 48, "refine": 48, "thin": 48, "partial-conv": 32}
+SIZES |= {"lama": 32, "layout": 48, "refine": 48, "thin": 48, "partial-conv": 32}
 TRAINED = [(name, preset) for name in METHODS for preset in find(name).recipes]
 SAME = {  # presets that differ from a neighbour in data, steps or sizes only
+    ("lama", "lama-fourier"),
+    ("lama", "lama-fourier-narrow"),
     ("deepfill-v1", "celeba-hq"),
     ("deepfill-v1", "paddle"),
     ("deepfill-v1", "mmagic-celeba"),
@@ -60,7 +64,7 @@ SAME = {  # presets that differ from a neighbour in data, steps or sizes only
 DIFFERENT = [case for case in TRAINED if case not in SAME]
 LEARNERS = [  # with the steps it takes
     *((name, "default", 10) for name in ("layout", "refine", "thin")),
-    *(("aot-gan", "aot", 6), ("sii-gan", "siigan", 6), ("deepfill-v1", "places2", 6)),
+    *(("lama", "big-lama", 6), ("aot-gan", "aot", 6), ("sii-gan", "siigan", 6), ("deepfill-v1", "places2", 6)),
     *(("deepfill-v2", preset, 20) for preset in ("places2", "sketch", "ls")),
     *(("structure-flow", preset, 6) for preset in ("structure", "texture", "joint")),
     *(("structural", preset, 6) for preset in ("structural", "joint")),
@@ -81,6 +85,11 @@ def random_backbone() -> EfficientNetLite:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         return EfficientNetLite(0)
+
+
+@cache
+def parser() -> SceneEncoder:
+    return random_scene()
 
 
 def tiny(name: str, preset: str) -> Any:
@@ -115,7 +124,10 @@ def built(
     def backbone() -> nn.Module:
         return random_backbone().to(dtype)
 
-    return method.recipe(training, networks, Tools(lend, backbone, started=started, **tools)), networks
+    def scene() -> nn.Module:
+        return parser().to(dtype)
+
+    return method.recipe(training, networks, Tools(lend, backbone, scene, started=started, **tools)), networks
 
 
 def batch_of(training: Any, seed: int, dtype: torch.dtype = torch.float64, n: int = 2) -> Batch:
@@ -463,7 +475,43 @@ def hand_partial(training: Any, nets: dict[str, nn.Module], batches: list[Batch]
     yield "generator", terms
 
 
+def hand_lama(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -> Iterator[Turn]:
+    o, (batch,) = training.objective, batches
+    image, m = (batch.image + 1) / 2, batch.mask
+    made = (nets["generator"](batch.image, m).refined + 1) / 2
+
+    def layers(x: Tensor) -> list[Tensor]:
+        found = [x]
+        for i in range(6):
+            found.append(getattr(nets["discriminator"], f"model{i}")(found[-1]))
+        return found[1:]
+
+    real, fake = layers(image), layers(made)
+    judge = parser().double()
+    seen, wanted = judge(2 * made - 1), judge(2 * image - 1)
+    yield (
+        "generator",
+        {
+            "known": o.known * ((made - image).abs() * (1 - m)).sum() / made.numel(),
+            "adversarial": o.adversarial * (1 + (-fake[5]).exp()).log().mean(),
+            "matching": o.matching * sum(((a - b) ** 2).mean() for a, b in zip(fake[:5], real[:5], strict=True)) / 5,
+            "perceptual": o.perceptual * sum(((a - b) ** 2).mean() for a, b in zip(seen, wanted, strict=True)),
+        },
+    )
+    image = image.detach().requires_grad_()
+    real = layers(image)[5]
+    (g,) = torch.autograd.grad(real.sum(), image, create_graph=True)
+    side = fake[5].shape[-1]
+    at = (torch.arange(side) * m.shape[-1]) // side
+    hole = m[:, :, at][:, :, :, at]
+    score = fake[5].detach()
+    of_fake = hole * (1 + score.exp()).log() + (1 - hole) * (1 + (-score).exp()).log()
+    terms = {"logistic": (1 + (-real).exp()).log().mean() + of_fake.mean()}
+    yield "discriminator", {**terms, "penalty": o.penalty * (g**2).sum() / len(g)}
+
+
 HANDS = {
+    "lama": hand_lama,
     "partial-conv": hand_partial,
     "aot-gan": hand_soft_mask,
     "sii-gan": hand_soft_mask,
@@ -564,7 +612,22 @@ def test_two_processes_with_halves_are_one_with_all(name: str, preset: str) -> N
             torch.testing.assert_close((one[key] + two[key]) / 2, value, atol=1e-12, rtol=1e-9, msg=f"{player}/{key}")
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if find(name).recipes and name != "partial-conv"])
+def test_the_critic_of_lama_meets_the_generator_as_it_has_become() -> None:
+    recipe, networks = built("lama", tiny("lama", "big-lama"))
+    batch = batch_of(tiny("lama", "big-lama"), 0)
+    before = turns(recipe, [batch])[1][1]["logistic"]
+    for player, terms in recipe.turns([batch], 0):
+        if player == "generator":
+            with torch.no_grad():
+                for weight in networks["generator"].parameters():
+                    weight.add_(0.1)
+        else:
+            assert not torch.isclose(terms["logistic"], before, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if find(name).recipes and name not in {"partial-conv", "lama"}]
+)
 def test_the_generator_meets_the_critic_as_it_has_become(name: str) -> None:
     preset = "joint" if name in {"structural", "structure-flow"} else next(iter(find(name).recipes))
     training = tiny(name, preset)

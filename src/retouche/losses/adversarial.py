@@ -46,6 +46,39 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def logistic_critic(real: Tensor, fake: Tensor, mask: Tensor | None = None) -> Tensor:
+    """mean(softplus(-real)) + mean(softplus(fake)); Goodfellow et al. 2014 (arXiv 1406.2661).
+
+    Args:
+        real, fake: (N, 1, h, w), logits
+        mask: (N, 1, H, W), 1 = hole, resized to the logits by their nearest pixel: where it is 0 the fake counts as
+            real, as LaMa has it (arXiv 2109.07161)
+    """
+    if mask is None:
+        return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+    hole = functional.interpolate(mask.to(fake), fake.shape[-2:], mode="nearest")
+    judged = hole * functional.softplus(fake) + (1 - hole) * functional.softplus(-fake)
+    return functional.softplus(-real).mean() + judged.mean()
+
+
+def logistic_generator(fake: Tensor) -> Tensor:
+    """mean(softplus(-fake))."""
+    return functional.softplus(-fake).mean()
+
+
+def slope_penalty(scores: Tensor, image: Tensor) -> Tensor:
+    """The squared slope of a critic at original pictures, averaged over pictures; Mescheder et al. 2018, without 1/2.
+
+    Args:
+        scores: of `image`, any shape, with their graph
+        image: (N, 3, H, W), which requires gradients
+
+    Source: R1 of arXiv 1801.04406
+    """
+    (slope,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor],
     real: Tensor,

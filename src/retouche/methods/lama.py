@@ -11,7 +11,8 @@ runs through `lama_fast.py`; `refine` turns on the slow refinement at high resol
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -20,8 +21,11 @@ from torch.nn import functional
 
 from retouche.errors import InputError, WeightsError
 from retouche.layers.fourier import SpectralTransform
+from retouche.losses.adversarial import logistic_critic, logistic_generator, slope_penalty
+from retouche.losses.perceptual import sum_of
 from retouche.methods.lama_fast import Folded, Halves, Layer, Weight, block, folded, head, tail
-from retouche.methods.method import Generator, Method, Prediction, Scope, Weights, checked
+from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
+from retouche.methods.recipe import adam
 from retouche.weights.layout import Layout, Part, Parts
 
 CRITIC = "discriminator"
@@ -232,6 +236,110 @@ class LamaCritic(nn.Module):
         return found[1:] if features else found[-1]
 
 
+# Recipe
+
+DATA = Data(size=256, batch=120, masks="wide", flip=True, jitter=0.03)
+"""The code also turns, shears and bends pictures and equalises their contrast, which is not done here."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the terms, for pictures in 0..1."""
+
+    known: float = 10.0
+    """Of the mean absolute error where pixels are known; nothing compares the hole's own pixels."""
+    adversarial: float = 10.0
+    """Of the discriminator's judgement of the raw prediction."""
+    penalty: float = 0.001
+    """Of the discriminator's squared slope at originals."""
+    matching: float = 100.0
+    """Of the mean squared difference of the discriminator's features."""
+    perceptual: float = 30.0
+    """Of the squared differences of the scene parser's features."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How LaMa is trained; the numbers are those of the code's configurations."""
+
+    network: Network = Network()
+    data: Data = DATA
+    steps: int = 1_000_000
+    objective: Objective = Objective()
+    learning_rate: float = 1e-3
+    """Of the generator."""
+    critic_learning_rate: float = 1e-4
+    """Of the discriminator."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's two decays."""
+    clip: float = 1.0
+    """Largest norm of either network's gradient."""
+    channels_last: bool = True
+    """Whether pixels lie together in memory, which is quicker here."""
+
+
+class LamaRecipe:
+    """The generator learns first, then the discriminator from a fresh pass of the generator as it has become.
+
+    Both passes count in the generator's batch statistics, and all three of the generator's turn in the discriminator's.
+    """
+
+    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+        self.training = training
+        self.players = {name: networks[name] for name in ("generator", CRITIC)}
+        self.batches, self.ema = 1, 0.0
+        self.clip: Mapping[str, float] = dict.fromkeys(self.players, training.clip) if training.clip else {}
+        self.full_precision = frozenset({CRITIC})  # the penalty differentiates twice
+        self.scene = tools.scene() if training.objective.perceptual else None
+
+    def optimizer(self, player: str) -> torch.optim.Optimizer:
+        training = self.training
+        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
+        return adam(self.players[player], rate, training.betas)
+
+    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        (batch,) = batches
+        yield "generator", self._generator_terms(batch, self._prediction(batch))
+        with torch.no_grad():
+            prediction = self._prediction(batch)
+        image = ((batch.image + 1) / 2).requires_grad_()
+        real = self.players[CRITIC](image)
+        terms = {"logistic": logistic_critic(real, self.players[CRITIC](prediction), batch.mask)}
+        terms["penalty"] = self.training.objective.penalty * slope_penalty(real, image)
+        yield CRITIC, terms
+
+    def _prediction(self, batch: Batch) -> Tensor:
+        """In 0..1."""
+        made: Tensor = self.players["generator"](batch.image, batch.mask).refined
+        return (made + 1) / 2
+
+    def _generator_terms(self, batch: Batch, prediction: Tensor) -> dict[str, Tensor]:
+        objective, critic, image = self.training.objective, self.players[CRITIC], (batch.image + 1) / 2
+        with torch.no_grad():
+            *wanted, _ = critic(image, features=True)
+        *found, scores = critic(prediction, features=True)
+        matching = torch.stack([functional.mse_loss(a, b) for a, b in zip(found, wanted, strict=True)]).mean()
+        terms = {
+            "known": objective.known * ((prediction - image).abs() * (1 - batch.mask)).mean(),
+            "adversarial": objective.adversarial * logistic_generator(scores),
+            "matching": objective.matching * matching,
+        }
+        if self.scene is not None:
+            with torch.no_grad():
+                wanted = self.scene(batch.image)
+            pairs = zip(self.scene(2 * prediction - 1), wanted, strict=True)
+            terms["perceptual"] = objective.perceptual * sum_of([functional.mse_loss(a, b) for a, b in pairs])
+        return terms
+
+
+FOURIER = Training(network=Network(blocks=9), data=replace(DATA, batch=30))
+RECIPES = {
+    "big-lama": Training(),
+    "lama-fourier": FOURIER,
+    "lama-fourier-narrow": replace(FOURIER, data=replace(FOURIER.data, masks="narrow")),  # the paper's thin masks
+}
+
+
 # Published layouts and weights
 
 VARIANTS = (".lfu.", ".gate.", ".impl.", ".se.")
@@ -326,4 +434,6 @@ METHOD = Method(
     weights=WEIGHTS,
     # frequencies are those of all it sees: a crop is filled a little differently
     scope=lambda config: Scope(side=1024, hole=384, context=1.0, pixel_bytes=500.0, statistics=True),
+    recipes=RECIPES,
+    recipe=LamaRecipe,
 )

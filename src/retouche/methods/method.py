@@ -265,6 +265,10 @@ def _no_backbone() -> nn.Module:
     raise InputError("this recipe compares features: give --perceptual-weights efficientnet-lite0")
 
 
+def _no_scene() -> nn.Module:
+    raise InputError("this recipe compares a scene parser's features: give --perceptual-weights FILE, or random")
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a run lends to a recipe beside the networks.
@@ -274,6 +278,7 @@ class Tools:
             Raises InputError if the user named no `--perceptual-weights`
         backbone: the frozen EfficientNet-Lite that `--perceptual-weights efficientnet-liteN` names; variant 0 unless
             said
+        scene: the frozen encoder of a scene parser, image -> four feature maps. Raises InputError as `vgg`
         processes: how many share each batch
         total: sum of a tensor over all processes, without gradient
         started: names ("generator.conv1.weight") of the tensors that `--from` filled
@@ -282,6 +287,7 @@ class Tools:
 
     vgg: Callable[..., Any]
     backbone: Callable[[], nn.Module] = _no_backbone
+    scene: Callable[[], nn.Module] = _no_scene
     processes: int = 1
     total: Callable[[Tensor], Tensor] = Tensor.detach
     started: frozenset[str] = frozenset()

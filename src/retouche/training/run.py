@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from retouche.backbones.efficientnet import NAME, VARIANTS, efficientnet_lite, variant_of
+from retouche.backbones.scene import ADDRESS, ByResolution
 from retouche.data.augment import Crop
 from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
 from retouche.data.mask_makers import histogram, mask_key, parse_masks
@@ -42,6 +43,7 @@ from retouche.training.checkpoint import Training
 from retouche.training.engine import Engine
 from retouche.training.health import Health
 from retouche.training.log import RunLog
+from retouche.training.scene import scene_encoder
 from retouche.training.settings import Run, remember
 from retouche.training.start import Start, fill, read_start, see
 from retouche.weights.own import save_networks
@@ -178,7 +180,7 @@ class _Session:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.perceptual: str | None = None
         self.trunks: dict[Any, nn.Module] = {}
-        tools = Tools(self._trunk, self._backbone, engine.processes, engine.total, started, engine.device)
+        tools = Tools(self._trunk, self._backbone, self._scene, engine.processes, engine.total, started, engine.device)
         assert record.recipe is not None
         with torch.random.fork_rng(devices=validation.here()):
             torch.manual_seed(sample_key("recipe", run.seed))  # it may draw initial weights of its own
@@ -255,6 +257,22 @@ class _Session:
             self.perceptual = f"EfficientNet-Lite{variant} {backbone.origin}"
             self.trunks[variant] = self.engine.trunk(backbone)
         return self.trunks[variant]
+
+    def _scene(self) -> nn.Module:
+        """`Tools.scene`."""
+        given = self.run.perceptual
+        if given is None:
+            raise InputError(
+                "this preset's perceptual loss needs a scene parser's encoder: give --perceptual-weights FILE "
+                f'({ADDRESS}), or "random" or "{NAME}0", which are other losses than the published one'
+            )
+        if variant_of(given) is not None:
+            return ByResolution(self._backbone())
+        if "scene" not in self.trunks:
+            encoder = scene_encoder(given)
+            self.perceptual = f"scene parser {encoder.origin}"
+            self.trunks["scene"] = self.engine.trunk(encoder)
+        return self.trunks["scene"]
 
     def _names(self) -> str:
         """What identifies the pictures and their order."""
