@@ -51,7 +51,7 @@ def frequencies_by_products(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = _full(x)
         kept = x.shape[-1] // 2 + 1
-        (tall, tall_sine), (wide, wide_sine) = _tables(x[0, 0, :, 0]), _tables(x[0, 0, 0])
+        (tall, tall_sine), (wide, wide_sine) = tables(x[0, 0, :, 0]), tables(x[0, 0, 0])
         a, b = x @ wide[:, :kept], -(x @ wide_sine[:, :kept])  # along each row
         return torch.stack([tall @ a + tall_sine @ b, tall @ b - tall_sine @ a], 2).flatten(1, 2)
 
@@ -66,7 +66,7 @@ def pictured_by_products(parts: Tensor, like: Tensor) -> Tensor:
     with torch.autocast(parts.device.type, enabled=False):
         parts, like = _full(parts), _full(like)
         kept = parts.shape[-1]
-        (tall, tall_sine), (wide, wide_sine) = _tables(like[0, 0, :, 0]), _tables(like[0, 0, 0])
+        (tall, tall_sine), (wide, wide_sine) = tables(like[0, 0, :, 0]), tables(like[0, 0, 0])
         real, imaginary = parts.unflatten(1, (-1, 2)).unbind(2)
         a, b = tall @ real - tall_sine @ imaginary, tall @ imaginary + tall_sine @ real
         # each column stands for itself and its mirror image, but the lowest and, for even widths, the highest
@@ -85,7 +85,7 @@ def _positions(line: Tensor) -> Tensor:
     return torch.ones_like(line).cumsum(0) - 1
 
 
-def _tables(line: Tensor) -> tuple[Tensor, Tensor]:
+def tables(line: Tensor) -> tuple[Tensor, Tensor]:
     """cos and sin of 2 pi i k / n over sqrt(n), (n, n), for a line of n; exact in float32 up to n = 4,096."""
     position = _positions(line)
     n = torch.ones_like(line).sum()

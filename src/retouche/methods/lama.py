@@ -23,7 +23,19 @@ from retouche.errors import InputError, WeightsError
 from retouche.layers.fourier import SpectralTransform
 from retouche.losses.adversarial import logistic_critic, logistic_generator, slope_penalty
 from retouche.losses.perceptual import sum_of
-from retouche.methods.lama_fast import Folded, Halves, Layer, Weight, block, folded, head, tail
+from retouche.methods.lama_fast import (
+    Folded,
+    Halves,
+    Layer,
+    Transforms,
+    Weight,
+    as_matrix,
+    block,
+    folded,
+    head,
+    parts_apart,
+    tail,
+)
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
 from retouche.methods.recipe import adam
 from retouche.weights.layout import Layout, Part, Parts
@@ -104,9 +116,9 @@ class FFCLayer(nn.Module):
             local=self.way("convl2l"),
             local_to_global=self.way("convl2g"),
             global_to_local=self.way("convg2l")._replace(bias=None),
-            narrow=folded(transform.conv1[0], transform.conv1[1]),
-            frequencies=folded(transform.fu.conv_layer, transform.fu.bn),
-            widen=folded(transform.conv2, self.bn_g)._replace(bias=None),
+            narrow=as_matrix(folded(transform.conv1[0], transform.conv1[1])),
+            frequencies=parts_apart(as_matrix(folded(transform.fu.conv_layer, transform.fu.bn))),
+            widen=as_matrix(folded(transform.conv2, self.bn_g)._replace(bias=None)),
         )
 
 
@@ -165,8 +177,9 @@ class LamaGenerator(Generator):
             return Prediction(2 * self.layer_by_layer(seen) - 1)
         weights = self.folded()
         x = head(weights, seen)
+        transforms = Transforms.of(x[0])
         for layers in weights.blocks:
-            x = block(layers, x)
+            x = block(layers, x, transforms)
         return Prediction(2 * tail(weights, x) - 1)
 
     def layer_by_layer(self, seen: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """LaMa's generator for use: the same numbers as `lama.LamaGenerator`'s layers give, sooner and in less memory.
 
-Batch normalisation is folded into the convolutions, each half is padded once for all that read it, pixels lie together
-in memory where the 3x3 convolutions work, and the layers at full size are computed in strips of rows. Gradients reach
-the features, not the weights.
+Batch normalisation is folded into the convolutions, each half is padded once for all that read it, channels lie
+together in memory, where 1x1 convolutions and the Fourier transform are products of matrices, and the layers at full
+size are computed in strips of rows. Gradients reach the features, not the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retouche.layers.fourier import frequencies, pictured
+from retouche.layers.fourier import tables
 
 STRIP_PIXELS = 1 << 18
 """Pixels of a strip: what it holds at once is 64 channels of each."""
@@ -31,7 +31,11 @@ class Weight(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """One layer with both halves; `bn_l` and `bn_g` are folded into all that adds up before them."""
+    """One layer with both halves; `bn_l` and `bn_g` are folded into all that adds up before them.
+
+    `narrow`, `frequencies` and `widen` are matrices (inputs, outputs); in `frequencies` all real parts come before all
+    imaginary ones.
+    """
 
     local: Weight
     local_to_global: Weight
@@ -39,6 +43,37 @@ class Layer(NamedTuple):
     narrow: Weight
     frequencies: Weight
     widen: Weight
+
+
+class Transforms(NamedTuple):
+    """The Fourier transform of maps of one size as matrices, see `layers.fourier`.
+
+    Attributes:
+        across, down: from (w) to real and imaginary parts (2 K); of both parts along a column (2 h, 2 h)
+        up, along: back
+    """
+
+    across: Tensor
+    down: Tensor
+    up: Tensor
+    along: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Transforms:
+        """For features (N, C, h, w); float32, or float64 where they are."""
+        like = x.new_zeros(1, dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
+        (tall, tall_sine), (wide, wide_sine) = (tables(like.expand(side)) for side in x.shape[-2:])
+        kept = x.shape[-1] // 2 + 1
+        share = like.new_full((kept, 1), 2.0)  # a column stands for its mirror image, too
+        share[0] = 1
+        if x.shape[-1] % 2 == 0:
+            share[-1] = 1
+        return cls(
+            across=torch.cat([wide[:kept], -wide_sine[:kept]]),
+            down=torch.cat([torch.cat([tall, tall_sine], 1), torch.cat([-tall_sine, tall], 1)]),
+            up=torch.cat([torch.cat([tall, -tall_sine], 1), torch.cat([tall_sine, tall], 1)]),
+            along=torch.cat([wide[:kept] * share, -wide_sine[:kept] * share]).t().contiguous(),
+        )
 
 
 @dataclass(frozen=True)
@@ -73,6 +108,17 @@ def folded(layer: nn.Module, norm: nn.Module | None = None) -> Weight:
     return Weight(_laid((kernel.double() * factor.view(each)).to(kernel)), shift.to(kernel))
 
 
+def as_matrix(weight: Weight) -> Weight:
+    """A 1x1 convolution's kernel (outputs, inputs, 1, 1) as (inputs, outputs)."""
+    return weight._replace(kernel=weight.kernel[:, :, 0, 0].t().contiguous())
+
+
+def parts_apart(weight: Weight) -> Weight:
+    """A matrix over real and imaginary parts in turn, with all real parts first, of inputs and outputs alike."""
+    order = torch.arange(len(weight.kernel), device=weight.kernel.device).view(-1, 2).t().flatten()
+    return Weight(weight.kernel[order][:, order].contiguous(), _bias(weight)[order])
+
+
 def _laid(kernel: Tensor) -> Tensor:
     return kernel.contiguous(memory_format=torch.channels_last) if kernel.shape[-1] > 1 else kernel.contiguous()
 
@@ -80,27 +126,46 @@ def _laid(kernel: Tensor) -> Tensor:
 # Blocks
 
 
-def block(layers: tuple[Layer, Layer], x: Halves) -> Halves:
+def block(layers: tuple[Layer, Layer], x: Halves, transforms: Transforms) -> Halves:
     """A residual block: both layers end in a ReLU, nothing follows the sum."""
-    y = _layer(layers[1], _layer(layers[0], x))
+    y = _layer(layers[1], _layer(layers[0], x, transforms), transforms)
     return x[0] + y[0], x[1] + y[1]
 
 
-def _layer(layer: Layer, x: Halves) -> Halves:
+def _layer(layer: Layer, x: Halves, transforms: Transforms) -> Halves:
     near, far = (functional.pad(half, (1, 1, 1, 1), mode="reflect") for half in x)
     local = functional.conv2d(near, *layer.local)
-    local = local + functional.conv2d(far, *layer.global_to_local)
-    spread = functional.conv2d(near, *layer.local_to_global)
-    spread = spread + _spectral(layer, x[1])
-    return functional.relu_(local), functional.relu_(spread)
+    local += functional.conv2d(far, *layer.global_to_local)
+    spread = functional.conv2d(near, *layer.local_to_global).permute(0, 2, 3, 1).contiguous()  # (N, h, w, C)
+    rows = spread.view(-1, spread.shape[-1]).addmm_(_spectral(layer, x[1], transforms), layer.widen.kernel)
+    return functional.relu_(local), functional.relu_(rows).view(spread.shape).permute(0, 3, 1, 2)
 
 
-def _spectral(layer: Layer, x: Tensor) -> Tensor:
-    """1x1 convolutions and transforms are quicker here with each channel's pixels together."""
-    a = functional.relu_(functional.conv2d(x.contiguous(), *layer.narrow))
-    parts = functional.relu_(functional.conv2d(frequencies(a).to(a), *layer.frequencies))
-    made = functional.conv2d(a + pictured(parts, *a.shape[-2:]).to(a), *layer.widen)
-    return made.contiguous(memory_format=torch.channels_last)
+def _spectral(layer: Layer, x: Tensor, transforms: Transforms) -> Tensor:
+    """Features (N, C, h, w) -> rows (N h w, C / 2) of what `widen` takes."""
+    n, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, c)
+    a = functional.relu_(torch.addmm(_bias(layer.narrow), rows, layer.narrow.kernel))
+    c = a.shape[1]
+    full = a.to(transforms.across.dtype).view(n, h, w, c)
+    k = w // 2 + 1
+    parts = (transforms.across @ full).view(n, h, 2, k, c).transpose(1, 2).reshape(n, 2 * h, k * c)
+    parts = (transforms.down @ parts).view(n, 2, h * k, c).to(a.dtype)
+    kernel, bias = layer.frequencies.kernel, _bias(layer.frequencies)
+    real, imaginary = (parts[:, i].reshape(-1, c) for i in (0, 1))
+    made = [
+        torch.addmm(torch.addmm(bias[half], real, kernel[:c, half]), imaginary, kernel[c:, half])
+        for half in (slice(0, c), slice(c, 2 * c))
+    ]
+    both = functional.relu_(torch.stack([part.view(n, h * k * c) for part in made], 1))  # (N, 2, h K C)
+    back = transforms.up @ both.to(full.dtype).view(n, 2 * h, k * c)
+    back = back.view(n, 2, h, k, c).transpose(1, 2).reshape(n, h, 2 * k, c)
+    return a + (transforms.along @ back).to(a.dtype).view(-1, c)
+
+
+def _bias(weight: Weight) -> Tensor:
+    assert weight.bias is not None
+    return weight.bias
 
 
 # Ends
