@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from retouche.apps.batch import fill as batch_fill
+from retouche.apps.batch import manifest as manifest_file
 from retouche.apps.batch.manifest import remove_leftovers
 from retouche.apps.cli import main
 
@@ -228,6 +229,7 @@ def test_a_disk_that_fills_up_is_named_and_the_batch_resumes(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
+        patched.setattr(manifest_file, "SYNC_SECONDS", -1.0)
         assert main(command(tmp_path)) == 2
     said = capsys.readouterr().err
     assert "manifest.jsonl cannot be written (No space left on device)" in said and "--resume" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ def photos(tmp_path: Path) -> Path:
 def test_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["sketch", "--image", str(photos), "--output", f"{out}/"]) == 0
-    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == ["a.png", "more/b.png"]
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png")) == ["a.png", "more/b.png"]
+    recorded = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [(entry["output"], entry["model"]) for entry in recorded] == [("a.png", "sketch"), ("more/b.png", "sketch")]
     with Image.open(out / "a.png") as drawn:
         lines = np.array(drawn)
     assert set(np.unique(lines)) == {0, 255}

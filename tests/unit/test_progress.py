@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 import retouche
-from retouche.apps.batch.fill import Settings, fill_all
+from retouche.apps.batch.fill import Fill, Settings
+from retouche.apps.batch.local import Inline
 from retouche.apps.batch.pairing import Job
 from retouche.apps.cli import main, terminal
 from retouche.layers import rtv
@@ -137,8 +138,9 @@ def test_a_batch_counts_the_picture_in_hand(tmp_path: Path) -> None:
         Image.fromarray(scene(40, 40)).save(tmp_path / f"{number}.png")
         jobs.append(Job(tmp_path / f"{number}.png", tmp_path / "mask.png", tmp_path / "out" / f"{number}.png"))
     told: list[float] = []
-    settings = Settings("harmonic", device="cpu")
-    outcomes = list(fill_all(retouche.load("harmonic"), jobs, settings, progress=told.append))
+    runner = Inline(Fill(Settings("harmonic", device="cpu")))
+    runner.start()
+    outcomes = list(runner.run(jobs, told.append))
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert told == sorted(told) and told[0] == 0 and told[-1] == 3 and {1.0, 2.0} <= {*told}
     assert any(1 < each < 2 for each in told)

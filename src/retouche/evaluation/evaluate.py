@@ -133,7 +133,7 @@ def evaluate(
     keep: bool = False,
     unknown: tuple[str, ...] = (),
     published: tuple[Published, ...] = (),
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[float], None] = lambda done: None,
 ) -> Evaluation:
     """Fill and score every picture; writes pictures.jsonl, table.json and table.csv into a folder.
 
@@ -149,7 +149,7 @@ def evaluate(
         keep: also write inputs/, masks/ and filled/MODEL/ as PNG
         unknown: what the protocol leaves unsaid
         published: rows printed elsewhere
-        advance: called after each picture
+        advance: called with the number of pictures done, after each
 
     Raises: DataError where nothing could be scored
     """
@@ -265,12 +265,12 @@ def _filled(
     backbones: Backbones,
     skipped: list[Skipped],
     keep: Path | None,
-    advance: Callable[[], None],
+    advance: Callable[[float], None],
 ) -> Iterator[_Filled]:
-    for sample in prepared:
+    for number, sample in enumerate(prepared, 1):
         if isinstance(sample, Skipped):
             skipped.append(sample)
-            advance()
+            advance(number)
             continue
         try:
             fills = tuple(filler.fill(sample.item, sample.truth, sample.hole) for filler in fillers)
@@ -278,13 +278,13 @@ def _filled(
             raise
         except InputError as error:
             skipped.append(Skipped(sample.item.name, str(error)))
-            advance()
+            advance(number)
             continue
         if keep is not None:
             _keep(keep, sample, [filler.name for filler in fillers], fills)
         extra = tuple(backbones.add(sample.truth, sample.hole, fills))
         yield _Filled(sample.item, sample.truth, sample.hole, fills, extra, sample.picture_sha256, sample.mask_sha256)
-        advance()
+        advance(number)
 
 
 def _score(filled: _Filled) -> _Scored:

@@ -1,25 +1,23 @@
-"""Filling one picture of a batch from file to file, and many of them in a local pool of processes."""
+"""Filling pictures from file to file: the work of `retouche run`."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import multiprocessing
 import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from retouche.apps.batch.manifest import model_hash
 from retouche.apps.batch.pairing import Job
-from retouche.errors import InputError, RetoucheError
+from retouche.apps.batch.work import Facts, Progress
+from retouche.errors import InputError
 from retouche.inference.devices import choose_device
 from retouche.inference.load import load
 from retouche.inference.model import Model
@@ -64,55 +62,120 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How one job ended: with a report, or with an error in one line."""
+class Given:
+    """What one fill reads: the picture, the hole (H, W), what is to be said of the mask, and what of that twice."""
 
-    job: Job
-    seconds: float
-    report: Report | None = None
-    error: str | None = None
+    picture: Picture
+    hole: np.ndarray
+    said: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory; as much again is held by what becomes of it."""
+        return int(self.picture.pixels.nbytes + self.hole.nbytes)
 
 
-def ready(settings: Settings) -> Model:
-    """The settings' model on its device."""
-    device = choose_device(settings.device).device
-    return load(settings.model).to(device)
+class Fill:
+    """Fill pictures with one model; `retouche.apps.batch.work.Work` says what the steps are."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is loaded yet."""
+        self.settings = settings
+        self.model: Model | None = None
+        self.elsewhere = False  # in another process than the one that made it
+        self.remarks: tuple[str, ...] = ()
+
+    def __getstate__(self) -> Settings:
+        return self.settings  # another process loads its own model
+
+    def __setstate__(self, settings: Settings) -> None:
+        self.__init__(settings)  # type: ignore[misc]
+        self.elsewhere = True
+
+    def start(self) -> Facts:
+        """Load the model, once."""
+        settings = self.settings
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        if self.model is None:
+            with contextlib.ExitStack() as stack:
+                said = stack.enter_context(_heard()) if self.elsewhere else []
+                self.model = load(settings.model).to(choose_device(settings.device).device)
+            self.remarks = tuple(said)
+            self._hash = model_hash(self.model)
+        about = {"model": settings.model, "model_hash": self._hash, "options": settings.options}
+        return Facts(about, self.model.listens, str(self.model.device), self.remarks)
+
+    def read(self, job: Job) -> Given:
+        """Picture and mask.
+
+        Raises: RetoucheError, OSError
+        """
+        picture = open_picture(job.image)
+        if job.mask is None:
+            return Given(picture, transparent(picture, job.image))
+        status = os.stat(job.mask)
+        size = (picture.height, picture.width)
+        return Given(picture, *_read_mask(job.mask, size, self.settings.invert, status.st_size, status.st_mtime_ns))
+
+    def make(self, job: Job, given: Given, progress: Progress | None) -> tuple[Picture, Report]:
+        """The filled picture and the report.
+
+        Raises: RetoucheError, or what PyTorch raises where memory is exhausted
+        """
+        assert self.model is not None
+        settings = self.settings
+        filled, report = self.model(
+            given.picture,
+            given.hole,
+            sketch=job.sketch,
+            structure=job.structure,
+            dilate=settings.dilate,
+            feather=settings.feather,
+            seed=settings.seed,
+            memory=settings.memory,
+            report=True,
+            progress=progress,
+        )
+        if job.mask is None:
+            filled.pixels[..., -1] = opaque(filled.pixels)
+        remarks = (*given.said, *(text for text in report.remarks if text not in given.repeated))
+        return filled, replace(report, remarks=remarks)
+
+    def write(self, job: Job, made: tuple[Picture, Report]) -> tuple[tuple[str, ...], Report]:
+        """The output appears whole or not at all."""
+        filled, report = made
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        known = list(filled.remarks)
+        write_picture(filled, job.output, overwrite=self.settings.overwrite or job.again)
+        lost = [text for text in filled.remarks if text not in known]  # what the format has no place for
+        report = replace(report, remarks=(*report.remarks, *lost))
+        return report.remarks, report
 
 
-def fill(model: Model, job: Job, settings: Settings, progress: Callable[[float], None] | None = None) -> Report:
-    """Read, fill and write one picture; the output appears whole or not at all. `progress` as `Model` takes it.
-
-    Raises: RetoucheError, OSError
-    """
-    picture = open_picture(job.image)
-    size = (picture.height, picture.width)
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What the library says in warnings, which would be said by every process."""
     said: list[str] = []
-    repeated: list[str] = []
-    if job.mask is None:
-        hole: Any = transparent(picture, job.image)
-    elif settings.invert:
-        hole, said = open_mask(job.mask, size, invert=True)
-        _, repeated = open_mask(hole, size)  # what the model will say of it again
-    else:
-        hole = job.mask
-    filled, report = model(
-        picture,
-        hole,
-        sketch=job.sketch,
-        structure=job.structure,
-        dilate=settings.dilate,
-        feather=settings.feather,
-        seed=settings.seed,
-        memory=settings.memory,
-        report=True,
-        progress=progress,
-    )
-    if job.mask is None:
-        filled.pixels[..., -1] = opaque(filled.pixels)
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(filled, job.output, overwrite=settings.overwrite)
-    lost = [text for text in filled.remarks if text not in picture.remarks]  # what the format has no place for
-    return replace(report, remarks=(*said, *(text for text in report.remarks if text not in repeated), *lost))
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("retouche")
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+
+
+@lru_cache(maxsize=2)  # one mask may serve all pictures
+def _read_mask(
+    path: Path, size: tuple[int, int], invert: bool, length: int, time: int
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """The hole, what is to be said of it, and what the model will say again. Length and time tell files apart."""
+    hole, said = open_mask(path, size, invert=invert)
+    hole.flags.writeable = False
+    return hole, tuple(said), tuple(open_mask(hole, size)[1])
 
 
 def opaque(pixels: np.ndarray) -> float:
@@ -133,83 +196,3 @@ def transparent(picture: Picture, path: Path) -> np.ndarray:
     if not hole.any():
         raise InputError(f"{path} has no transparent pixels to take the hole from: give --mask")
     return hole
-
-
-def attempt(model: Model, job: Job, settings: Settings, progress: Callable[[float], None] | None = None) -> Outcome:
-    """`fill` whose failure is an outcome: one bad picture does not end a batch."""
-    started = time.perf_counter()
-    try:
-        report = fill(model, job, settings, progress)
-    except (RetoucheError, OSError) as error:
-        return Outcome(job, time.perf_counter() - started, error=str(error))
-    except Exception as error:  # PyTorch's exhausted memory, a library's surprise: the others may be fine
-        words = (str(error).splitlines() or ["out of memory"])[0]
-        return Outcome(job, time.perf_counter() - started, error=f"{type(error).__name__}: {words}")
-    return Outcome(job, time.perf_counter() - started, report)
-
-
-def fill_all(
-    model: Model,
-    jobs: Sequence[Job],
-    settings: Settings,
-    workers: int = 1,
-    progress: Callable[[float], None] | None = None,
-) -> Iterator[Outcome]:
-    """Fill every picture, in order with one worker, else as they get done.
-
-    Args:
-        model: used by this process where there is one worker; several load their own
-        jobs: as planned
-        settings: for all
-        workers: processes
-        progress: called with the number of pictures done, the one in hand in part, where there is one worker
-
-    Raises: RetoucheError if the system ended a worker
-    """
-    if workers <= 1 or len(jobs) <= 1:
-        for number, job in enumerate(jobs):
-            yield attempt(model, job, settings, None if progress is None else _after(number, progress))
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), multiprocessing.get_context("spawn"), initializer=_start, initargs=(settings,)
-    )
-    try:
-        for future in as_completed([pool.submit(_work, job) for job in jobs]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise RetoucheError(
-            "a worker was ended by the system (out of memory?): use fewer --workers or less --memory; "
-            "--resume keeps what is done"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # pictures in hand are finished
-
-
-def _after(pictures: int, progress: Callable[[float], None]) -> Callable[[float], None]:
-    return lambda fraction: progress(pictures + fraction)
-
-
-_worker: tuple[Model, Settings] | None = None
-
-
-def _start(settings: Settings) -> None:
-    """In a worker: load once; leave Ctrl-C to the parent; end with it even if it is killed."""
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    logging.getLogger("retouche").addHandler(logging.NullHandler())  # the parent has said the remarks of loading
-    _worker = ready(settings), settings
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(job: Job) -> Outcome:
-    assert _worker is not None
-    return attempt(_worker[0], job, _worker[1])

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retouche import __version__
-from retouche.apps.batch.fill import Outcome, Settings
 from retouche.apps.batch.pairing import Job
+from retouche.apps.batch.work import ROLES, Outcome, stamp
 from retouche.errors import InputError
 from retouche.folders.names import as_json
-from retouche.inference.model import Model
+
+if TYPE_CHECKING:
+    from retouche.inference.model import Model
 
 NAME = "manifest.jsonl"
+SYNC_SECONDS = 1.0  # what a power cut may cost: these pictures are filled again; a kill costs nothing
 _STARTED = time.time()
-ROLES = ("image", "mask", "sketch", "structure")
 
 
 def model_hash(model: Model) -> str:
@@ -40,39 +43,42 @@ def model_hash(model: Model) -> str:
 class Manifest:
     """`manifest.jsonl` in a batch's output folder; a later line about the same output replaces an earlier one."""
 
-    def __init__(self, folder: Path, settings: Settings, hashed: str) -> None:
-        """Read what is there.
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
+        """Nothing is read yet.
 
         Args:
             folder: where the batch writes
-            settings: of this run
-            hashed: this run's `model_hash`
+            about: what else than the files decides over the outputs: "model", "model_hash", "options"
         """
         self.path = folder / NAME
-        self.settings = settings
-        self.hashed = hashed
-        self.entries: dict[str, dict[str, Any]] = {}
-        if self.path.exists():
-            for line in self.path.read_bytes().split(b"\n"):
-                try:
-                    entry = json.loads(line)
-                    self.entries[entry["output"]] = entry
-                except (ValueError, KeyError, TypeError):
-                    continue  # a line that a kill cut short: its picture is done again
+        self.about = about
+        self._file: BinaryIO | None = None
+        self._synced = 0.0
 
-    def is_done(self, job: Job) -> bool:
-        """Whether an earlier run made this output from the same files, options and model."""
-        entry = self.entries.get(self._name(job))
+    def undone(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs that no earlier run has done from the same files with the same options and model."""
+        entries: dict[str, dict[str, Any]] = {}
+        if self.path.exists():
+            with open(self.path, "rb") as file:
+                for line in file:
+                    try:
+                        entry = json.loads(line)
+                        entries[entry["output"]] = entry
+                    except (ValueError, KeyError, TypeError):
+                        continue  # a line that a kill cut short: its picture is done again
+        return [job for job in jobs if not self._is_done(job, entries.get(self._name(job)))]
+
+    def _is_done(self, job: Job, entry: dict[str, Any] | None) -> bool:
         if entry is None or entry.get("error") is not None or not job.output.is_file():
             return False
-        if entry.get("options") != self.settings.options or entry.get("model_hash") != self.hashed:
+        if any(entry.get(key) != self.about[key] for key in ("options", "model_hash")):
             return False
         stamps = entry.get("stamps") or {}
         paths = {role: path for role in ROLES if (path := getattr(job, role)) is not None}
         return stamps.keys() == paths.keys() and all(_fits(path, stamps[role]) for role, path in paths.items())
 
     def add(self, outcome: Outcome) -> None:
-        """Append a picture's line and see it onto the disk."""
+        """Append a picture's line; a second's lines together are seen onto the disk."""
         job, report = outcome.job, outcome.report
         entry = {
             "input": str(job.image),
@@ -80,30 +86,55 @@ class Manifest:
             "sketch": None if job.sketch is None else str(job.sketch),
             "structure": None if job.structure is None else str(job.structure),
             "output": self._name(job),
-            "model": self.settings.model,
-            "model_hash": self.hashed,
-            "options": self.settings.options,
+            **self.about,
             "strategy": None if report is None else report.strategy,
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error,
-            "stamps": {role: _stamp(path) for role in ROLES if (path := getattr(job, role)) is not None},
+            "stamps": outcome.stamps,
             "retouche": __version__,
         }
-        self.entries[entry["output"]] = entry  # type: ignore[index]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         line = as_json(entry).encode() + b"\n"
         try:
-            with open(self.path, "ab+") as file:
-                if file.tell() and not _ends_line(file):
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self.path, "ab+")  # noqa: SIM115
+                if self._file.tell() and not _ends_line(self._file):
                     line = b"\n" + line  # after a line that a kill or a full disk cut short
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            self._file.write(line)
+            self._file.flush()
+            if time.monotonic() > self._synced + SYNC_SECONDS:
+                self._sync()
         except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be written ({error.strerror}): free space, then the same command with --resume "
-                "fills the rest"
-            ) from error
+            if self._file is not None:
+                with contextlib.suppress(OSError):
+                    self._file.close()
+                self._file = None
+            raise self._unwritable(error) from error
+
+    def _sync(self) -> None:
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """See the last lines onto the disk.
+
+        Raises: InputError
+        """
+        if self._file is not None:
+            try:
+                with self._file:
+                    self._sync()
+            except OSError as error:
+                raise self._unwritable(error) from error
+            finally:
+                self._file = None
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            f"{self.path} cannot be written ({error.strerror}): free space, then the same command with --resume "
+            "fills the rest"
+        )
 
     def _name(self, job: Job) -> str:
         return job.output.relative_to(self.path.parent).as_posix()
@@ -145,27 +176,9 @@ def _ends_line(file: Any) -> bool:
     return bool(file.read(1) == b"\n")
 
 
-def _stamp(path: Path) -> dict[str, Any]:
-    """Size, time and hash of a file; empty if it has gone."""
-    try:
-        status = path.stat()
-        with open(path, "rb") as file:
-            sha256 = _sha256(file)
-    except OSError:
-        return {}
-    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
-
-
-def _sha256(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _fits(path: Path, stamp: dict[str, Any]) -> bool:
+def _fits(path: Path, old: dict[str, Any]) -> bool:
     """The same file: same size, and the same time or else the same content."""
     status = path.stat()
-    if not stamp or status.st_size != stamp.get("bytes"):
+    if not old or status.st_size != old.get("bytes"):
         return False
-    return status.st_mtime_ns == stamp.get("mtime_ns") or _stamp(path).get("sha256") == stamp.get("sha256")
+    return status.st_mtime_ns == old.get("mtime_ns") or stamp(path).get("sha256") == old.get("sha256")

@@ -28,13 +28,18 @@ Mask = Path | None
 
 @dataclass(frozen=True)
 class Job:
-    """One fill: the files to read and the file to write."""
+    """One fill: the files to read and the file to write.
+
+    Attributes:
+        again: it was begun before and cut short, so that its output may be there already
+    """
 
     image: Path
     mask: Mask
     output: Path
     sketch: Path | None = None
     structure: Path | None = None
+    again: bool = False
 
     @property
     def inputs(self) -> tuple[Path, ...]:

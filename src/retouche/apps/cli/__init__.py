@@ -110,6 +110,7 @@ def _main(words: list[str], owns_process: bool) -> int:
     from retouche.apps.cli import terminal
 
     if owns_process:
+        terminal.own_the_process()
         terminal.share_the_cores()
         terminal.take_any_encoding()
     module = importlib.import_module(VERBS[name].module)

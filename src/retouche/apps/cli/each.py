@@ -1,19 +1,142 @@
-"""What `structure` and `sketch` share: from each picture another one is made, in a batch by several workers."""
+"""What the verbs that go through folders share: settle everything, run, record, tell, and end with the right code."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
-from retouche.apps.batch.pairing import Job, plan
+from retouche.apps.batch.local import Inline, Method, Pool
+from retouche.apps.batch.manifest import NAME, Manifest, remove_leftovers
+from retouche.apps.batch.pairing import Job, Plan, plan
+from retouche.apps.batch.work import Facts, Outcome, Progress, Runner, Work
 from retouche.apps.cli import terminal
-from retouche.errors import InputError, RetoucheError
+from retouche.errors import InputError
+
+if TYPE_CHECKING:
+    from retouche.inference.report import Report
+
+
+def run_all(
+    planned: Plan,
+    runner: Runner,
+    doing: str,
+    *,
+    resume: bool,
+    show: Callable[[Outcome], None],
+    check: Callable[[Facts], None] = lambda facts: None,
+) -> int:
+    """Do every job of a plan; a batch keeps a manifest, survives its bad pictures and can be resumed.
+
+    Args:
+        planned: what is read and written
+        runner: who works
+        doing: the word beside the progress bar
+        resume: leave out what an earlier run has done
+        show: tells a picture's result on stdout
+        check: what must be true before the first picture
+
+    Returns: the exit code: 0, or 1 if some pictures of a batch failed
+    Raises: RetoucheError where nothing can be done, or a single picture cannot
+    """
+    at_once = True
+    try:
+        facts = runner.start()
+        for text in facts.remarks:
+            terminal.remark(text)
+        check(facts)
+        code = _one(planned, runner, doing, show) if planned.folder is None else 0
+        if planned.folder is not None:
+            code = _batch(planned, runner, Manifest(planned.folder, facts.about), doing, resume, show)
+        at_once = False
+    finally:
+        runner.close(at_once=at_once)
+    return code
+
+
+def _one(planned: Plan, runner: Runner, doing: str, show: Callable[[Outcome], None]) -> int:
+    with terminal.fraction(doing) as hear:
+        (outcome,) = runner.run(planned.jobs, hear)
+    if outcome.error is not None:
+        raise InputError(outcome.error)
+    for text in outcome.remarks:
+        terminal.remark(text)
+    show(outcome)
+    return 0
+
+
+def _batch(
+    planned: Plan, runner: Runner, manifest: Manifest, doing: str, resume: bool, show: Callable[[Outcome], None]
+) -> int:
+    jobs = list(planned.jobs)
+    if resume:
+        remove_leftovers({job.output.parent for job in jobs})
+        jobs = manifest.undone(jobs)
+        if len(jobs) < len(planned.jobs):
+            terminal.remark(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
+    remarks = terminal.Remarks()
+    failed: list[Outcome] = []
+    try:
+        with contextlib.closing(manifest), terminal.progress(doing, len(jobs)) as hear:
+            for number, outcome in enumerate(runner.run(jobs, hear), 1):
+                manifest.add(outcome)
+                if outcome.error is not None:
+                    failed.append(outcome)
+                    terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
+                else:
+                    remarks.add(outcome.job.image.name, outcome.remarks)
+                show(outcome)
+                hear(number)
+    except KeyboardInterrupt:
+        terminal.complain("retouche: stopped; the same command with --resume does the rest")
+        raise
+    remarks.end()
+    if failed:
+        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed ({manifest.path.parent / NAME} tells all):")
+        for outcome in failed:
+            terminal.complain(f"  {outcome.job.image}: {outcome.error}")
+    return 1 if failed else 0
+
+
+def line(outcome: Outcome) -> dict[str, Any]:
+    """What `--json` tells of every picture."""
+    return {
+        "input": str(outcome.job.image),
+        "output": None if outcome.error is not None else str(outcome.job.output),
+        "seconds": round(outcome.seconds, 3),
+        "remarks": list(outcome.remarks),
+        "error": outcome.error,
+    }
+
+
+def local(work: Work, workers: int, jobs: int, *, device: str = "cpu") -> Runner:
+    """This process, or several if there are several jobs.
+
+    Args:
+        device: where the work computes, if that is known already
+    """
+    if min(workers, jobs) <= 1:
+        return Inline(work)
+    # our own process has one thread so far; another program's may have started OpenMP's, which do not survive a fork
+    forks = sys.platform == "linux" and terminal.is_ours() and device == "cpu"
+    method: Method = "fork" if forks else "spawn"
+    return Pool(work, min(workers, jobs), method)
+
+
+def share_of_threads(threads: int | None, workers: int) -> int | None:
+    """CPU threads of each worker: as said, or an equal share of the cores; None = PyTorch's choice."""
+    if threads is not None or workers == 1:
+        return threads
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // workers)
+
+
+# Verbs that make a picture from a picture -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -25,11 +148,12 @@ class Options:
     output: Annotated[str, tyro.conf.arg(metavar="PATH")]
     """A file, or a folder for many, where names are kept."""
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Processes that work on a batch side by side, each with one CPU thread."""
+    """Processes that work on a batch side by side."""
     threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads of a single worker. Default: all cores."""
+    """CPU threads of each process. Default: all cores, shared among the workers."""
     resume: terminal.Switch = False
-    """Skip the pictures whose output exists."""
+    """Skip the pictures that an earlier run with the same files and options has done
+    (OUTPUT/manifest.jsonl says so)."""
     overwrite: terminal.Switch = False
     """Replace files that exist, even the input itself."""
     json: terminal.Switch = False
@@ -37,28 +161,57 @@ class Options:
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
+NOT_OF_THE_OUTPUT = ("image", "output", "mask", "workers", "threads", "resume", "overwrite", "json")
 
 
-class Outcome(NamedTuple):
-    """One picture's end."""
+class Making:
+    """A verb's own three steps as a work."""
 
-    job: Job
-    seconds: float
-    remarks: tuple[str, ...] = ()
-    error: str | None = None
+    def __init__(
+        self,
+        verb: str,
+        options: Options,
+        read: Callable[[Job, Any], Any],
+        make: Callable[[Any, Any], Any],
+        write: Callable[[Job, Any, Any], Sequence[str]],
+    ) -> None:
+        """All three are a module's functions, as other processes import them; each gets the options last.
+
+        Args:
+            read: the job's files
+            make: from what was read
+            write: the job's output from what was made; returns remarks
+        """
+        self.verb, self.options = verb, options
+        self._read, self._make, self._write = read, make, write
+
+    def start(self) -> Facts:
+        """Nothing is loaded; what decides over the output is the verb, its version and its flags."""
+        from retouche import __version__
+
+        threads = share_of_threads(self.options.threads, self.options.workers)
+        terminal.set_threads(threads)
+        flags = {key: value for key, value in asdict(self.options).items() if key not in NOT_OF_THE_OUTPUT}
+        return Facts({"model": self.verb, "model_hash": f"{self.verb} of retouche {__version__}", "options": flags})
+
+    def read(self, job: Job) -> Any:
+        return self._read(job, self.options)
+
+    def make(self, job: Job, given: Any, progress: Progress | None) -> Any:
+        from retouche.progress import listening
+
+        with listening(progress):
+            return self._make(given, self.options)
+
+    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Report | None]:
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        return tuple(self._write(job, made, self.options)), None
 
 
-def make_all(
-    options: OptionsT,
-    write: Callable[[Job, OptionsT], Sequence[str]],
-    doing: str,
-    masks: Sequence[str] = (),
-    suffix: str | None = None,
-) -> int:
+def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | None = None) -> int:
     """Settle everything first, then make each output.
 
     Args:
-        write: reads a job's files, writes its output, returns remarks; a module's function, as workers import it
         doing: the word beside the progress bar
         masks: the words of `--mask`
         suffix: what a batch's outputs end in; None = as their pictures
@@ -66,6 +219,7 @@ def make_all(
     Returns: the exit code
     Raises: InputError
     """
+    options = work.options
     if options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
     planned = plan(
@@ -73,87 +227,12 @@ def make_all(
     )
     for text in planned.remarks:
         terminal.remark(text)
-    jobs = list(planned.jobs)
-    if options.resume:
-        jobs = [job for job in jobs if not job.output.exists()]
-        if len(jobs) < len(planned.jobs):
-            terminal.remark(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
-    if options.workers == 1:
-        terminal.set_threads(options.threads)
-    if planned.folder is None and jobs:
-        outcome = _made(jobs[0], options, write)
-        if outcome.error is not None:
-            raise InputError(outcome.error)
-        _tell(outcome, options, terminal.Remarks())
-        return 0
-    remarks = terminal.Remarks()
-    failed: list[Outcome] = []
-    with terminal.progress(doing, len(jobs)) as advance:
-        for outcome in _all(jobs, options, write):
-            if outcome.error is not None:
-                failed.append(outcome)
-                terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
-            _tell(outcome, options, remarks)
-            advance()
-    remarks.end()
-    if failed:
-        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed:")
-        for outcome in failed:
-            terminal.complain(f"  {outcome.job.image}: {outcome.error}")
-    return 1 if failed else 0
 
+    def show(outcome: Outcome) -> None:
+        if options.json:
+            terminal.show_json(line(outcome))
+        elif outcome.error is None:
+            terminal.tell(outcome.job.output)
 
-def _tell(outcome: Outcome, options: Options, remarks: terminal.Remarks) -> None:
-    job = outcome.job
-    remarks.add(job.image.name, outcome.remarks)
-    if options.json:
-        line: dict[str, Any] = {
-            "input": str(job.image),
-            "output": None if outcome.error is not None else str(job.output),
-            "seconds": round(outcome.seconds, 3),
-            "remarks": list(outcome.remarks),
-            "error": outcome.error,
-        }
-        terminal.show_json(line)
-    elif outcome.error is None:
-        terminal.tell(job.output)
-
-
-def _all(jobs: list[Job], options: OptionsT, write: Callable[[Job, OptionsT], Sequence[str]]) -> Iterator[Outcome]:
-    if options.workers == 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield _made(job, options, write)
-        return
-    import multiprocessing
-
-    pool = ProcessPoolExecutor(
-        min(options.workers, len(jobs)), multiprocessing.get_context("spawn"), initializer=_start
-    )
-    try:
-        for future in as_completed([pool.submit(_made, job, options, write) for job in jobs]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise RetoucheError(
-            "a worker was ended by the system (out of memory?): use fewer --workers; --resume keeps what is done"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # pictures in hand are finished
-
-
-def _start() -> None:
-    """In a worker: one thread; Ctrl-C is the parent's."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminal.set_threads(1)
-    terminal.keep_freed_memory()
-
-
-def _made(job: Job, options: OptionsT, write: Callable[[Job, OptionsT], Sequence[str]]) -> Outcome:
-    """One output from file to file; what is wrong with its files is told, not raised."""
-    started = time.perf_counter()
-    try:
-        remarks = write(job, options)
-    except (RetoucheError, OSError) as said:
-        return Outcome(job, time.perf_counter() - started, error=str(said))
-    return Outcome(job, time.perf_counter() - started, tuple(remarks))
+    runner = local(work, options.workers, len(planned.jobs))
+    return run_all(planned, runner, doing, resume=options.resume, show=show)

@@ -25,8 +25,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -120,7 +118,7 @@ def main(options: Options) -> int:
     cache = Cache()
     try:
         remembering = [Remembering(filler, cache) for filler in fillers]
-        with _progress(len(items)) as advance:
+        with terminal.progress("judging", len(items)) as hear:
             made = evaluate(
                 items,
                 preparation,
@@ -133,7 +131,7 @@ def main(options: Options) -> int:
                 keep=options.keep,
                 unknown=() if pack is None else pack.unknown,
                 published=() if pack is None else pack.published,
-                advance=advance,
+                advance=hear,
             )
         write_report(options.report / "index.html", made, preparation, remembering)
     finally:
@@ -219,18 +217,3 @@ def _show(made: Evaluation, options: Options) -> None:
         print(f"published: {row.model}, {row.bin}, {row.metric}: {row.value} ({row.source}; {row.remark})")
     print()
     terminal.tell(options.report / "index.html")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)

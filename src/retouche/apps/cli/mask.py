@@ -62,14 +62,14 @@ def main(options: Options) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     digest, ratios = hashlib.sha256(f"{height}x{width}".encode()), []
     digits = max(5, len(str(options.count - 1)))
-    with terminal.progress("drawing", options.count) as advance:
+    with terminal.progress("drawing", options.count) as hear:
         for number in range(options.count):
             hole = masks.draw(mask_key(options.seed, number), height, width).hole
             digest.update(np.packbits(hole).tobytes())
             ratios.append(hole_ratio(hole))
             with atomic_write(options.folder / f"{number:0{digits}d}.png") as temporary, temporary.open("wb") as file:
                 Image.fromarray(hole).save(file, "PNG")
-            advance()
+            hear(number + 1)
     counts = histogram(ratios)
     mean = sum(ratios) / len(ratios)
     if options.json:

@@ -16,21 +16,17 @@ exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 noth
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from retouche.apps.batch.pairing import Plan, plan
-from retouche.apps.cli import terminal
+from retouche.apps.batch.pairing import plan
+from retouche.apps.batch.work import Facts, Outcome
+from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
 
 if TYPE_CHECKING:
-    from retouche.apps.batch.fill import Outcome, Settings
-    from retouche.inference.model import Model
     from retouche.inference.report import Report
 
 
@@ -103,12 +99,15 @@ def main(options: Options) -> int:
             terminal.remark(f"{flag} is IOPaint's and has no effect here")
 
     # torch is loaded only now: what is wrong with the paths is said at once
-    from retouche.apps.batch.fill import Settings, ready
+    from retouche.apps.batch.fill import Fill, Settings
+    from retouche.inference.devices import choose_device
 
+    workers = min(options.workers, len(planned.jobs))
+    threads = each.share_of_threads(options.threads, workers)
     settings = Settings(
         model=options.model,
         device=options.device,
-        threads=_threads(options),
+        threads=threads,
         dilate=dilate,
         feather=feather,
         invert=options.invert_mask,
@@ -116,109 +115,36 @@ def main(options: Options) -> int:
         seed=options.seed,
         overwrite=options.overwrite or options.resume,
     )
-    terminal.set_threads(settings.threads)
-    model = ready(settings)
-    _check_guides(model, options)
-    if planned.folder is None:
-        return _one(model, planned, settings, options)
-    return _batch(model, planned, settings, options)
+    if workers == 1:
+        terminal.set_threads(threads)
+    elif terminal.is_ours():
+        terminal.set_threads(1)  # so that loading starts no threads, which would not survive a fork
+    device = str(choose_device(options.device).device)
+    return each.run_all(
+        planned,
+        each.local(Fill(settings), workers, len(planned.jobs), device=device),
+        "filling",
+        resume=options.resume,
+        show=lambda outcome: _show(outcome, options),
+        check=lambda facts: _check_guides(facts, options),
+    )
 
 
-def _threads(options: Options) -> int | None:
-    if options.threads is not None or options.workers == 1:
-        return options.threads
-    import os
-
-    return max(1, (os.cpu_count() or 1) // options.workers)
-
-
-def _check_guides(model: Model, options: Options) -> None:
+def _check_guides(facts: Facts, options: Options) -> None:
     for word, given in (("sketch", options.sketch), ("structure", options.structure)):
-        if given is not None and word not in model.listens:
+        if given is not None and word not in facts.listens:
             raise InputError(
                 f'model "{options.model}" takes no {word}: leave --{word} out, or choose a model that does'
             )
-
-
-def _one(model: Model, planned: Plan, settings: Settings, options: Options) -> int:
-    from retouche.apps.batch.fill import Outcome, fill
-
-    job = planned.jobs[0]
-    with terminal.fraction("filling") as show:
-        report = fill(model, job, settings, show)
-    for text in report.remarks:
-        terminal.remark(text)
-    _show(Outcome(job, report.seconds, report), options)
-    return 0
-
-
-def _batch(model: Model, planned: Plan, settings: Settings, options: Options) -> int:
-    from retouche.apps.batch.fill import fill_all
-    from retouche.apps.batch.manifest import NAME, Manifest, model_hash, remove_leftovers
-
-    assert planned.folder is not None
-    manifest = Manifest(planned.folder, settings, model_hash(model))
-    jobs = list(planned.jobs)
-    if options.resume:
-        remove_leftovers({job.output.parent for job in jobs})
-        jobs = [job for job in jobs if not manifest.is_done(job)]
-        if len(jobs) < len(planned.jobs):
-            terminal.remark(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
-    remarks = terminal.Remarks()
-    failed: list[Outcome] = []
-    try:
-        with _progress(len(jobs)) as show:
-            for number, outcome in enumerate(fill_all(model, jobs, settings, options.workers, show), 1):
-                manifest.add(outcome)
-                if outcome.report is None:
-                    failed.append(outcome)
-                    terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
-                else:
-                    remarks.add(outcome.job.image.name, outcome.report.remarks)
-                _show(outcome, options)
-                show(number)
-    except KeyboardInterrupt:
-        print("retouche: stopped; the same command with --resume does the rest", file=sys.stderr)
-        raise
-    remarks.end()
-    if failed:
-        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed ({planned.folder / NAME} tells all):")
-        for outcome in failed:
-            terminal.complain(f"  {outcome.job.image}: {outcome.error}")
-    return 1 if failed else 0
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr where that is a terminal; yields a function to call with the number of pictures done.
-
-    A share of the picture in hand counts too: the bar and the time left go on inside large ones.
-    """
-    if not sys.stderr.isatty() or total == 0:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("filling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _show(outcome: Outcome, options: Options) -> None:
     """A picture's result on stdout."""
     job, report = outcome.job, outcome.report
     if options.json:
-        line: dict[str, Any] = {
-            "input": str(job.image),
-            "mask": "alpha" if job.mask is None else str(job.mask),
-            "output": None if report is None else str(job.output),
-            "seconds": round(outcome.seconds, 3),
-            "error": outcome.error,
-        }
+        line = {"mask": "alpha" if job.mask is None else str(job.mask), **each.line(outcome)}
         if report is not None:
-            line |= {"strategy": report.strategy, "remarks": list(report.remarks)}
+            line["strategy"] = report.strategy
             if options.report:
                 line["report"] = report.as_json()
         terminal.show_json(line)

@@ -15,11 +15,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from retouche.apps.batch.pairing import Job
 from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from retouche.pictures import Picture
 
 LOSSY = {".jpg", ".jpeg", ".webp"}
 
@@ -36,18 +42,29 @@ def main(options: Options) -> int:
         raise InputError(f"--smooth is {options.smooth:g}: give pixels above 0, up to 1000")
     if Path(options.output).suffix.lower() in LOSSY and not Path(options.output).is_dir():
         raise InputError(f"--output {options.output} would blur the lines: give a .png")
-    return each.make_all(options, write_sketch, "drawing", suffix=".png")
+    return each.make_all(each.Making("sketch", options, read, make, write), "drawing", suffix=".png")
 
 
-def write_sketch(job: Job, options: Options) -> list[str]:
-    """One sketch from file to file; returns remarks."""
+def read(job: Job, options: Options) -> Picture:
+    """The picture."""
+    from retouche.pictures import open_picture
+
+    return open_picture(job.image)
+
+
+def make(picture: Picture, options: Options) -> tuple[NDArray[np.bool_], list[str]]:
+    """The lines (H, W) and remarks."""
+    from retouche.data.sketches import sketch
+
+    return sketch(picture, options.smooth), list(picture.remarks)
+
+
+def write(job: Job, made: tuple[NDArray[np.bool_], list[str]], options: Options) -> list[str]:
+    """One sketch; returns remarks."""
     import numpy as np
 
-    from retouche.data.sketches import sketch
-    from retouche.pictures import Picture, open_picture, write_picture
+    from retouche.pictures import Picture, write_picture
 
-    picture = open_picture(job.image)
-    lines = sketch(picture, options.smooth)
-    job.output.parent.mkdir(parents=True, exist_ok=True)
+    lines, remarks = made
     write_picture(Picture(lines[..., None] * np.uint8(255), "L"), job.output, overwrite=True)
-    return list(picture.remarks)
+    return remarks

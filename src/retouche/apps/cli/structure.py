@@ -15,10 +15,16 @@ exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 noth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from retouche.apps.batch.pairing import Job
 from retouche.apps.cli import each, terminal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from retouche.pictures import Picture
 
 ROWS_AT_ONCE = 256
 
@@ -35,37 +41,59 @@ class Options(each.Options):
 
 def main(options: Options) -> int:
     """Smooth each picture; formats are kept."""
-    return each.make_all(options, write_structure, "smoothing", options.mask)
+    return each.make_all(each.Making("structure", options, read, make, write), "smoothing", options.mask)
 
 
-def write_structure(job: Job, options: Options) -> list[str]:
-    """One structure picture from file to file; returns remarks."""
-    import torch
+class Given(NamedTuple):
+    """A picture and what of it is unknown (H, W), where anything is; what is to be said of both."""
 
-    from retouche.layers.structure import SETTINGS, rtv, structure_of_known
+    picture: Picture
+    hole: NDArray[np.bool_] | None
+    remarks: list[str]
+
+
+def read(job: Job, options: Options) -> Given:
+    """Picture and mask; the colours of what is transparent are unknown, too: nobody sees them."""
     from retouche.masks import open_mask
-    from retouche.pictures import open_picture, write_picture
+    from retouche.pictures import open_picture
 
     picture = open_picture(job.image)
     remarks = list(picture.remarks)
-    width, height = picture.width, picture.height
     alpha = picture.alpha()
-    hole = torch.zeros(1, 1, height, width)
-    if alpha is not None and alpha.any():
-        hole += torch.from_numpy(alpha == 0)  # whose colours nobody sees
-    if job.mask is None and not hole.any():
+    hole = None if alpha is None or not alpha.any() else alpha == 0
+    if job.mask is not None:
+        mask, said = open_mask(job.mask, (picture.height, picture.width))
+        remarks += said
+        hole = mask if hole is None else mask | hole
+    elif hole is not None and not hole.any():
+        hole = None
+    return Given(picture, hole, remarks)
+
+
+def make(given: Given, options: Options) -> Given:
+    """The structure in the picture's place."""
+    import torch
+
+    from retouche.layers.structure import SETTINGS, rtv, structure_of_known
+
+    picture, hole, _ = given
+    if hole is None:
         smoothed = rtv(picture.rgb().mul_(0.5).add_(0.5), *SETTINGS[options.setting], solver=options.solver)
         smoothed.mul_(2).sub_(1)
     else:
-        if job.mask is not None:
-            mask, said = open_mask(job.mask, (height, width))
-            remarks += said
-            hole = torch.maximum(hole, torch.from_numpy(mask)[None, None].float())
-        smoothed = structure_of_known(picture.rgb(), hole, options.setting, options.solver)
+        unknown = torch.from_numpy(hole)[None, None].float()
+        smoothed = structure_of_known(picture.rgb(), unknown, options.setting, options.solver)
     result = picture.copy()
+    width, height = picture.width, picture.height
     for top in range(0, height, ROWS_AT_ONCE):
         bottom = min(height, top + ROWS_AT_ONCE)
         result.paste(smoothed[:, :, top:bottom], (0, top, width, bottom), torch.ones(1, 1, bottom - top, width))
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(result, job.output, overwrite=options.overwrite)
-    return remarks
+    return given._replace(picture=result)
+
+
+def write(job: Job, made: Given, options: Options) -> list[str]:
+    """One structure picture; returns remarks."""
+    from retouche.pictures import write_picture
+
+    write_picture(made.picture, job.output, overwrite=options.overwrite or options.resume or job.again)
+    return made.remarks

@@ -114,6 +114,20 @@ def hide_python_warnings() -> None:
         warnings.simplefilter("ignore")
 
 
+_ours = False
+
+
+def is_ours() -> bool:
+    """Whether this process is the command's own, and no program's that calls it."""
+    return _ours
+
+
+def own_the_process() -> None:
+    """Say that this process is the command's own: its threads are known."""
+    global _ours
+    _ours = True
+
+
 def share_the_cores() -> None:
     """Let idle OpenMP threads sleep instead of spin, unless the user has said otherwise.
 
@@ -216,10 +230,13 @@ def check_output(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> None
 
 
 @contextmanager
-def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr where that is a terminal; yields a function to call after each picture."""
+def progress(doing: str, total: int) -> Iterator[Callable[[float], None]]:
+    """The bar of all batches, on stderr where that is a terminal; yields a function to call with the number done.
+
+    A share of the one in hand counts too: bar and time left go on inside long ones.
+    """
     if not sys.stderr.isatty() or total == 0:
-        yield lambda: None
+        yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -227,7 +244,7 @@ def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
+        yield lambda done: bar.update(task, completed=done)
 
 
 @contextmanager

@@ -1,0 +1,136 @@
+"""What is done with each picture of a batch, in three steps, and how one ended: whoever runs it, here or far away."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from retouche.apps.batch.pairing import Job
+
+if TYPE_CHECKING:
+    from retouche.inference.report import Report
+
+Progress = Callable[[float], None]
+ROLES = ("image", "mask", "sketch", "structure")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a work says of itself once it has started.
+
+    Attributes:
+        about: what else than the files decides over the outputs, for the manifest: "model", "model_hash", "options"
+        listens: the guides it takes
+        device: "cpu", "cuda:0", ...
+        remarks: of getting ready, where it happened in another process
+    """
+
+    about: dict[str, Any]
+    listens: frozenset[str] = frozenset()
+    device: str = "cpu"
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended: with an output and remarks, or with an error in one line.
+
+    Attributes:
+        seconds: from the start of reading to the end of writing, without waiting in between
+        stamps: size, time and hash of each file read, by role
+    """
+
+    job: Job
+    seconds: float
+    remarks: tuple[str, ...] = ()
+    report: Report | None = None
+    error: str | None = None
+    stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Work(Protocol):
+    """Three steps from file to file; picklable before its start, so that another process can have it.
+
+    Reading and writing run beside the making, on threads of their own.
+    """
+
+    def start(self) -> Facts:
+        """Get ready, once in each process that works: load the model. A second call only tells the facts again."""
+        ...
+
+    def read(self, job: Job) -> Any:
+        """Decode all that the job needs."""
+        ...
+
+    def make(self, job: Job, given: Any, progress: Progress | None) -> Any:
+        """Compute; `progress` hears the fraction done."""
+        ...
+
+    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Report | None]:
+        """Encode, whole or not at all; returns remarks and a report."""
+        ...
+
+
+class Runner(Protocol):
+    """Who works: this process, several, or a cluster. The verb does not know which."""
+
+    def start(self) -> Facts:
+        """Get somebody ready.
+
+        Raises: RetoucheError if nobody can be
+        """
+        ...
+
+    def run(self, jobs: Iterable[Job], progress: Progress | None = None) -> Iterator[Outcome]:
+        """Exactly one outcome for each job, in any order.
+
+        Args:
+            progress: hears the number of pictures done, the one in hand in part, where that is known
+        """
+        ...
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Let go of everything; at once: what is in hand is dropped, not finished."""
+        ...
+
+
+def stamps_of(job: Job) -> dict[str, dict[str, Any]]:
+    """What tells a job's files from others of the same names."""
+    return {role: stamp(path) for role in ROLES if (path := getattr(job, role)) is not None}
+
+
+def with_own_output(job: Job, stamps: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The stamps after the output was written: an input that was replaced by it has a new one."""
+    replaced = {role for role in stamps if _same_file(getattr(job, role), job.output)}
+    return {role: stamp(getattr(job, role)) if role in replaced else old for role, old in stamps.items()}
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def stamp(path: Path) -> dict[str, Any]:
+    """Size, time and hash of a file; empty if it has gone."""
+    try:
+        status = os.stat(path)
+        sha256 = _sha256(os.fspath(path), status.st_size, status.st_mtime_ns)
+    except OSError:
+        return {}
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
+
+
+@lru_cache(maxsize=16)  # one mask may serve all pictures
+def _sha256(path: str, size: int, time: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
