@@ -71,7 +71,9 @@ class RealFolders:
 
     def of(self, path: str | Path) -> str:
         """Two paths with the same answer are the same entry of the same folder."""
-        folder, name = os.path.split(os.path.abspath(path))
+        folder, name = os.path.split(path)
+        if name in ("", ".", ".."):
+            return os.path.realpath(path)
         if (real := self._known.get(folder)) is None:
-            real = self._known[folder] = os.path.realpath(folder)
-        return os.path.join(real, name)
+            real = self._known[folder] = os.path.join(os.path.realpath(folder), "")
+        return real + name

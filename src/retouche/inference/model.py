@@ -19,6 +19,7 @@ from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.image import Box, pad_to
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
+from retouche.inference.spinning import warn_of_spinning
 from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
 from retouche.inference.windows import enlarged, read_window
 from retouche.masks import (
@@ -267,6 +268,7 @@ class Model:
             said.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
         if "structure" in self.listens and guides.structure is None and grown.any():
             said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
+        warn_of_spinning()
         canvas = opened.copy()
         jobs = self._jobs(grown, budget)
         weight = feather_weight(hole, grown, soft)

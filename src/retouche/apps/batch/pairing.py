@@ -231,25 +231,28 @@ def _guides(inputs: Sequence[Source], word: str | None, kind: str, many: bool, r
 
 
 def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> None:
-    inputs = {os.path.realpath(path): path for job in jobs for path in job.inputs}
+    real = _RealFiles()
+    inputs = {real.of(path): path for path in dict.fromkeys(path for job in jobs for path in job.inputs)}
     written: dict[str, Job] = {}
     existing: list[Path] = []
     for job in jobs:
-        real = os.path.realpath(job.output)
-        if real in written:
-            raise InputError(f"{written[real].image} and {job.image} would both be written to {job.output}: rename one")
-        written[real] = job
-        if real in inputs and not (overwrite and real == os.path.realpath(job.image)):
-            kind = "its own input" if real == os.path.realpath(job.image) else f"an input, {inputs[real]}"
-            remedy = "say --overwrite to replace it, or give another --output"
-            if real != os.path.realpath(job.image):
-                remedy = "give another --output"
-            raise InputError(f"--output {job.output} is {kind}: {remedy}")
+        target = real.of(job.output)
+        if target in written:
+            raise InputError(
+                f"{written[target].image} and {job.image} would both be written to {job.output}: rename one"
+            )
+        written[target] = job
+        if target in inputs:
+            itself = target == real.of(job.image)
+            if not (overwrite and itself):
+                kind = "its own input" if itself else f"an input, {inputs[target]}"
+                remedy = "say --overwrite to replace it, or " if itself else ""
+                raise InputError(f"--output {job.output} is {kind}: {remedy}give another --output")
         if job.output.suffix.lower() not in SUFFIXES:
             raise InputError(f"--output {job.output} has no suffix of a picture known here: use {' '.join(SUFFIXES)}")
-        if job.output.is_dir():
+        if real.is_folder(job.output):
             raise InputError(f"--output {job.output} is a folder: give a file, or the folder with a slash at its end")
-        if job.output.exists():
+        if real.exists(job.output):
             existing.append(job.output)
     if existing and not overwrite and not resume:
         what = str(existing[0]) if len(existing) == 1 else f"{existing[0]} and {len(existing) - 1} more"
@@ -259,13 +262,42 @@ def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> Non
         check_writable(folder)
 
 
+class _RealFiles:
+    """What is asked of very many paths, each folder read once: what is there, and where links lead."""
+
+    def __init__(self) -> None:
+        self._folders = RealFolders()
+        self._inside: dict[str, dict[str, bool]] = {}  # folder -> name -> whether it is a link or a folder
+
+    def _entry(self, path: Path) -> bool | None:
+        folder, name = os.path.split(path)
+        if folder not in self._inside:
+            try:
+                with os.scandir(folder or ".") as entries:
+                    self._inside[folder] = {entry.name: entry.is_symlink() or entry.is_dir() for entry in entries}
+            except OSError:  # not there yet, or longer than any path: that picture fails alone
+                self._inside[folder] = {}
+        return self._inside[folder].get(name)
+
+    def of(self, path: Path) -> str:
+        """As `os.path.realpath`."""
+        return os.path.realpath(path) if self._entry(path) else self._folders.of(path)
+
+    def is_folder(self, path: Path) -> bool:
+        return bool(self._entry(path)) and path.is_dir()
+
+    def exists(self, path: Path) -> bool:
+        entry = self._entry(path)
+        return entry is not None and (not entry or path.exists())
+
+
 def check_writable(folder: Path) -> None:
     """That files can be made in a folder, or in the nearest one above it that exists; leaves nothing behind.
 
     Raises: InputError
     """
     there = Path(os.path.abspath(folder))
-    while not there.exists():
+    while not os.path.exists(there):  # false also for what is longer than any path
         there = there.parent
     if not there.is_dir():
         raise InputError(f"--output {folder} cannot be made: {there} is a file")

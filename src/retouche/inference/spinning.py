@@ -1,0 +1,47 @@
+"""A warning for programs whose fills would wait: OpenMP's threads spin, and spin in vain where cores are busy.
+
+A fill is many short parallel loops. At the end of each, GNU's OpenMP (PyTorch's on Linux) lets every thread spin until
+the last is there; where other work has taken a core, that is a time slice of the system, each time: a fill of 0.75 s
+took 25 s. The threads belong to the program, and the wait policy is read before PyTorch is loaded, so a library can
+only say so; `retouche` the command sets it for itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+import torch
+
+log = logging.getLogger("retouche")
+
+_said = False
+
+
+def warn_of_spinning() -> None:
+    """Say once in a process that it is about to wait, and the remedy."""
+    global _said
+    if _said or not _spins(os.environ, torch.get_num_threads()) or not _is_busy():
+        return
+    _said = True
+    log.warning(
+        "the cores are busy with other work, and the %d threads of PyTorch wait by spinning: a fill may take ten times "
+        "as long; set OMP_WAIT_POLICY=PASSIVE before Python starts, or call torch.set_num_threads(1)",
+        torch.get_num_threads(),
+    )
+
+
+def _spins(environment: Mapping[str, str], threads: int) -> bool:
+    """Whether threads wait by spinning: what GNU's OpenMP does unless told otherwise."""
+    policy = environment.get("OMP_WAIT_POLICY", "").strip().lower()
+    return sys.platform == "linux" and threads > 1 and policy != "passive" and "GOMP_SPINCOUNT" not in environment
+
+
+def _is_busy() -> bool:
+    """Whether more wants to run than there are cores, this process's own threads counted in."""
+    try:
+        return os.getloadavg()[0] > (os.cpu_count() or 1) + 1
+    except OSError:
+        return False
