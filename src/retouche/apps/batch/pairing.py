@@ -10,8 +10,9 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from retouche.errors import InputError
 from retouche.folders.finding import Source, Sources, find
@@ -125,6 +126,19 @@ def _is_folder(output: str, remarks: list[str]) -> bool:
         remarks.append(f"--output {output} has no suffix, so it is taken as a folder")
         return True
     return False
+
+
+def absolute(planned: Plan) -> Plan:
+    """The same plan for processes that stand in other folders."""
+
+    def whole(path: Path | None) -> Any:
+        return None if path is None else Path(os.path.abspath(path))
+
+    jobs = tuple(
+        replace(job, **{name: whole(getattr(job, name)) for name in ("image", "mask", "output", "sketch", "structure")})
+        for job in planned.jobs
+    )
+    return Plan(jobs, whole(planned.folder), planned.remarks)
 
 
 def _found_words(flag: str, found: Sources) -> list[str]:

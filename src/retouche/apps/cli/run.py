@@ -9,6 +9,7 @@ examples:
   retouche run --image photo.png --output filled.png                     (the hole is the transparent part)
   retouche run --image photos/ --mask masks/ --output filled/ --resume   (again after a stop: does the rest)
   retouche run --image "photos/**/*.png" --mask logo.png --output filled/ --model harmonic --workers 4
+  retouche run --image photos/ --mask masks/ --output filled/ --cluster auto --resume
   retouche run --image list.txt --mask masks/ --output filled/ --json > filled.jsonl
 
 exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 nothing done: wrong use or bad input
@@ -16,13 +17,14 @@ exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 noth
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from retouche.apps.batch.pairing import plan
-from retouche.apps.batch.work import Facts, Outcome
+from retouche.apps.batch.pairing import absolute, plan
+from retouche.apps.batch.work import Facts, Outcome, Runner
 from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
 
@@ -58,8 +60,11 @@ class Options:
     """What one pass of the model may take; larger pictures are cropped, scaled or tiled to fit."""
     threads: Annotated[int | None, terminal.without_default("N")] = None
     """CPU threads of each process. Default: all cores, shared among the workers."""
-    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Processes that fill a batch side by side."""
+    workers: Annotated[int | None, terminal.without_default("N")] = None
+    """Processes that fill a batch side by side. Default: one; on a cluster as many as there is room for."""
+    cluster: Annotated[str | None, terminal.without_default("auto|ADDRESS")] = None
+    """Fill a batch on the machines of a Ray cluster, which see the files at the same paths (extra: batch). auto: the
+    cluster this machine belongs to."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """For models that draw at random: the same seed gives the same bytes."""
     resume: terminal.Switch = False
@@ -81,7 +86,7 @@ def main(options: Options) -> int:
     """Settle everything first, then fill."""
     dilate, feather = terminal.dilation(options.dilate), terminal.dilation(options.feather)
     memory = terminal.parse_bytes(options.memory)
-    if options.workers < 1:
+    if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
     planned = plan(
         options.image,
@@ -102,10 +107,11 @@ def main(options: Options) -> int:
     from retouche.apps.batch.fill import Fill, Settings
     from retouche.inference.devices import choose_device
 
-    workers = min(options.workers, len(planned.jobs))
-    threads = each.share_of_threads(options.threads, workers)
+    workers = min(options.workers or 1, len(planned.jobs))
+    far = options.cluster is not None
+    threads = (options.threads or 1) if far else each.share_of_threads(options.threads, workers)
     settings = Settings(
-        model=options.model,
+        model=os.path.abspath(options.model) if far and os.path.exists(options.model) else options.model,
         device=options.device,
         threads=threads,
         dilate=dilate,
@@ -115,14 +121,23 @@ def main(options: Options) -> int:
         seed=options.seed,
         overwrite=options.overwrite or options.resume,
     )
-    if workers == 1:
-        terminal.set_threads(threads)
-    elif terminal.is_ours():
-        terminal.set_threads(1)  # so that loading starts no threads, which would not survive a fork
-    device = str(choose_device(options.device).device)
+    runner: Runner
+    if options.cluster is not None:
+        from retouche.apps.batch.cluster import Cluster
+
+        gpu = {"auto": None, "cpu": False}.get(options.device, True)
+        runner = Cluster(Fill(settings), options.cluster, options.workers, threads or 1, gpu=gpu)
+        planned = absolute(planned)
+    else:
+        if workers == 1:
+            terminal.set_threads(threads)
+        elif terminal.is_ours():
+            terminal.set_threads(1)  # so that loading starts no threads, which would not survive a fork
+        device = str(choose_device(options.device).device)
+        runner = each.local(Fill(settings), workers, len(planned.jobs), device=device)
     return each.run_all(
         planned,
-        each.local(Fill(settings), workers, len(planned.jobs), device=device),
+        runner,
         "filling",
         resume=options.resume,
         show=lambda outcome: _show(outcome, options),
