@@ -5,7 +5,7 @@
     python benchmarks/batch.py --many 20000               (first output and memory of very many tiny pictures)
 
 All runs of one kind of picture take turns, `--rounds` times, and the median is told: other work on the machine then
-weighs on all alike. "first" is the time until the first picture is there, start of Python included; "per second"
+weighs on all alike. "CPU s" is what all processes of a run have computed, which other work hardly changes. "first" is the time until the first picture is there, start of Python included; "per second"
 counts the whole run, start included; "steady" leaves the start out.
 """
 
@@ -44,14 +44,15 @@ def pictures(folder: Path, height: int, width: int, count: int) -> None:
     Image.fromarray(mask).save(folder / "mask.png")
 
 
-def run(source: Path, folder: Path, model: str, workers: int, threads: int | None) -> tuple[float, float, float]:
-    """Seconds until the first picture, until the end, and pictures a second between."""
+def run(source: Path, folder: Path, model: str, workers: int, threads: int | None) -> tuple[float, float, float, float]:
+    """Seconds until the first picture, until the end, pictures a second between, and seconds of CPU."""
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     words = ["--image", str(folder / "in"), "--mask", str(folder / "mask.png"), "--output", str(out)]
     words += ["--model", model, "--workers", str(workers)]
     words += [] if threads is None else ["--threads", str(threads)]
     environment = {**os.environ, "PYTHONPATH": str(source)}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "retouche", "run", *words],
@@ -64,13 +65,15 @@ def run(source: Path, folder: Path, model: str, workers: int, threads: int | Non
     if process.wait():
         raise SystemExit(f"retouche run {' '.join(words)} ended with {process.returncode}")
     end = time.perf_counter() - started
-    return times[0], end, (len(times) - 1) / max(1e-9, times[-1] - times[0])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return times[0], end, (len(times) - 1) / max(1e-9, times[-1] - times[0]), cpu
 
 
 def table(options: argparse.Namespace) -> None:
     """One line for each kind of picture, model, version and number of workers."""
     versions = [("this", HERE), *([("other", options.against)] if options.against else [])]
-    print("picture    model     version  workers  first s  total s  per second  steady per second")
+    print("picture    model     version  workers  first s  total s    CPU s  per second  steady per second")
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         for (size, sides), count in zip(SIZES.items(), options.counts, strict=True):
             if not count:
@@ -79,15 +82,15 @@ def table(options: argparse.Namespace) -> None:
             pictures(folder, *sides, count)
             for model in options.models:
                 kinds = [(name, source, workers) for name, source in versions for workers in options.workers]
-                found: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+                found: dict[tuple[str, int], list[tuple[float, float, float, float]]] = {}
                 for _ in range(options.rounds):
                     for name, source, workers in kinds:
                         result = run(source, folder, model, workers, options.threads)
                         found.setdefault((name, workers), []).append(result)
                 for (name, workers), results in found.items():
-                    first, end, steady = (statistics.median(column) for column in zip(*results, strict=True))
+                    first, end, steady, cpu = (statistics.median(column) for column in zip(*results, strict=True))
                     print(
-                        f"{size:10} {model:9} {name:8} {workers:7}  {first:7.2f}  {end:7.2f}  {count / end:10.2f}  "
+                        f"{size:10} {model:9} {name:8} {workers:7}  {first:7.2f}  {end:7.2f}  {cpu:7.2f}  {count / end:10.2f}  "
                         f"{steady:10.2f}",
                         flush=True,
                     )
@@ -105,7 +108,7 @@ def many(options: argparse.Namespace) -> None:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
             for workers in options.workers:
-                first, end, steady = run(options.against or HERE, folder, "mean", workers, options.threads)
+                first, end, steady, _ = run(options.against or HERE, folder, "mean", workers, options.threads)
                 most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
                 print(
                     f"{count} pictures of 16x16, {workers} workers: first after {first:.2f} s, all after {end:.1f} s, "
