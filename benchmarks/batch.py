@@ -5,8 +5,9 @@
     python benchmarks/batch.py --many 20000               (first output and memory of very many tiny pictures)
 
 All runs of one kind of picture take turns, `--rounds` times, and the median is told: other work on the machine then
-weighs on all alike. "CPU s" is what all processes of a run have computed, which other work hardly changes. "first" is the time until the first picture is there, start of Python included; "per second"
-counts the whole run, start included; "steady" leaves the start out.
+weighs on all alike. "CPU s" is what all processes of a run have computed, which other work hardly changes. "first" is
+the time until the first picture is there, start of Python included; "per second" counts the whole run, start included;
+"steady" leaves the start out.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def table(options: argparse.Namespace) -> None:
                 for (name, workers), results in found.items():
                     first, end, steady, cpu = (statistics.median(column) for column in zip(*results, strict=True))
                     print(
-                        f"{size:10} {model:9} {name:8} {workers:7}  {first:7.2f}  {end:7.2f}  {cpu:7.2f}  {count / end:10.2f}  "
-                        f"{steady:10.2f}",
+                        f"{size:10} {model:9} {name:8} {workers:7}  {first:7.2f}  {end:7.2f}  {cpu:7.2f}  "
+                        f"{count / end:10.2f}  {steady:10.2f}",
                         flush=True,
                     )
 
