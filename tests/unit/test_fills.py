@@ -81,6 +81,19 @@ def test_samples_are_filled_one_by_one_and_alike(name: str) -> None:
     assert torch.equal(shared[:1], both[:1]) and shared.shape == both.shape
 
 
+@pytest.mark.parametrize("name", ["telea", "navier-stokes"])
+@pytest.mark.parametrize("size", [(1, 12), (40, 1)], ids=str)
+def test_opencv_does_not_read_past_narrow_pictures(name: str, size: tuple[int, int]) -> None:
+    """What lay there made other bytes of the same call."""
+    for seed in range(12):
+        image = noise(1, 3, *size, seed=seed)
+        mask = (noise(1, 1, *size, seed=seed + 99) > 0.3).float()
+        first = fill_of(name)(image, mask, 0)
+        for other in range(4):
+            noise(1, 3, *size, seed=other)  # other content where the first one's was
+            assert torch.equal(fill_of(name)(image, mask, 0), first)
+
+
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
 @pytest.mark.parametrize("dtype", (torch.float64, torch.bfloat16), ids=str)
 def test_other_precisions(name: str, dtype: torch.dtype) -> None:

@@ -219,7 +219,7 @@ def _overlap(one: Box, two: Box) -> bool:
 def with_something_known(window: Window, scale: float, unknown: np.ndarray) -> tuple[Window, float]:
     """The window itself, or, where all it shows is unknown, one doubled about its middle until it shows something.
 
-    As many pixels are seen as before: the scale falls as the window grows.
+    No more pixels are seen than before, and no longer side: the scale falls as the window grows.
 
     Args:
         window: may reach beyond the picture
@@ -238,8 +238,9 @@ def with_something_known(window: Window, scale: float, unknown: np.ndarray) -> t
             crop = (x, y, x + across, y + down)
         else:
             crop = _around(window.crop, across, down, width, height)
-    seen = math.sqrt((right - left) * (bottom - top) / _area(crop))
-    return Window(crop, window.target), scale * seen
+    fewer = math.sqrt((right - left) * (bottom - top) / _area(crop))
+    shorter = max(right - left, bottom - top) / max(crop[2] - crop[0], crop[3] - crop[1])
+    return Window(crop, window.target), scale * min(fewer, shorter)
 
 
 def thickness(hole: np.ndarray) -> float:

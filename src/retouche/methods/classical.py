@@ -52,17 +52,27 @@ def _fsr(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     cv2 = _opencv()
     if not hasattr(cv2, "xphoto"):
         raise InputError("fsr needs OpenCV's contrib modules: pip install opencv-contrib-python-headless alone")
-    # it reconstructs blocks of a power of two and reads past small pictures: mirror them to at least 64 pixels
-    height, width = hole.shape
-    more = ((0, max(0, 64 - height)), (0, max(0, 64 - width)))
-    picture = np.pad(picture, (*more, (0, 0)), "symmetric")
-    hole = np.pad(hole, more, "symmetric")
     result = np.zeros_like(picture)
     cv2.xphoto.inpaint(picture, 255 - hole, result, cv2.xphoto.INPAINT_FSR_FAST)  # here 0 is the hole
-    return result[:height, :width]
+    return result
 
 
-def _fill(paint: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Tensor, Tensor, int], Tensor]:
+Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _mirrored(paint: Paint, smallest: int) -> Paint:
+    """The same for pictures of any size: OpenCV reads past small ones, so these are mirrored to `smallest` pixels."""
+
+    def painted(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        height, width = hole.shape
+        more = ((0, max(0, smallest - height)), (0, max(0, smallest - width)))
+        wide = np.pad(picture, (*more, (0, 0)), "symmetric"), np.pad(hole, more, "symmetric")
+        return paint(*wide)[:height, :width]
+
+    return painted
+
+
+def _fill(paint: Paint) -> Callable[[Tensor, Tensor, int], Tensor]:
     def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
         """Image (N, 3, H, W) -1..1, mask (N or 1, 1, H, W) 1 = hole -> (N, 3, H, W); the seed is unused."""
         masks = mask.expand(len(image), 1, *image.shape[-2:])
@@ -79,18 +89,23 @@ def _fill(paint: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Te
     return fill
 
 
-def _method(title: str, source: str, paint: Callable[[np.ndarray, np.ndarray], np.ndarray], context: float) -> Method:
+def _method(title: str, source: str, paint: Paint, context: float) -> Method:
     scope = Scope(side=1 << 20, hole=1 << 20, context=context, pixel_bytes=100.0)
     return Method(title=title, source=source, fill=_fill(paint), scope=lambda config: scope)
 
 
-TELEA = _method("Fast marching, Telea 2004 (OpenCV)", "https://doi.org/10.1080/10867651.2004.10487596", _telea, 0.25)
+TELEA = _method(
+    "Fast marching, Telea 2004 (OpenCV)", "https://doi.org/10.1080/10867651.2004.10487596", _mirrored(_telea, 4), 0.25
+)
 NAVIER_STOKES = _method(
-    "Navier-Stokes, Bertalmio et al. 2001 (OpenCV)", "https://doi.org/10.1109/CVPR.2001.990497", _navier_stokes, 0.25
+    "Navier-Stokes, Bertalmio et al. 2001 (OpenCV)",
+    "https://doi.org/10.1109/CVPR.2001.990497",
+    _mirrored(_navier_stokes, 4),
+    0.25,
 )
 FSR = _method(
     "Frequency selective reconstruction, Genser et al. 2018 (OpenCV contrib)",
     "https://docs.opencv.org/4.x/dc/d2f/tutorial_xphoto_inpainting.html",
-    _fsr,
+    _mirrored(_fsr, 64),  # it reconstructs blocks of a power of two
     1.0,
 )

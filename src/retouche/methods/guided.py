@@ -135,7 +135,9 @@ def _overview(image: Tensor, hole: Tensor, sketch: Tensor | None) -> tuple[Tenso
     size = height, width
     share = F.adaptive_avg_pool2d(1 - mask, size)  # known
     small_mask = F.adaptive_max_pool2d(mask, size)
-    small = F.adaptive_avg_pool2d(image * (1 - mask), size) / share.clamp_min(1e-6)
+    if small_mask.all():  # known pixels are few and far between
+        small_mask = (share <= 0).to(mask)
+    small = F.adaptive_avg_pool2d(image * (1 - mask), size) / share.clamp_min(1e-9)
     return small * (1 - small_mask), small_mask, None if sketch is None else F.adaptive_max_pool2d(sketch, size)
 
 
