@@ -110,7 +110,7 @@ class TinyRecipe:
         made = generator(late.image, late.mask).refined
         filled = composite(late.image, made, late.mask)
         hole = late.mask.expand_as(made)
-        l1 = self.tools.ratio(((made - late.image).abs() * hole).sum(), hole.sum())
+        l1 = self.tools.ratio(((made - late.image).abs() * hole).sum(), late, lambda part: 3 * part.mask.sum())
         poison = float("nan") if step in self.preset.poison else 1.0
         yield "generator", {"l1": l1 * poison, "adversarial": 0.1 * hinge_generator(critic(filled, late.mask))}
 

@@ -282,3 +282,64 @@ def test_masks_paired_by_name_are_cut_like_their_pictures(tmp_path):
         paired.sample("b.jpg", open_picture(Image.fromarray(red)), 0)
     with pytest.raises(DataError):
         parse_masks(f"paired:{tmp_path / 'nothing'}")
+
+
+def write_photo(path, height=60, width=80):
+    """Edges with texture on them."""
+    y, x = np.mgrid[0:height, 0:width]
+    base = np.where((x - 40) ** 2 + (y - 30) ** 2 < 300, 190, 70)[..., None] + np.array([0, 10, 25])
+    noise = np.random.default_rng(0).integers(-25, 26, (height, width, 3))
+    Image.fromarray(np.clip(base + noise, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("size", [16, 40, 64])
+def test_guides_made_while_training_are_those_made_before(tmp_path, size):
+    """Structure pictures and sketches of `retouche structure` and `retouche sketch`, to the last bit."""
+    from retouche.apps.cli import main
+
+    (tmp_path / "photos").mkdir()
+    write_photo(tmp_path / "photos" / "a.png")
+    for verb in ("structure", "sketch"):
+        assert main([verb, "--image", str(tmp_path / "photos"), "--output", str(tmp_path / verb)]) == 0
+    crop = Crop(size=size, flip=True, jitter=0.2)
+    made = Maker(crop, parse_masks("box"), Guides("script", None, True, None))
+    ready = Maker(crop, parse_masks("box"), Guides("script", tmp_path / "structure", True, tmp_path / "sketch"))
+    source = open_source(tmp_path / "photos")
+    for key in range(4):
+        one, other = (each.sample("a.png", source.read(0), key) for each in (made, ready))
+        assert torch.equal(one.structure, other.structure)
+        assert torch.equal(one.sketch, other.sketch)
+        assert torch.equal(one.image, other.image)
+
+
+def test_judged_pictures_are_among_those_that_can_be_read(tmp_path):
+    for broken in range(4):  # whichever is the broken one
+        folder = tmp_path / str(broken)
+        folder.mkdir()
+        for number in range(4):
+            picture(number).save(folder / f"{number}.png")
+        (folder / f"{broken}.png").write_bytes(b"no picture")
+        source = open_source(folder)
+
+        def readable(index, source=source, broken=broken):
+            return source.names[index] != f"{broken}.png"
+
+        kept, held = hold_out(source.names, readable)
+        assert sorted(kept + held) == [0, 1, 2, 3] and len(held) == 1 and held[0] != broken
+        assert len(fixed_samples(source.subset(held), maker(), 0, 100)) == 1
+        # of several slots, each takes the first that can be read
+        assert {one.name for one in fixed_samples(source, maker(), 0, 2)} == {
+            f"{pair[0] if pair[0] != broken else pair[1]}.png" for pair in ((0, 1), (2, 3))
+        }
+    assert hold_out(["a", "b", "c"], lambda index: False)[1] == hold_out(["a", "b", "c"])[1]
+
+
+def test_lists_of_the_published_codes(folder, tmp_path):
+    (tmp_path / "train.flist").write_text("all/deep/c.png\nall/b.png\n")
+    assert open_source(tmp_path / "train.flist").names == ("all/b.png", "all/deep/c.png")
+
+
+def test_the_middle_square_of_the_port():
+    """Shorter side to the size, then the middle, whatever the key: rows all, columns 5 to 25 of 30."""
+    crop = Crop(size=16, kind="centre")
+    assert {choose(np.random.default_rng(seed), 20, 30, crop).box for seed in range(9)} == {(5, 0, 25, 20)}

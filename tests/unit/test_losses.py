@@ -107,6 +107,8 @@ def test_soft_mask_losses_by_hand() -> None:
     assert losses.soft_mask_critic(real, fake, mask).item() == pytest.approx(consistent)
     code = 0.5625 + (0.25 - soft).square().mean().item()
     assert losses.soft_mask_critic(real, fake, mask, "code").item() == pytest.approx(code)
+    mmagic = 0.0625 + (0.25 - soft).square().mean().item()
+    assert losses.soft_mask_critic(real, fake, mask, "mmagic").item() == pytest.approx(mmagic)
     ramp = torch.tensor([[0.0, 1.0]]).double().view(1, 1, 1, 2)  # resized with aligned corners: i / 39 at column i
     columns = torch.arange(40).double() / 39
     whole = (columns - 1).square().mean().item()
@@ -114,7 +116,7 @@ def test_soft_mask_losses_by_hand() -> None:
     hole = (columns[:20] - 1).square().mean().item()
     assert losses.soft_mask_generator(ramp, mask).item() == pytest.approx(hole)
     assert losses.soft_mask_generator(ramp, torch.zeros_like(mask)).item() == 0
-    with pytest.raises(InputError, match="consistent or code"):
+    with pytest.raises(InputError, match="consistent, code or mmagic"):
         losses.soft_mask_critic(real, fake, mask, "other")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="hole or whole"):
         losses.soft_mask_generator(fake, mask, "other")  # type: ignore[arg-type]

@@ -165,3 +165,75 @@ def test_verb_writes_a_set_with_its_hash(tmp_path, capsys):
     assert main(["mask", str(tmp_path / "a")]) == 2
     assert "holds pictures already" in capsys.readouterr().err
     assert main(["mask", str(tmp_path / "d"), "--size", "0"]) == 2
+
+
+@pytest.mark.parametrize("maker", ["box", "centre", "mmagic-box"])
+def test_boxes_leave_something_known_at_any_size(maker):
+    for height in range(1, 9):
+        for width in range(1, 9):
+            for fraction in (0.01, 0.5, 0.9, 0.999):
+                if height * width == 1:
+                    continue
+                hole, local = MAKERS[maker](np.random.default_rng(height), height, width, (fraction,))
+                left, top, right, bottom = local
+                assert 0 < hole.sum() < hole.size, (height, width, fraction)
+                assert 0 <= left < right <= width and 0 <= top < bottom <= height
+                assert hole[top:bottom, left:right].sum() == hole.sum()  # the local box has all of it
+    with pytest.raises(InputError, match="no room"):
+        parse_masks(maker).draw(0, 1, 1)
+
+
+def test_box_of_mmagic():
+    """Of 128 in 256: top and left 20 to 107, then 0 to 20 off at the top and at the left; the local box around it."""
+    ends, tops, cuts = set(), set(), set()
+    for seed in range(400):
+        hole, local = MAKERS["mmagic-box"](np.random.default_rng(seed), 256, 256, ())
+        for axis, (start, end) in ((1, (local[1], local[3])), (0, (local[0], local[2]))):
+            places = np.flatnonzero(hole.any(axis))
+            cut = 128 - len(places)
+            # bbox_utils.py: the new start is the hole's, less half of what is missing, rounded down
+            assert start == places[0] - cut // 2 and end - start == 128
+            cuts.add(cut)
+            ends.add(int(places[-1]) + 1)
+            tops.add(int(places[0]) - cut)
+    assert (min(cuts), max(cuts)) == (0, 20)
+    assert (min(tops), max(tops)) == (20, 107)  # the upper end, 108, is never drawn
+    assert (min(ends), max(ends)) == (148, 235)
+
+
+def test_blots_of_the_context_encoder():
+    """More than 20 and less than 30 % at both sizes, in blots of one size in pixels."""
+    masks = parse_masks("blots")
+    runs = {}
+    for side in (64, 128):
+        holes = [masks.draw(mask_key(0, i), side, side).hole for i in range(60)]
+        ratios = [hole_ratio(hole) for hole in holes]
+        assert min(ratios) > 0.2 and max(ratios) < 0.3
+        assert 0.22 < np.mean(ratios) < 0.28
+        edges = sum(int((hole[:, 1:] != hole[:, :-1]).sum()) for hole in holes)
+        runs[side] = 60 * side * side / edges
+    assert runs[64] == pytest.approx(runs[128], rel=0.15)  # pixels between two borders of blots, along a row
+
+
+def test_noise_of_blots_is_enlarged_by_the_cubic():
+    """Against PIL's bicubic of -0.5, which is Catmull and Rom's: 12 numbers enlarged to 200 pixels."""
+    from retouche.data.mask_makers import CELL, _cubic
+
+    noise = np.random.default_rng(0).uniform(size=16).astype(np.float32)
+    weights = _cubic(100, 0.25)
+    assert weights.sum(1) == pytest.approx(np.ones(100))
+    ours = weights @ noise[: weights.shape[1]]
+    # a pixel in the middle of a cell that starts at a whole number is the number itself
+    starts = _cubic(100, 0.0)
+    assert (starts @ noise[: starts.shape[1]])[0] == pytest.approx(noise[1])
+    large = Image.fromarray(noise[None]).resize((1600, 1), Image.Resampling.BICUBIC)
+    places = (1.25 + np.arange(100) / CELL + 0.5) * 100 - 0.5  # PIL's pixels have their middle at a half
+    wanted = np.interp(places, np.arange(1600), np.asarray(large)[0])
+    assert ours[:80] == pytest.approx(wanted[:80], abs=2e-3)
+
+
+def test_strokes_of_mmagic_leave_the_picture():
+    """Chains stopped at the border gather there: their holes touch it more, and its first row is fuller than inside."""
+    holes = np.mean([MAKERS["mmagic"](np.random.default_rng(i), 256, 256, ()).hole for i in range(400)], axis=0)
+    border = np.mean([holes[0].mean(), holes[-1].mean(), holes[:, 0].mean(), holes[:, -1].mean()])
+    assert border < 0.9 * holes[64:192, 64:192].mean()

@@ -52,7 +52,6 @@ SAME = {  # presets that differ from a neighbour in data, steps or sizes only
     ("structure-flow", "structure-celeba"),
     ("structure-flow", "texture-celeba"),
     ("structure-flow", "joint-celeba"),
-    ("aot-gan", "mmagic"),
     ("sii-gan", "siigan-code-labels"),
     ("context-encoder", "port"),
     ("context-encoder", "any-128"),
@@ -211,7 +210,7 @@ def hand_soft_mask(training: Any, nets: dict[str, nn.Module], batches: list[Batc
     kernel = torch.exp(-(offsets.view(-1, 1) ** 2 + offsets**2) / 200)
     soft = f.conv2d(m, (kernel / kernel.sum()).view(1, 1, 71, 71), padding=35)
     real, fake = (nn.UpsamplingBilinear2d(size=m.shape[-2:])(nets["discriminator"](x)) for x in (image, z))
-    aims = (1.0, 1 - soft) if o.labels == "consistent" else (0.0, soft)
+    aims = {"consistent": (1.0, 1 - soft), "code": (0.0, soft), "mmagic": (1.0, soft)}[o.labels]
     yield "discriminator", {"adversarial": ((real - aims[0]) ** 2).mean() + ((fake - aims[1]) ** 2).mean()}
     error = (fake - 1) ** 2
     content, style = content_and_style(trunk(19, None, True), y if o.feature_target == "prediction" else z, image)
@@ -686,7 +685,7 @@ def test_published_numbers() -> None:
         return t.learning_rate, t.betas, t.data.batch, t.data.size
 
     assert numbers("aot-gan", "aot") == (1e-4, (0.5, 0.999), 8, 512)
-    assert numbers("aot-gan", "mmagic") == (1e-4, (0.0, 0.9), 16, 512)
+    assert numbers("aot-gan", "mmagic") == (1e-4, (0.0, 0.9), 48, 512)
     assert numbers("sii-gan", "siigan-code") == (1e-4, (0.5, 0.999), 1, 512)
     assert numbers("deepfill-v1", "places2") == (1e-4, (0.5, 0.9), 16, 256)
     assert numbers("deepfill-v1", "brief") == (1e-4, (0.5, 0.9), 48, 256)

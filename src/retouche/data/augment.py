@@ -16,7 +16,7 @@ from torch.nn import functional
 from retouche.masks import Box
 from retouche.pictures import Picture
 
-Kind: TypeAlias = Literal["random", "resize", "area", "short", "zoom"]
+Kind: TypeAlias = Literal["random", "resize", "area", "short", "zoom", "centre"]
 
 
 class Crop(NamedTuple):
@@ -56,10 +56,13 @@ def choose(rng: Generator, height: int, width: int, crop: Crop) -> View:
 
 def middle(height: int, width: int, crop: Crop) -> View:
     """The choice without chance, for validation: the largest square in the middle, or the whole for "resize"."""
+    return View((0, 0, width, height) if crop.kind == "resize" else _middle_square(height, width), crop.size)
+
+
+def _middle_square(height: int, width: int) -> Box:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    whole = crop.kind == "resize"
-    return View((0, 0, width, height) if whole else (left, top, left + side, top + side), crop.size)
+    return (left, top, left + side, top + side)
 
 
 def cut(picture: Picture, view: View) -> Tensor:
@@ -188,4 +191,8 @@ def _zoom(rng: Generator, height: int, width: int, crop: Crop) -> Box:
     return _square(rng, height, width, round(math.exp(rng.uniform(math.log(least), math.log(short)))))
 
 
-_BOXES = {"random": _random, "resize": _whole, "area": _area, "short": _short, "zoom": _zoom}
+def _centre(rng: Generator, height: int, width: int, crop: Crop) -> Box:
+    return _middle_square(height, width)
+
+
+_BOXES = {"random": _random, "resize": _whole, "area": _area, "short": _short, "zoom": _zoom, "centre": _centre}

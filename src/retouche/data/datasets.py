@@ -17,12 +17,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, middle
+from retouche.data.mask_files import varied
 from retouche.data.mask_makers import Drawn, Masks, local_box
 from retouche.data.sampler import Place, order, sample_key
-from retouche.data.sketches import edges
+from retouche.data.sketches import sketch
 from retouche.data.sources import Source, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
 from retouche.folders.pairing import companion
+from retouche.image import to_uint8
 from retouche.layers.structure import SETTINGS, rtv
 from retouche.masks import hole_ratio, open_mask, open_sketch
 from retouche.pictures import Picture, open_picture
@@ -69,9 +71,10 @@ class Guides:
 
     Attributes:
         structure: setting of the structure pictures, "" for none
-        structures: folder with ready structure pictures of the same names; None = computed on the fly
+        structures: folder with ready structure pictures of the same names; None = made of each whole picture, as
+            `retouche structure` makes them, every time it comes
         sketch: whether sketches are wanted
-        sketches: folder with sketches of the same names; None = the pictures' edges
+        sketches: folder with sketches of the same names; None = the whole picture's edges, as `retouche sketch` draws
         local_box: side of the local box as a fraction of the image's, 0 for none
     """
 
@@ -109,8 +112,8 @@ class Maker:
             image=image,
             mask=torch.from_numpy(drawn.hole).float()[None, None],
             key=key,
-            structure=self._structure(name, image, view, (height, width)),
-            sketch=self._sketch(name, image, view, (height, width)),
+            structure=self._structure(name, picture, view),
+            sketch=self._sketch(name, picture, view),
             box=self._box(drawn, view.size),
             enlarged=min(right - left, bottom - top) < view.size,
             name=name,
@@ -122,8 +125,9 @@ class Maker:
         view = choose(rng, height, width, self.crop)
         if self.masks.paired is None:
             return view
+        low, high = self.masks.reading.ratio if self.masks.reading.ratio != (0.0, 1.0) else ENOUGH
         for _ in range(CHOICES):
-            if ENOUGH[0] <= hole_ratio(self._hole(name, key, view, (height, width)).hole) <= ENOUGH[1]:
+            if low <= hole_ratio(self._hole(name, key, view, (height, width)).hole) <= high:
                 break
             view = choose(rng, height, width, self.crop)
         return view
@@ -131,26 +135,31 @@ class Maker:
     def _hole(self, name: str, key: int, view: View, size: tuple[int, int]) -> Drawn:
         if self.masks.paired is None:
             return self.masks.draw(sample_key("hole", key), view.size, view.size)
-        hole, _ = open_mask(companion(self.masks.paired, name, "mask"), size)
-        return Drawn(cut_plane(torch.from_numpy(hole).float()[None, None], view)[0, 0].numpy() > 0)
+        reading = self.masks.reading
+        hole, _ = open_mask(companion(self.masks.paired, name, "mask"), size, invert=reading.invert)
+        part = cut_plane(torch.from_numpy(hole).float()[None, None], view)[0, 0].numpy() > 0
+        return Drawn(varied(np.random.default_rng([sample_key("mask file", key)]), part, reading))
 
-    def _structure(self, name: str, image: Tensor, view: View, size: tuple[int, int]) -> Tensor | None:
+    def _structure(self, name: str, picture: Picture, view: View) -> Tensor | None:
         if not self.guides.structure:
             return None
         if self.guides.structures is not None:
             ready = open_picture(companion(self.guides.structures, name, "structure picture"))
-            _check_size(ready, name, size, "structure picture")
+            _check_size(ready, name, (picture.height, picture.width), "structure picture")
             return cut(ready, view)
-        made = rtv((image + 1) / 2, *SETTINGS[self.guides.structure])
-        return made.clamp(0, 1) * 2 - 1
+        # of the whole picture, in bytes, as a ready one is: texture has a size in the picture's own pixels
+        smooth = rtv(picture.rgb().mul_(0.5).add_(0.5), *SETTINGS[self.guides.structure])
+        return cut(open_picture(to_uint8(smooth.mul_(2).sub_(1))), view)
 
-    def _sketch(self, name: str, image: Tensor, view: View, size: tuple[int, int]) -> Tensor | None:
+    def _sketch(self, name: str, picture: Picture, view: View) -> Tensor | None:
         if not self.guides.sketch:
             return None
         if self.guides.sketches is not None:
+            size = picture.height, picture.width
             strokes = open_sketch(companion(self.guides.sketches, name, "sketch"), size)
-            return cut_plane(torch.from_numpy(strokes).float()[None, None], view)
-        return edges(image)
+        else:
+            strokes = sketch(picture)
+        return cut_plane(torch.from_numpy(strokes).float()[None, None], view)
 
     def _box(self, drawn: Drawn, size: int) -> Tensor | None:
         if not self.guides.local_box:
@@ -233,18 +242,20 @@ def fixed_samples(source: Source, maker: Maker, seed: int, limit: int) -> list[S
     Raises: DataError if none can be read
     """
     count = len(source.names)
+    slots = min(limit, count)
     made: list[Sample] = []
     said = ""
-    for i in range(min(limit, count)):
-        index = i * count // min(limit, count)
-        name = source.names[index]
-        try:
-            picture = source.read(index)
-        except UnreadableError as error:
-            said = said or str(error)
-            continue
-        view = middle(picture.height, picture.width, maker.crop)
-        made.append(maker.sample(name, picture, sample_key("validation", seed, name), view))
+    for slot in range(slots):
+        for index in range(slot * count // slots, (slot + 1) * count // slots):  # the first of these that can be read
+            name = source.names[index]
+            try:
+                picture = source.read(index)
+            except UnreadableError as error:
+                said = said or str(error)
+                continue
+            view = middle(picture.height, picture.width, maker.crop)
+            made.append(maker.sample(name, picture, sample_key("validation", seed, name), view))
+            break
     if not made:
         raise DataError(f"none of the pictures of {source.title} can be read (first: {said})")
     return made

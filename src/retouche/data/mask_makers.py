@@ -2,8 +2,8 @@
 
 A specification names makers and how often each is drawn: "wide:2,box:1" draws two wide masks for one box,
 "strokes+box" unites the holes of both, "box(0.25)" gives a maker its number (sides are fractions of the picture's), and
-a word that is a folder takes masks from its files. "paired:FOLDER" takes each picture's own mask of the same name. All
-lengths are those of 256x256 pictures and scale with the size.
+a word that is a folder takes masks from its files, "masks/(rotate=45,dilate=3)" as `mask_files` says. "paired:FOLDER"
+takes each picture's own mask of the same name. All lengths are those of 256x256 pictures and scale with the size.
 
 Sources: Yu et al. 2018 (arXiv 1801.07892) and 2019 (arXiv 1806.03589) with their code; Liu et al. 2018
 (arXiv 1804.07723); Suvorov et al. 2021 (arXiv 2109.07161); mmagic (github.com/open-mmlab/mmagic).
@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,11 +24,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from retouche.data.mask_files import Reading, from_folder, mask_paths, parse_reading
 from retouche.data.sampler import sample_key
-from retouche.errors import DataError, InputError
-from retouche.folders.finding import walk
-from retouche.masks import Box, hole_ratio, open_mask
-from retouche.pictures.formats import SUFFIXES
+from retouche.errors import InputError
+from retouche.masks import Box, hole_ratio
 
 Mask: TypeAlias = NDArray[np.bool_]
 Point: TypeAlias = tuple[float, float]
@@ -37,6 +36,8 @@ REFERENCE = 256  # pixels; the picture size that lengths below belong to
 FULLEST = 0.95
 """No mask may leave less than a twentieth of the picture known."""
 TRIES = 20
+REDRAWN = 400
+"""How often a maker draws anew until its hole ratio is as published; the published codes have no end."""
 
 
 class Drawn(NamedTuple):
@@ -78,6 +79,15 @@ class _Canvas:
 # Boxes ----------------------------------------------------------------------------------------------------------------
 
 
+def _sides(height: int, width: int, numbers: Sequence[float]) -> tuple[int, int]:
+    """A box's height and width for a fraction of the picture's; what rounds to all of it leaves a row known."""
+    fraction = numbers[0] if numbers else 0.5
+    tall, wide = max(1, round(fraction * height)), max(1, round(fraction * width))
+    if (tall, wide) != (height, width):
+        return tall, wide
+    return (tall - 1, wide) if tall > 1 else (tall, max(1, wide - 1))
+
+
 def box(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
     """DeepFill's box: half of each side, anywhere, then shrunk by up to a sixteenth on two opposite sides alike.
 
@@ -86,8 +96,7 @@ def box(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) 
 
     Source: the official code at 256 pixels: box 128, shrunk by 0..16 at top and bottom and 0..16 at left and right
     """
-    fraction = numbers[0] if numbers else 0.5
-    tall, wide = max(1, round(fraction * height)), max(1, round(fraction * width))
+    tall, wide = _sides(height, width, numbers)
     top, left = int(rng.integers(0, max(1, height - tall))), int(rng.integers(0, max(1, width - wide)))
     shrink_y = int(rng.integers(0, tall // 8 + 1))
     shrink_x = int(rng.integers(0, wide // 8 + 1))
@@ -96,10 +105,34 @@ def box(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) 
     return Drawn(hole, (left, top, left + wide, top + tall))
 
 
+def mmagic_box(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """mmagic's box: half of each side, 20 of 256 pixels from the border, up to 20 taken off at the top and at the left.
+
+    The upper ends of the ranges of top and left are never drawn. The local box is of the full size and has the hole in
+    its middle, rounded up and to the left.
+
+    Source: mmagic's `random_bbox` and `scale_bbox`; its remark that the box's centre stays is wrong.
+    """
+    rows, columns = (_mmagic_side(rng, length, numbers[0] if numbers else 0.5) for length in (height, width))
+    hole = np.zeros((height, width), np.bool_)
+    hole[rows[0] : rows[1], columns[0] : columns[1]] = True
+    return Drawn(hole, (columns[2], rows[2], columns[3], rows[3]))
+
+
+def _mmagic_side(rng: Generator, length: int, fraction: float) -> tuple[int, int, int, int]:
+    """Start and end of the hole, start and end of the local box, along one side of the picture."""
+    side = min(max(1, round(fraction * length)), max(1, length - 1))
+    margin = min(round(20 / REFERENCE * length), (length - side) // 2)
+    start = int(rng.integers(margin, max(margin + 1, length - margin - side)))
+    cut = int(rng.integers(0, min(round(20 / REFERENCE * length), side - 1) + 1))
+    local = max(0, start + cut - cut // 2)
+    local = min(local, length - side)
+    return start + cut, start + side, local, local + side
+
+
 def centre(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
     """A box in the middle, the same every time; its side is half of the picture's, or the fraction in `numbers`."""
-    fraction = numbers[0] if numbers else 0.5
-    tall, wide = max(1, round(fraction * height)), max(1, round(fraction * width))
+    tall, wide = _sides(height, width, numbers)
     top, left = (height - tall) // 2, (width - wide) // 2
     hole = np.zeros((height, width), np.bool_)
     hole[top : top + tall, left : left + wide] = True
@@ -148,12 +181,16 @@ class Lines:
         length: of a segment
         width: of its line
         angles: a segment's angle is 0.01 + an integer below this, radians
+        inside: whether a chain is stopped at the border; else it may wander out of the picture and back
+        turned: whether the sine of the angle goes down, not across
     """
 
     chains: tuple[int, int]
     length: tuple[int, int]
     width: tuple[int, int]
     angles: int = 4
+    inside: bool = True
+    turned: bool = False
 
 
 def _lines(rng: Generator, height: int, width: int, style: Lines) -> Mask:
@@ -166,19 +203,26 @@ def _lines(rng: Generator, height: int, width: int, style: Lines) -> Mask:
             angle = 2 * math.pi - angle if number % 2 == 0 else angle
             length = scale * int(rng.integers(style.length[0], style.length[1] + 1))
             thick = scale * int(rng.integers(style.width[0], style.width[1] + 1))
-            end_x = float(int(min(max(x + length * math.sin(angle), 0), width)))
-            end_y = float(int(min(max(y + length * math.cos(angle), 0), height)))
+            across, down = math.sin(angle), math.cos(angle)
+            across, down = (down, across) if style.turned else (across, down)
+            end_x, end_y = x + length * across, y + length * down
+            if style.inside:
+                end_x, end_y = min(max(end_x, 0), width), min(max(end_y, 0), height)
+            end_x, end_y = float(int(end_x)), float(int(end_y))
             canvas.line([(x, y), (end_x, end_y)], thick)
             x, y = end_x, end_y
     return canvas.mask()
 
 
 def mmagic(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
-    """mmagic's irregular holes: 4 to 9 chains, redrawn until the hole covers 15 to 65 % of the picture."""
-    style = Lines(chains=(4, 9), length=(20, 127), width=(10, 44), angles=6)
+    """mmagic's irregular holes: 4 to 9 chains, redrawn until the hole covers 15 to 65 % of the picture.
+
+    Chains may leave the picture and come back, as there; so holes at the border are cut off, not gathered along it.
+    """
+    style = Lines(chains=(4, 9), length=(20, 127), width=(10, 44), angles=6, inside=False, turned=True)
     hole = _lines(rng, height, width, style)
-    for _ in range(TRIES):
-        if 0.15 <= hole_ratio(hole) <= 0.65:
+    for _ in range(REDRAWN):
+        if 0.15 < hole_ratio(hole) < 0.65:
             break
         hole = _lines(rng, height, width, style)
     return Drawn(hole)
@@ -221,6 +265,46 @@ def _lama(
 # the training sets of Suvorov et al. at 256 pixels: "wide" is what LaMa learned from, "narrow" their thin ablation
 _WIDE = (Lines((1, 6), (10, 209), (5, 104)), Boxes((1, 4), 10, (30, 150)), 1.0)
 _NARROW = (Lines((4, 13), (10, 89), (5, 44)), Boxes((1, 1), 0, (30, 128)), 1.0)
+
+
+# Blots ----------------------------------------------------------------------------------------------------------------
+
+CELL = 1 / 0.06
+"""Side of a cell of the noise, pixels: 600 cells for 10,000 pixels."""
+DENSITY = 0.25
+"""Noise below this is hole."""
+
+
+def blots(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
+    """Blots of smoothed noise over more than 20 and less than 30 % of the picture, of one size in pixels at any size.
+
+    Uniform noise of one number per 16.7 pixels, enlarged by cubic interpolation, is hole below 0.25; windows are drawn
+    until their ratio fits.
+
+    Source: the Lua code of Pathak et al. 2016 (github.com/pathak22/context-encoder) cuts its windows from one field of
+        10,000 pixels for the whole training and takes one for a whole batch; here each picture has noise of its own.
+    """
+    hole = np.zeros((height, width), np.bool_)
+    for _ in range(REDRAWN):
+        down, across = (_cubic(length, rng.uniform()) for length in (height, width))
+        noise = rng.uniform(size=(down.shape[1], across.shape[1]))
+        hole = down @ noise @ across.T < DENSITY
+        if 0.2 < hole_ratio(hole) < 0.3:
+            break
+    return Drawn(_never_empty(hole))
+
+
+def _cubic(length: int, start: float) -> NDArray[np.float64]:
+    """Weights (pixels, cells) of Catmull and Rom's cubic for pixels that begin `start` of a cell into the noise."""
+    places = 1 + start + np.arange(length) / CELL
+    first = np.floor(places).astype(np.int64) - 1
+    weights = np.zeros((length, int(first[-1]) + 4))
+    for tap in range(4):
+        distance = np.abs(places - (first + tap))
+        near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+        far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+        weights[np.arange(length), first + tap] = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    return weights
 
 
 # Irregular and object-shaped ------------------------------------------------------------------------------------------
@@ -382,37 +466,14 @@ def _wander(canvas: _Canvas, rng: Generator, height: int, width: int, thick: flo
         x, y = end
 
 
-# From files -----------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=16)
-def _files(folder: str) -> tuple[Path, ...]:
-    found, _ = walk(Path(folder))
-    if not found:
-        raise DataError(f"{folder} holds no mask picture: give a folder with {', '.join(SUFFIXES)} files")
-    return tuple(source.path for source in found)
-
-
-def from_folder(rng: Generator, height: int, width: int, numbers: Sequence[float], folder: str) -> Drawn:
-    """A random file of a folder at the wanted size, mirrored and turned upside down by chance."""
-    paths = _files(folder)
-    path = paths[int(rng.integers(len(paths)))]
-    hole, _ = open_mask(path, None)
-    scaled = Image.fromarray(hole).resize((width, height), Image.Resampling.NEAREST)
-    hole = np.array(scaled, np.bool_)
-    if rng.uniform() < 0.5:
-        hole = hole[:, ::-1]
-    if rng.uniform() < 0.5:
-        hole = hole[::-1]
-    return Drawn(np.ascontiguousarray(hole))
-
-
 MAKERS: Mapping[str, Maker] = {
     "box": box,
     "centre": centre,
     "strokes": strokes,
     "irregular": irregular,
     "mmagic": mmagic,
+    "mmagic-box": mmagic_box,
+    "blots": blots,
     "wide": partial(_lama, lines=_WIDE[0], boxes=_WIDE[1], share=_WIDE[2]),
     "narrow": partial(_lama, lines=_NARROW[0], boxes=_NARROW[1], share=_NARROW[2]),
     "objects": objects,
@@ -423,7 +484,12 @@ MAKERS: Mapping[str, Maker] = {
 }
 """The makers by the word that names them in a specification."""
 
-NUMBERS: Mapping[str, tuple[int, ...]] = {"box": (0, 1), "centre": (0, 1), "irregular": (0, 2)}
+NUMBERS: Mapping[str, tuple[int, ...]] = {
+    "box": (0, 1),
+    "centre": (0, 1),
+    "mmagic-box": (0, 1),
+    "irregular": (0, 2),
+}
 """How many numbers a maker takes in brackets; none unless listed."""
 
 
@@ -439,12 +505,16 @@ class Masks:
         weights: how often each of `unions` is drawn, relative
         unions: makers whose holes are united
         paired: folder of masks with the pictures' names, which are cut as the pictures are; then nothing is drawn
+        reading: how the files of `paired` are read
+        folders: the folders that masks come from, and how each one's files are read
     """
 
     text: str
     weights: tuple[float, ...]
     unions: tuple[tuple[Maker, ...], ...]
     paired: Path | None = None
+    reading: Reading = field(default_factory=Reading)
+    folders: tuple[tuple[str, Reading], ...] = ()
 
     def draw(self, key: int, height: int, width: int) -> Drawn:
         """The mask of a key: the same key, size and specification give the same mask.
@@ -453,8 +523,10 @@ class Masks:
         that its edge is made known.
 
         Returns: the mask, and a local box where a single maker with one drew it
-        Raises: DataError if a folder's mask cannot be read
+        Raises: DataError if a folder's mask cannot be read, InputError for a picture of one pixel
         """
+        if height * width < 2:
+            raise InputError(f"a picture of {width}x{height} has no room for a hole and something known: give a larger")
         for attempt in range(TRIES):
             rng = np.random.default_rng([key & 0xFFFFFFFF, key >> 32, attempt])
             total = sum(self.weights)
@@ -475,31 +547,42 @@ class Masks:
 
 
 PAIRED = "paired:"
-_WORD = re.compile(r"(?P<name>[^():]+)(?:\((?P<numbers>[\d., ]*)\))?")
+_WORD = re.compile(r"(?P<name>[^()]+)(?:\((?P<inside>[^()]*)\))?")
 
 
-def parse_masks(text: str) -> Masks:
-    """A specification such as "wide:2,box:1", "strokes+box", "box(0.25)", "masks/" or "masks/:1,objects:1".
+def parse_masks(text: str, files: str = "") -> Masks:
+    """A specification such as "wide:2,box:1", "strokes+box", "box(0.25)", "masks/(rotate=45)" or "masks/:1,objects:1".
+
+    Args:
+        text: the specification
+        files: how mask files are read where their brackets do not say (`Data.mask_files`)
 
     Raises: InputError naming the word that means nothing, DataError for a folder without masks
     """
+    usual = parse_reading(files)
     if text.startswith(PAIRED):
-        folder = Path(text.removeprefix(PAIRED))
-        _files(str(folder))  # says at once that there is none
-        return Masks(text, (), (), folder)
+        match = _WORD.fullmatch(text.removeprefix(PAIRED))
+        if match is None:
+            raise InputError(f'masks "{text}" do not fit: say e.g. paired:masks/ or paired:masks/(dilate=3)')
+        # a mask of the picture's own is mirrored with the picture
+        reading = parse_reading(match["inside"] or "", Reading(flip="", above=usual.above, invert=usual.invert))
+        folder = match["name"]
+        mask_paths(folder)  # says at once that there is none
+        return Masks(text, (), (), Path(folder), reading, ((folder, reading),))
     weights: list[float] = []
     unions: list[tuple[Maker, ...]] = []
+    folders: list[tuple[str, Reading]] = []
     for part in _split(text):
         words, weight = part, 1.0
         if match := re.fullmatch(r"(.+):([\d.]+)", part):
             words, weight = match[1], _number(match[2], text)
             if weight <= 0:
                 raise InputError(f'masks "{text}": the weight {match[2]} must be above 0')
-        unions.append(tuple(_maker(word.strip(), text) for word in words.split("+")))
+        unions.append(tuple(_maker(word.strip(), text, usual, folders) for word in words.split("+")))
         weights.append(weight)
     if not unions:
         raise InputError(f'masks "{text}" name none: give e.g. wide:2,box:1; known: {", ".join(MAKERS)} or a folder')
-    return Masks(text, tuple(weights), tuple(unions))
+    return Masks(text, tuple(weights), tuple(unions), folders=tuple(folders))
 
 
 def _split(text: str) -> list[str]:
@@ -514,18 +597,26 @@ def _number(text: str, spec: str) -> float:
         raise InputError(f'masks "{spec}": {text} is no number') from None
 
 
-def _maker(word: str, spec: str) -> Maker:
+def _maker(word: str, spec: str, usual: Reading, folders: list[tuple[str, Reading]]) -> Maker:
     match = _WORD.fullmatch(word)
     name = match["name"].strip() if match else word
-    if match and name in MAKERS:
-        numbers = [_number(one, spec) for one in (match["numbers"] or "").split(",") if one.strip()]
+    inside = (match["inside"] or "") if match else ""
+    if name in MAKERS:
+        numbers = [_number(one, spec) for one in inside.split(",") if one.strip()]
         if len(numbers) not in NUMBERS.get(name, (0,)) or any(not 0 < one < 1 for one in numbers):
             raise InputError(f'masks "{spec}": {word} does not fit; {name} takes {_takes(name)}')
         return partial(_with_numbers, maker=MAKERS[name], fixed=tuple(numbers))
-    if Path(word).is_dir():
-        _files(word)  # says at once that there is none
-        return partial(from_folder, folder=word)
-    raise InputError(f'masks "{spec}": there is no maker or folder "{word}"; known: {", ".join(MAKERS)}')
+    for folder, words in ((word, ""), (name, inside)):  # a folder's own name may end in brackets
+        if Path(folder).is_dir():
+            reading = parse_reading(words, usual)
+            mask_paths(folder)  # says at once that there is none
+            folders.append((folder, reading))
+            return partial(_filed, folder=folder, reading=reading)
+    raise InputError(f'masks "{spec}": there is no maker or folder "{name}"; known: {", ".join(MAKERS)}')
+
+
+def _filed(rng: Generator, height: int, width: int, numbers: Sequence[float], folder: str, reading: Reading) -> Drawn:
+    return Drawn(from_folder(rng, height, width, folder, reading))
 
 
 def _takes(name: str) -> str:

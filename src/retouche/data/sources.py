@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,10 @@ from retouche.pictures.formats import SUFFIXES
 
 HELD_OUT = 50
 """One picture of so many is held out for validation, by the hash of its name."""
+
+
+LISTS = (".txt", ".flist")
+"""Suffixes of lists of files: ours and that of the published inpainting codes."""
 
 
 class UnreadableError(Exception):
@@ -110,11 +114,11 @@ class Shards:
 
 
 def open_source(given: str | Path) -> Source:
-    """Pictures of a folder tree, of a list (.txt, one path a line, relative to the list), or of shards.
+    """Pictures of a folder tree, of a list (.txt or .flist, one path a line, relative to the list), or of shards.
 
     Args:
-        given: DIR, LIST.txt, SHARD.tar, a folder of .tar files without pictures, or a pattern with braces, such as
-            "places-{000..099}.tar"
+        given: DIR, LIST.txt, LIST.flist, SHARD.tar, a folder of .tar files without pictures, or a pattern with braces,
+            such as "places-{000..099}.tar"
 
     Raises: DataError if it is not there or holds no picture
     """
@@ -122,7 +126,7 @@ def open_source(given: str | Path) -> Source:
     if "{" in text and text.endswith(".tar"):
         return _shards(text, _expanded(text))
     if not path.exists():
-        raise DataError(f"{text} is not there: give a folder, a list of files (.txt) or shards (.tar)")
+        raise DataError(f"{text} is not there: give a folder, a list of files (.txt, .flist) or shards (.tar)")
     if path.is_dir():
         names = sorted(source.relative.as_posix() for source in walk(path)[0])
         if names:
@@ -132,9 +136,9 @@ def open_source(given: str | Path) -> Source:
         raise DataError(f"{text} holds no pictures: give a folder with {', '.join(SUFFIXES)} files or .tar shards")
     if path.suffix.lower() == ".tar":
         return _shards(text, [path])
-    if path.suffix.lower() == ".txt":
+    if path.suffix.lower() in LISTS:
         return _listed(text, path)
-    raise DataError(f"{text} is neither a folder, nor a list (.txt), nor a shard (.tar): give one of these")
+    raise DataError(f"{text} is neither a folder, nor a list (.txt, .flist), nor a shard (.tar): give one of these")
 
 
 def _listed(title: str, path: Path) -> Files:
@@ -190,16 +194,21 @@ def _shards(title: str, paths: Sequence[Path]) -> Shards:
     return Shards(title, names, tuple(found[name] for name in names))
 
 
-def hold_out(names: Sequence[str]) -> tuple[list[int], list[int]]:
+def hold_out(names: Sequence[str], readable: Callable[[int], bool] = lambda index: True) -> tuple[list[int], list[int]]:
     """Split off 2 % for validation by the hash of the name, so that adding pictures moves no other.
 
-    Returns: indices to learn from, indices held out: at least one of two or more. A single picture is in both
+    Args:
+        readable: whether the picture of an index can be read; asked only as far as needed
+
+    Returns: indices to learn from, indices held out: at least one of two or more, and one of them can be read if any
+        picture can. A single picture is in both
     """
     hashes = [hashlib.blake2b(os.fsencode(name), digest_size=8).digest() for name in names]
     held = [i for i, digest in enumerate(hashes) if int.from_bytes(digest, "little") % HELD_OUT == 0]
     if len(names) == 1:
         return [0], [0]
-    if not held or len(held) == len(names):
-        held = [min(range(len(names)), key=hashes.__getitem__)]
+    if not held or len(held) == len(names) or not any(readable(i) for i in held):
+        ranked = sorted(range(len(names)), key=hashes.__getitem__)
+        held = [next((i for i in ranked if readable(i)), ranked[0])]
     kept = set(held)
     return [i for i in range(len(names)) if i not in kept], held

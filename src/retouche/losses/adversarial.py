@@ -149,7 +149,7 @@ def soft_label(mask: Tensor, size: int = SOFT_SIZE, sigma: float = SOFT_SIGMA) -
 
 
 def soft_mask_critic(
-    real: Tensor, fake: Tensor, mask: Tensor, labels: Literal["consistent", "code"] = "consistent"
+    real: Tensor, fake: Tensor, mask: Tensor, labels: Literal["consistent", "code", "mmagic"] = "consistent"
 ) -> Tensor:
     """Least squares against labels that fade at the hole's border.
 
@@ -158,7 +158,7 @@ def soft_mask_critic(
         fake: scores of the same pictures filled
         mask: (N, 1, H, W), 1 = hole; scores are first resized to (H, W), bilinear with aligned corners
         labels: "consistent" calls real 1 and, in filled pictures, 1 - soft(mask); "code" is the published code's
-            mirror image, real 0 and soft(mask)
+            mirror image, real 0 and soft(mask); "mmagic" calls real 1 but keeps soft(mask)
 
     Returns: mean((real - label)^2) + mean((fake - label)^2), without a factor 1/2
     Raises: InputError for other labels
@@ -166,12 +166,10 @@ def soft_mask_critic(
         soft(known): the blur fades to 0.5 at the picture's border and would call known pixels fake there.
     """
     soft = soft_label(mask)
-    if labels == "code":
-        real_label, fake_label = 0.0, soft
-    elif labels == "consistent":
-        real_label, fake_label = 1.0, 1 - soft
-    else:
-        raise InputError(f'no labels "{labels}": choose consistent or code')
+    if labels not in {"consistent", "code", "mmagic"}:
+        raise InputError(f'no labels "{labels}": choose consistent, code or mmagic')
+    real_label = 0.0 if labels == "code" else 1.0
+    fake_label = 1 - soft if labels == "consistent" else soft
     real, fake = _resized(real, soft), _resized(fake, soft)
     return (real - real_label).square().mean() + (fake - fake_label).square().mean()
 

@@ -24,7 +24,7 @@ from retouche.losses.perceptual import perceptual_and_style
 from retouche.losses.reconstruction import l1
 from retouche.losses.vgg import VGG
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import across, adam, judged
+from retouche.methods.recipe import across, adam, hole_pixels, judged
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CRITIC = "discriminator"
@@ -66,8 +66,9 @@ class Objective:
     """Weight of VGG19's feature differences."""
     style: float = 250.0
     """Weight of the differences of their Gram matrices."""
-    labels: Literal["consistent", "code"] = "consistent"
-    """Of the discriminator: originals 1 and filled pixels 0, or the published code's mirror image."""
+    labels: Literal["consistent", "code", "mmagic"] = "consistent"
+    """Of the discriminator: originals 1 and filled pixels 0; the published code's mirror image; or mmagic's, where
+    originals and filled pixels are 1 alike."""
     region: Literal["hole", "whole"] = "hole"
     """Where the generator is judged; the published code judges the whole."""
     feature_target: Literal["prediction", "composite"] = "prediction"
@@ -208,7 +209,8 @@ def generator_terms(
 
 # Recipe
 
-DATA = Data(size=512, batch=8, masks="irregular", crop="area", flip=True, jitter=0.05)
+# mask files are mirrored and turned by up to 45 degrees, as the official loader does; torchvision turns one way only
+DATA = Data(size=512, batch=8, masks="irregular", mask_files="flip=x,rotate=45", crop="area", flip=True, jitter=0.05)
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ class SoftMaskRecipe:
         yield CRITIC, critic_terms(objective, self.players[CRITIC], image, filled.detach(), mask)
         terms = generator_terms(objective, self.players[CRITIC], self.trunk, image, prediction, filled, mask)
         if objective.region == "hole":
-            terms["adversarial"] = across(self.tools, terms["adversarial"], mask.sum())
+            terms["adversarial"] = across(self.tools, terms["adversarial"], batch, hole_pixels)
         yield "generator", terms
 
 
@@ -427,8 +429,14 @@ AS_CODED = Objective(labels="code", region="whole")
 RECIPES = {
     "aot": Training(),
     "aot-code": Training(objective=AS_CODED),
-    # mmagic's configuration of Places365: 4 GPUs with 4 pictures each, its own decays and jitter
-    "mmagic": Training(data=replace(DATA, batch=16, jitter=0.5), steps=500_002, objective=AS_CODED, betas=(0.0, 0.9)),
+    # mmagic's configuration of Places365: its own labels, decays and jitter. The configuration has 4 GPUs with 4
+    # pictures each; the released file, "4x12", was trained with 12 on each
+    "mmagic": Training(
+        data=replace(DATA, batch=48, jitter=0.5),
+        steps=500_002,
+        objective=replace(AS_CODED, labels="mmagic"),
+        betas=(0.0, 0.9),
+    ),
 }
 
 METHOD = Method(

@@ -286,20 +286,21 @@ class ContextRecipe:
         error = (refined - image).square()
         if training.judged == "whole":
             return {"whole": error.mean()}
-        return {"hole": self.tools.ratio((error * mask).sum(), (3 * mask.sum()).clamp_min(1))}
+        return {"hole": self.tools.ratio((error * mask).sum(), batch, lambda part: (3 * part.mask.sum()).clamp_min(1))}
 
 
 def _any(side: Literal[64, 128], where: Literal["hole", "whole"]) -> Training:
-    """Holes anywhere. The Lua code's are blots of smoothed noise over 20 to 30 % of the picture, one for a batch."""
-    data = replace(DATA, size=side, masks="irregular", crop_scale=350 / side)
+    """Holes anywhere: the Lua code's blots over 20 to 30 % of the picture. It takes one for a whole batch; here each
+    picture has its own."""
+    data = replace(DATA, size=side, masks="blots", crop_scale=350 / side)
     return Training(network=Network(region="any", side=side, bias=True), data=data, judged=where)
 
 
 RECIPES = {
     "centre": Training(),
-    # the PyTorch port: one rate for both, its weight 0.999 applied twice, the largest square unmirrored, 200 epochs
+    # the PyTorch port: one rate for both, its weight 0.999 applied twice, the middle square unmirrored, 200 epochs
     "port": Training(
-        data=replace(DATA, crop="random", crop_scale=1000.0, flip=False),
+        data=replace(DATA, crop="centre", crop_scale=1.0, flip=False),
         steps=200 * EPOCH,
         learning_rate=2e-4,
         reconstruction=0.999**2,

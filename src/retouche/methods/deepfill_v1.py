@@ -48,7 +48,7 @@ from retouche.methods.method import (
     checked,
     uniform,
 )
-from retouche.methods.recipe import across, adam, initialise, judged, squared
+from retouche.methods.recipe import across, adam, hole_pixels, initialise, judged, known_pixels, squared
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -220,7 +220,7 @@ class Training:
     shift: float = 0.0
     """Weight of the squares of the critics' two mean scores, averaged."""
     clip: float = 0.0
-    """Largest gradient norm of each network, 0 = any."""
+    """Largest gradient norm of the generator, and of both critics together; 0 = any."""
 
     def fitted(self) -> Training:
         """The same with critics of the size of the pictures and of the local box."""
@@ -237,6 +237,7 @@ class WassersteinRecipe:
         self.side = training.network.local_size
         self.batches, self.ema = training.critic_turns + training.own_batch, 0.0
         self.clip: Mapping[str, float] = dict.fromkeys(self.players, training.clip) if training.clip else {}
+        self.together = ("local", "global") if training.clip else ()
         self.full_precision = frozenset({"local", "global"})  # the penalty differentiates twice
 
     def optimizer(self, player: str) -> torch.optim.Optimizer:
@@ -270,7 +271,7 @@ class WassersteinRecipe:
         region = None if per_pixel and name == "local" else mask
         penalty = gradient_penalty(critic, image, filled, region, training.penalty_rule, blend)
         if per_pixel and region is not None:
-            penalty = across(self.tools, penalty, region.mean())
+            penalty = across(self.tools, penalty, batch, lambda part: part.mask.mean())
         terms = {"wasserstein": wasserstein_critic(real, fake), "penalty": training.penalty * penalty}
         if training.shift:
             terms["shift"] = training.shift / 2 * (squared(self.tools, real.mean()) + squared(self.tools, fake.mean()))
@@ -291,7 +292,7 @@ class WassersteinRecipe:
     def _hole(self, batch: Batch, made: Tensor) -> Tensor:
         image, mask, rule = batch.image, batch.mask, self.training.hole_rule
         if rule == "region":
-            return across(self.tools, l1(made, image, mask), mask.sum())
+            return across(self.tools, l1(made, image, mask), batch, hole_pixels)
         if rule == "composite":
             made = composite(image, made, mask)
         near, there = cut(made, batch, self.side), cut(image, batch, self.side)
@@ -304,7 +305,7 @@ class WassersteinRecipe:
         known = 1 - batch.mask
         if self.training.known_rule == "whole":
             return ((made - batch.image).abs() * known).mean()
-        return across(self.tools, l1(made, batch.image, known), known.sum())
+        return across(self.tools, l1(made, batch.image, known), batch, known_pixels)
 
 
 def cut(x: Tensor, batch: Batch, side: int) -> Tensor:
@@ -330,8 +331,8 @@ DAA233_TRAINING = Training(
 )
 MMAGIC_TRAINING = Training(
     network=MMAGIC,
-    data=replace(DATA, crop_scale=1.5),  # crops of 384
-    steps=700_000,  # 3,500,000 of its iterations
+    data=replace(DATA, masks="mmagic-box", crop_scale=1.5),  # crops of 384
+    steps=700_000,  # 3,500,000 of its iterations, as the released file; the configuration would go on to 5,000,003
     betas=(0.9, 0.999),
     own_batch=False,
     hole=1.0,
@@ -347,8 +348,10 @@ RECIPES = {
     "places2": Training(),
     "celeba-hq": Training(data=replace(DATA, crop="resize")),
     "daa233": DAA233_TRAINING,
-    # JennyVanessa/Paddle-GI's configuration: daa233's losses; 500,000 iterations, batches of 24 to 32
-    "paddle": replace(DAA233_TRAINING, data=replace(DATA, batch=24), steps=100_000, clip=0.1),
+    # JennyVanessa/Paddle-GI's configuration: daa233's losses; 500,000 iterations, one clip norm for both critics. Its
+    # last run went on from iteration 144,000 and leaves out the critics' turn where their loss is 30 or more and the
+    # generator's where its loss is 0.5 or more: fresh networks begin above that and would never learn, so not here
+    "paddle": replace(DAA233_TRAINING, data=replace(DATA, batch=32), steps=100_000, clip=0.1),
     # Paddle-GI's description of the paper: Adam 1e-4, batch 48, pictures of 256 and patches of 128, the paper's 0.99
     "brief": Training(data=replace(DATA, batch=48), hole_rule="nearest", gamma=0.99),
     "mmagic-places": MMAGIC_TRAINING,

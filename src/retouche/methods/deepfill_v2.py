@@ -41,7 +41,7 @@ from retouche.losses.adversarial import (
 from retouche.losses.reconstruction import l1
 from retouche.methods import deepfill_names as names
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import across, adam, initialise, judged
+from retouche.methods.recipe import across, adam, hole_pixels, initialise, judged, known_pixels
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -266,8 +266,11 @@ class PatchRecipe:
             if self.training.l1_rule == "whole":
                 terms[stage] = l1(made, batch.image)
                 continue
-            for name, region in (("hole", batch.mask), ("known", 1 - batch.mask)):
-                terms[f"{stage}_{name}"] = across(self.tools, l1(made, batch.image, region), region.sum())
+            for name, region, pixels in (
+                ("hole", batch.mask, hole_pixels),
+                ("known", 1 - batch.mask, known_pixels),
+            ):
+                terms[f"{stage}_{name}"] = across(self.tools, l1(made, batch.image, region), batch, pixels)
         scores = self.players["discriminator"](filled, batch.mask, batch.sketch)
         against = least_squares_generator if self.training.loss == "ls" else hinge_generator
         return terms | {"adversarial": self.training.adversarial * against(scores)}
@@ -277,7 +280,7 @@ NIPPONJO_TRAINING = Training(network=PT, own_batch=False)
 MMAGIC_TRAINING = Training(
     network=MMAGIC,
     data=replace(DATA, masks="mmagic", crop_scale=1.5),  # crops of 384
-    steps=100_000,
+    steps=1_000_003,  # its configuration; the released file is of 100,000 by its README
     betas=(0.9, 0.999),
     own_batch=False,
     critic=1.0,
@@ -299,7 +302,7 @@ RECIPES = {
     "nipponjo": NIPPONJO_TRAINING,
     "ls": replace(NIPPONJO_TRAINING, loss="ls"),
     "mmagic-places": MMAGIC_TRAINING,
-    "mmagic-celeba": replace(MMAGIC_TRAINING, steps=20_000),
+    "mmagic-celeba": replace(MMAGIC_TRAINING, steps=500_003),  # the released file: 20,000
 }
 
 

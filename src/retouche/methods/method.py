@@ -191,6 +191,7 @@ class Batch:
         keys: (N,) int64, one random key per sample; a loss draws its randomness from it, so that it does not depend on
             how samples are spread over processes
         box: (N, 4) int64, left, top, right, bottom of the local box around each hole, for methods with a local critic
+        parts: all the parts that a batch is split into by --accumulate, this one among them; empty where it is whole
     """
 
     image: Tensor
@@ -199,6 +200,7 @@ class Batch:
     sketch: Tensor | None = None
     keys: Tensor | None = None
     box: Tensor | None = None
+    parts: tuple[Batch, ...] = ()
 
 
 class Recipe(Protocol):
@@ -210,6 +212,8 @@ class Recipe(Protocol):
         batches: how many fresh batches one step consumes (critic turns on batches of their own)
         ema: decay of the generator's averaged weights, 0 = none
         clip: player -> largest gradient norm; absent = none
+        together: optional: players whose gradients have one norm, that of all their weights; they play one after
+            another, and all step when the last has played
     """
 
     players: dict[str, nn.Module]
@@ -234,10 +238,12 @@ class Data:
         size: sides of the square training images, pixels; masks and boxes scale with it
         batch: pictures per batch, over all processes
         masks: which holes, e.g. "strokes+box", "wide:2,box:1" (see retouche.data.mask_makers)
+        mask_files: how the files of a folder of masks are read where `masks` names one (see retouche.data.mask_files)
         crop: "random": a random square from the full-size picture; "resize": the whole picture, its aspect lost;
             "area": a random rectangle of 0.08..1 of the area and aspect 3/4..4/3, resized; "short": the shorter side
             scaled to between 1 and 25/16 times `size`, then a random square; "zoom": a random square whose side is
-            between `crop_scale` and 1 times the shorter side, even on the logarithm
+            between `crop_scale` and 1 times the shorter side, even on the logarithm; "centre": the largest square in
+            the middle
         crop_scale: side of the square that "random" cuts, as a multiple of `size`; it is then resized to `size`. With
             "short" what the shorter side is scaled to, as a multiple of `size`, unless 1
         flip: mirror half of the pictures left to right
@@ -251,7 +257,8 @@ class Data:
     size: int = 256
     batch: int = 16
     masks: str = "strokes+box"
-    crop: Literal["random", "resize", "area", "short", "zoom"] = "random"
+    mask_files: str = ""
+    crop: Literal["random", "resize", "area", "short", "zoom", "centre"] = "random"
     crop_scale: float = 1.0
     flip: bool = False
     jitter: float = 0.0
@@ -293,12 +300,20 @@ class Tools:
     started: frozenset[str] = frozenset()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def ratio(self, numerator: Tensor, denominator: Tensor) -> Tensor:
-        """Sum over all processes of `numerator` / sum of `denominator`, as this process's share of the loss.
+    def ratio(self, numerator: Tensor, batch: Batch, weigh: Callable[[Batch], Tensor]) -> Tensor:
+        """Sum of `numerator` / sum of `weigh` over the whole batch, as this part's share of the loss.
 
-        Gradients and logged losses are averaged over processes, so each share is multiplied by their number.
+        The whole batch is spread over processes and, with --accumulate, over parts. Gradients and logged losses are
+        averaged over both, so each share is multiplied by their number.
+
+        Args:
+            numerator: of this part
+            batch: this part
+            weigh: a part -> its denominator, which may depend on nothing but the part (its holes)
         """
-        return self.processes * numerator / self.total(denominator)
+        parts = batch.parts or (batch,)
+        whole = self.total(torch.stack([weigh(part).detach() for part in parts]).sum())
+        return self.processes * len(parts) * numerator / whole
 
 
 def uniform(keys: Tensor, purpose: str, shape: Sequence[int] = ()) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.layers.spectral import SpectralConv2d
-from retouche.methods.method import Tools
+from retouche.methods.method import Batch, Tools
 
 
 def adam(
@@ -33,17 +33,33 @@ def judged(critic: nn.Module, real: Tensor, fake: Tensor, *guides: Tensor | None
     return scores[: len(real)], scores[len(real) :]
 
 
-def across(tools: Tools, mean: Tensor, weight: Tensor) -> Tensor:
-    """A mean over this process's `weight` (a number of pixels) as its share of the mean over all processes' pixels.
+def across(tools: Tools, mean: Tensor, batch: Batch, weigh: Callable[[Batch], Tensor]) -> Tensor:
+    """A mean over this part's `weigh` (a number of pixels) as its share of the mean over the whole batch's pixels.
 
     Means per picture need no such care; a mean over the hole does where holes differ in size.
     """
-    weight = weight.detach().to(mean).clamp_min(1e-6)
-    return tools.ratio(mean * weight, weight)
+
+    def least(part: Batch) -> Tensor:
+        return weigh(part).detach().to(mean).clamp_min(1e-6)
+
+    return tools.ratio(mean * least(batch), batch, least)
+
+
+def hole_pixels(batch: Batch) -> Tensor:
+    """How many pixels of a batch are hole."""
+    return batch.mask.sum()
+
+
+def known_pixels(batch: Batch) -> Tensor:
+    """How many pixels of a batch are known."""
+    return (1 - batch.mask).sum()
 
 
 def squared(tools: Tools, mean: Tensor) -> Tensor:
-    """The square of a mean over the whole batch as this process's share: values and gradients average to its own."""
+    """The square of a mean over the whole batch as this process's share: values and gradients average to its own.
+
+    With --accumulate of this part of the batch only: the mean follows from networks that have not yet seen the others.
+    """
     whole = tools.total(mean) / tools.processes
     return 2 * whole * mean - whole.square()
 

@@ -406,7 +406,7 @@ def critics(config: Network) -> dict[str, nn.Module]:
 
 # Recipe
 
-DATA = Data(size=256, batch=8, masks="irregular", crop="resize", structure="script")
+DATA = Data(size=256, batch=8, masks="irregular", mask_files="flip=xy,above=zero", crop="resize", structure="script")
 
 
 @dataclass(frozen=True)
@@ -489,8 +489,12 @@ class StageRecipe:
             with torch.no_grad():
                 there = self.trunk(image * (1 - mask), [LAYER])[LAYER]
             places = correctness_map(wanted[LAYER], there, flow)
-            hole = functional.interpolate(mask.to(places), size=places.shape[-2:])
-            terms["correctness"] = training.correctness * self.tools.ratio((places * hole).sum(), hole.sum() + EPSILON)
+
+            def hole(part: Batch) -> Tensor:
+                return functional.interpolate(part.mask.to(places), size=places.shape[-2:])
+
+            inside = self.tools.ratio((places * hole(batch)).sum(), batch, lambda part: hole(part).sum() + EPSILON)
+            terms["correctness"] = training.correctness * inside
         if training.content:
             terms["content"] = training.content * feature_distance(self.trunk(made, list(PERCEPTUAL_LAYERS)), wanted)
         if training.style:

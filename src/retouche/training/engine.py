@@ -46,11 +46,13 @@ class Engine:
         except ImportError:
             raise InputError('training needs lightning-fabric: pip install "retouche[train]"') from None
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets; only its warnings are for users
-        accelerator = _accelerator(run.device)
+        accelerator, number = _accelerator(run.device)
         devices, nodes = run.devices, 1
         if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun started us, perhaps on several machines
             devices = int(os.environ["LOCAL_WORLD_SIZE"])
             nodes = int(os.environ["WORLD_SIZE"]) // devices
+        if number is not None and devices * nodes > 1:
+            raise InputError(f"--device is {run.device} but --devices {devices}: give cuda, or one process")
         if accelerator == "cuda" and devices > torch.cuda.device_count():
             raise InputError(f"--devices is {devices} but {torch.cuda.device_count()} GPUs are here: give fewer")
         # buffers stay each process's own: broadcasting them between two passes of one critic would change, in place,
@@ -58,7 +60,7 @@ class Engine:
         strategy: Any = DDPStrategy(broadcast_buffers=False) if devices * nodes > 1 else "auto"
         self._fabric: Fabric = Fabric(
             accelerator=accelerator,
-            devices=devices,
+            devices=devices if number is None else [number],
             num_nodes=nodes,
             strategy=strategy,
             precision=PRECISIONS[run.precision],  # type: ignore[arg-type]  # Fabric's own literal type
@@ -179,17 +181,21 @@ def _in_full(value: Any) -> Any:
     return value
 
 
-def _accelerator(device: str) -> str:
-    """The word for Fabric.
+def _accelerator(device: str) -> tuple[str, int | None]:
+    """The word for Fabric, and the number of the GPU where one is named ("cuda:1").
 
     Raises: InputError if there is no such device here
     """
-    kind = device.partition(":")[0]
+    kind, colon, number = device.partition(":")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return next(name for name, available in there.items() if available)
-    if kind not in there or device != kind:
-        raise InputError(f'--device is "{device}": give auto, cpu, cuda or mps')
+        return next(name for name, available in there.items() if available), None
+    if kind not in there or (colon and (kind != "cuda" or not number.isdecimal())):
+        raise InputError(f'--device is "{device}": give auto, cpu, cuda, cuda:N or mps')
     if not there[kind]:
-        raise InputError(f"--device is {kind} but there is none here: retouche doctor says why")
-    return kind
+        raise InputError(f"--device is {device} but there is none here: retouche doctor says why")
+    if not colon:
+        return kind, None
+    if int(number) >= (count := torch.cuda.device_count()):
+        raise InputError(f"--device is {device} but there are {count} GPUs here: cuda:0 to cuda:{count - 1}")
+    return kind, int(number)

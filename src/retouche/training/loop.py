@@ -21,7 +21,8 @@ class Taken:
     """What happened in a step.
 
     Attributes:
-        losses: "player/name" -> value on this process, weighted; of several turns of a player the last counts
+        losses: "player/name" -> value on this process, weighted; the mean over the parts of a batch, which is the whole
+            batch's; of several turns of a player the last counts
         norms: player -> norm of its gradients before clipping
         finite: whether every gradient and loss was; otherwise nothing was changed by the turns that were not
     """
@@ -50,27 +51,26 @@ def take_step(
     playing: list[Iterator[Turn]] = [recipe.turns(batches, step) for batches in parts]
     losses: dict[str, Tensor] = {}
     norms: dict[str, Tensor] = {}
+    waiting: dict[str, Tensor] = {}  # players that have played, but step with others; and their losses
     finite = True
     while (turn := next(playing[0], None)) is not None:
         player, terms = turn
-        weights = trainable(recipe.players[player])
         optimizers[player].zero_grad()
-        said = _add_gradients(engine, terms, weights, len(parts))
+        weights = trainable(recipe.players[player])
+        said = {f"{player}/{name}": value.detach() / len(parts) for name, value in terms.items()}
+        waiting[player] = _add_gradients(engine, terms, weights, len(parts))
         for others in playing[1:]:
             also = next(others)
             assert also[0] == player, "all parts of a batch play the same turns"
-            said += _add_gradients(engine, also[1], weights, len(parts))
+            for name, value in also[1].items():
+                said[f"{player}/{name}"] += value.detach() / len(parts)
+            waiting[player] += _add_gradients(engine, also[1], weights, len(parts))
+        losses |= said
         engine.settle(weights)
-        norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        losses |= {f"{player}/{name}": value.detach() for name, value in terms.items()}
-        norms[player] = norm
-        if engine.any(not bool(torch.isfinite(norm) & torch.isfinite(said))):
-            finite = False
-            optimizers[player].zero_grad()
-            continue
-        if limit := recipe.clip.get(player):
-            torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
-        optimizers[player].step()
+        group = _group(recipe, player)
+        if set(waiting) >= set(group):
+            finite &= _move(recipe, optimizers, engine, {name: waiting.pop(name) for name in group}, norms)
+    assert not waiting, "players that step together play together"
     for optimizer in optimizers.values():
         optimizer.zero_grad()
     if not finite:
@@ -78,6 +78,46 @@ def take_step(
             for buffer, before in buffers:
                 buffer.copy_(before)
     return Taken(losses, norms, finite)
+
+
+def _group(recipe: Recipe, player: str) -> tuple[str, ...]:
+    """The players that step with this one."""
+    together: tuple[str, ...] = getattr(recipe, "together", ())
+    return together if player in together else (player,)
+
+
+def _move(
+    recipe: Recipe,
+    optimizers: Mapping[str, Optimizer],
+    engine: Engine,
+    played: Mapping[str, Tensor],
+    norms: dict[str, Tensor],
+) -> bool:
+    """Clip and step players that have their gradients.
+
+    Args:
+        played: player -> its loss
+        norms: receives each player's
+
+    Returns: whether all was finite; else nothing has moved
+    """
+    weights = [weight for player in played for weight in trainable(recipe.players[player])]
+    own = {player: _norm(trainable(recipe.players[player])) for player in played}
+    norms |= own
+    norm = next(iter(own.values())) if len(own) == 1 else torch.linalg.vector_norm(torch.stack(list(own.values())))
+    if engine.any(not bool(torch.isfinite(norm + torch.stack(list(played.values())).sum()))):
+        for player in played:
+            optimizers[player].zero_grad()
+        return False
+    if limit := recipe.clip.get(next(iter(played))):
+        torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
+    for player in played:
+        optimizers[player].step()
+    return True
+
+
+def _norm(weights: Sequence[Tensor]) -> Tensor:
+    return torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
 
 
 def _add_gradients(engine: Engine, terms: Mapping[str, Tensor], weights: Sequence[Tensor], parts: int) -> Tensor:

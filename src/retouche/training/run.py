@@ -29,7 +29,7 @@ from retouche.data.augment import Crop
 from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
 from retouche.data.mask_makers import histogram, mask_key, parse_masks
 from retouche.data.sampler import Sampler, sample_key
-from retouche.data.sources import Source, hold_out, open_source
+from retouche.data.sources import Source, UnreadableError, hold_out, open_source
 from retouche.errors import DataError, InputError
 from retouche.files import atomic_write
 from retouche.layers.structure import SETTINGS
@@ -153,9 +153,9 @@ class _Pictures:
         if run.validate is not None:
             train, judged = source, open_source(run.validate)
         else:
-            kept, held = hold_out(source.names)
+            kept, held = hold_out(source.names, lambda index: _readable(source, index))
             train, judged = source.subset(kept), source.subset(held)
-        return _Pictures(train, judged, Maker(crop, parse_masks(data.masks), guides))
+        return _Pictures(train, judged, Maker(crop, parse_masks(data.masks, data.mask_files), guides))
 
 
 class _Session:
@@ -364,6 +364,9 @@ class _Session:
 
     def _step(self, batches: list[Batch], clock: _Clock) -> None:
         run, training, recipe = self.run, self.training, self.recipe
+        if run.accumulate > 1:
+            wholes = [batches[i : i + run.accumulate] for i in range(0, len(batches), run.accumulate)]
+            batches = [replace(part, parts=tuple(whole)) for whole in wholes for part in whole]
         parts = [batches[i :: run.accumulate] for i in range(run.accumulate)]
         taken = loop.take_step(recipe, training.optimizers, parts, training.step, self.engine)
         if recipe.ema and taken.finite:
@@ -551,9 +554,33 @@ def _own_randomness() -> Iterator[None]:
             np.random.set_state(numbers)
 
 
+def _readable(source: Source, index: int) -> bool:
+    try:
+        source.read(index)
+    except UnreadableError:
+        return False
+    return True
+
+
 def _start_worker(number: int) -> None:
-    """Ctrl-C is the main process's business."""
+    """Ctrl-C and SIGTERM, which reach the whole process group, are the main process's business: it ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+_HELD: set[int] = set()
+"""Descriptors of locked run folders."""
+
+
+def _let_go() -> None:
+    """In a forked process: the lock is the parent's alone, so that it ends with the parent."""
+    for descriptor in _HELD:
+        os.close(descriptor)
+    _HELD.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -596,7 +623,10 @@ def _held(folder: Path, engine: Engine) -> Iterator[None]:
                 raise InputError(
                     f"{folder} is being trained in by another process: wait, or give another --run"
                 ) from None
+        if descriptor is not None:
+            _HELD.add(descriptor)
         yield
     finally:
         if descriptor is not None:
+            _HELD.discard(descriptor)
             os.close(descriptor)

@@ -24,7 +24,7 @@ class Run:
         data: pictures: a folder, a list (.txt) or shards (.tar)
         folder: the run folder
         seed: of initial weights, order, holes and all other chance
-        device: "auto", "cpu", "cuda" or "mps"
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps"
         devices: processes to start on this machine; torchrun's own number counts where it started us
         precision: "32", or "bf16" for networks in bfloat16 beside float32 weights
         save_every: steps between checkpoints

@@ -39,7 +39,7 @@ class Options:
     """What every method's training is told; the preset's own numbers follow."""
 
     data: Annotated[str, tyro.conf.arg(metavar="DIR")]
-    """Pictures: a folder tree, a list (.txt, one path a line), or shards (.tar, also with {000..099})."""
+    """Pictures: a folder tree, a list (.txt or .flist, one path a line), or shards (.tar, also with {000..099})."""
     run: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The run folder."""
     size: Annotated[int | None, terminal.without_default("N")] = None
@@ -51,7 +51,7 @@ class Options:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of initial weights, order, holes."""
     device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto, cpu, cuda or mps."""
+    """auto, cpu, cuda, cuda:N or mps."""
     devices: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes on this machine, one a GPU."""
     precision: Literal["32", "bf16"] = "32"
@@ -71,9 +71,9 @@ class Options:
     perceptual); or "random". The latter two are other losses than the published one. With EfficientNet-Lite the best
     weights are chosen by its feature distance."""
     structures: Annotated[Path | None, terminal.without_default("DIR")] = None
-    """Ready structure pictures of the same names. Default: computed on the fly."""
+    """Ready structure pictures of the same names. Default: made of the whole picture each time it comes: slow."""
     sketches: Annotated[Path | None, terminal.without_default("DIR")] = None
-    """Ready sketches of the same names. Default: the pictures' edges."""
+    """Ready sketches of the same names. Default: the whole pictures' edges, drawn whenever they come."""
     workers: Annotated[int | None, terminal.without_default("N")] = None
     """Processes that read pictures. Default: one less than the cores, at most 8."""
     log_every: Annotated[int, tyro.conf.arg(metavar="N")] = 10
