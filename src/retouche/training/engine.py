@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
+PRECISIONS = {"32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What networks compute in; weights and losses stay in float32."""
 
 
 class Engine:
@@ -63,12 +64,13 @@ class Engine:
             devices=devices if number is None else [number],
             num_nodes=nodes,
             strategy=strategy,
-            precision=PRECISIONS[run.precision],  # type: ignore[arg-type]  # Fabric's own literal type
         )
         self._fabric.launch()
         self.device: torch.device = self._fabric.device
         self.process: int = self._fabric.global_rank
         self.processes: int = self._fabric.world_size
+        self._half = PRECISIONS[run.precision]
+        self._compiled = run.compile
         self._by_hand = run.accumulate > 1 and self.processes > 1
 
     @property
@@ -84,13 +86,18 @@ class Engine:
         """
         if self.processes > 1 and self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        made = Player(self._fabric.strategy.setup_module(network), self._fabric, synchronise=not self._by_hand)
+        made = self._made(self._fabric.strategy.setup_module(network), not self._by_hand)
         made.full_precision = full_precision
+        if self._compiled and not full_precision:  # what is differentiated twice cannot be compiled
+            made.compute = torch.compile(made.network)
         return made
+
+    def _made(self, network: nn.Module, synchronise: bool) -> Player:
+        return Player(network, self._half, self.device.type, synchronise)
 
     def trunk(self, network: nn.Module) -> nn.Module:
         """A frozen network in the run's precision."""
-        made = Player(network.to(self.device), self._fabric, synchronise=True)
+        made = self._made(network.to(self.device), True)
         made.normalisation = getattr(network, "normalisation", "")
         return made
 
@@ -146,24 +153,26 @@ class Player(nn.Module):
 
     Attributes:
         full_precision: whether it computes in float32, too
+        compute: the network, or its compiled form
         normalisation: of a VGG trunk, which some losses ask for
     """
 
     full_precision: bool = False
     normalisation: str = ""
 
-    def __init__(self, network: nn.Module, fabric: Fabric, synchronise: bool) -> None:
+    def __init__(self, network: nn.Module, half: torch.dtype | None, device: str, synchronise: bool) -> None:
         super().__init__()
         self.network = network
-        self._fabric = fabric
+        self.compute: Callable[..., Any] = network.__call__
+        self._half, self._device = half, device
         if not synchronise and isinstance(network, nn.parallel.DistributedDataParallel):
             network.require_backward_grad_sync = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if self.full_precision:
-            return self.network(*args, **kwargs)
-        with self._fabric.autocast():
-            made = self.network(*args, **kwargs)
+        if self.full_precision or self._half is None:
+            return self.compute(*args, **kwargs)
+        with torch.autocast(self._device, self._half):
+            made = self.compute(*args, **kwargs)
         return _in_full(made)
 
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from retouche.methods.method import Batch, Recipe
 from retouche.training.engine import Engine
+from retouche.training.scaler import Scaler
 
 Turn = tuple[str, dict[str, Tensor]]
 
@@ -25,11 +26,13 @@ class Taken:
             batch's; of several turns of a player the last counts
         norms: player -> norm of its gradients before clipping
         finite: whether every gradient and loss was; otherwise nothing was changed by the turns that were not
+        overflowed: whether a turn was left out only because float16's loss scale was too large; it is smaller now
     """
 
     losses: dict[str, Tensor]
     norms: dict[str, Tensor]
     finite: bool
+    overflowed: bool = False
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:
@@ -38,7 +41,12 @@ def trainable(network: nn.Module) -> list[nn.Parameter]:
 
 
 def take_step(
-    recipe: Recipe, optimizers: Mapping[str, Optimizer], parts: Sequence[Sequence[Batch]], step: int, engine: Engine
+    recipe: Recipe,
+    optimizers: Mapping[str, Optimizer],
+    parts: Sequence[Sequence[Batch]],
+    step: int,
+    engine: Engine,
+    scaler: Scaler | None = None,
 ) -> Taken:
     """Play all turns of one step.
 
@@ -46,30 +54,35 @@ def take_step(
         parts: the step's batches (`recipe.batches` of them), or several such, whose gradients are averaged: a large
             batch in smaller parts. Each turn is played for all parts before the next begins
     """
+    scaler = scaler or Scaler()
     # a forward pass moves buffers (spectral norm, running statistics); a step that is skipped must leave no NaN there
     buffers = [(buffer, buffer.clone()) for player in recipe.players.values() for buffer in player.buffers()]
     playing: list[Iterator[Turn]] = [recipe.turns(batches, step) for batches in parts]
     losses: dict[str, Tensor] = {}
     norms: dict[str, Tensor] = {}
     waiting: dict[str, Tensor] = {}  # players that have played, but step with others; and their losses
-    finite = True
+    finite, overflowed = True, False
     while (turn := next(playing[0], None)) is not None:
         player, terms = turn
         optimizers[player].zero_grad()
         weights = trainable(recipe.players[player])
         said = {f"{player}/{name}": value.detach() / len(parts) for name, value in terms.items()}
-        waiting[player] = _add_gradients(engine, terms, weights, len(parts))
+        waiting[player] = _add_gradients(engine, terms, weights, len(parts), scaler.scale)
         for others in playing[1:]:
             also = next(others)
             assert also[0] == player, "all parts of a batch play the same turns"
             for name, value in also[1].items():
                 said[f"{player}/{name}"] += value.detach() / len(parts)
-            waiting[player] += _add_gradients(engine, also[1], weights, len(parts))
+            waiting[player] += _add_gradients(engine, also[1], weights, len(parts), scaler.scale)
         losses |= said
         engine.settle(weights)
         group = _group(recipe, player)
         if set(waiting) >= set(group):
-            finite &= _move(recipe, optimizers, engine, {name: waiting.pop(name) for name in group}, norms)
+            for one in group:
+                scaler.undo(trainable(recipe.players[one]))
+            good = _move(recipe, optimizers, engine, {name: waiting.pop(name) for name in group}, norms)
+            overflowed |= scaler.note(good)
+            finite &= good
     assert not waiting, "players that step together play together"
     for optimizer in optimizers.values():
         optimizer.zero_grad()
@@ -77,7 +90,7 @@ def take_step(
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-    return Taken(losses, norms, finite)
+    return Taken(losses, norms, finite, overflowed)
 
 
 def _group(recipe: Recipe, player: str) -> tuple[str, ...]:
@@ -120,12 +133,14 @@ def _norm(weights: Sequence[Tensor]) -> Tensor:
     return torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
 
 
-def _add_gradients(engine: Engine, terms: Mapping[str, Tensor], weights: Sequence[Tensor], parts: int) -> Tensor:
+def _add_gradients(
+    engine: Engine, terms: Mapping[str, Tensor], weights: Sequence[Tensor], parts: int, scale: float
+) -> Tensor:
     """Returns: the part's loss."""
     total = (
         torch.stack([term.float() if term.dtype != torch.float64 else term for term in terms.values()]).sum() / parts
     )
-    engine.backward(total, weights)
+    engine.backward(total if scale == 1 else total * scale, weights)
     return total.detach()
 
 

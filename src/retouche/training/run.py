@@ -1,7 +1,7 @@
 """A whole training: from a data folder and a preset to weights that run, resumed where it stopped.
 
 The run folder holds `config.json`, `log.jsonl`, `tensorboard/`, `samples/`, `checkpoints/step-N/` (the newest two),
-`last.safetensors` and `best.safetensors`.
+`last.safetensors`, `best.safetensors` and, if asked for, `snapshots/step-N.safetensors`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import copy
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,10 +28,11 @@ from retouche.backbones.efficientnet import NAME, VARIANTS, efficientnet_lite, v
 from retouche.backbones.scene import ADDRESS, ByResolution
 from retouche.data.augment import Crop
 from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
-from retouche.data.mask_makers import histogram, mask_key, parse_masks
+from retouche.data.mask_files import check_polarity
+from retouche.data.mask_makers import Masks, histogram, mask_key, parse_masks
 from retouche.data.sampler import Sampler, sample_key
 from retouche.data.sources import Source, UnreadableError, hold_out, open_source
-from retouche.errors import DataError, InputError
+from retouche.errors import DataError, InputError, WeightsError
 from retouche.files import atomic_write
 from retouche.layers.structure import SETTINGS
 from retouche.losses.perceptual import ByBlock
@@ -44,6 +46,8 @@ from retouche.training.engine import Engine
 from retouche.training.health import Health
 from retouche.training.log import RunLog
 from retouche.training.scene import scene_encoder
+from retouche.training.scaler import Scaler
+from retouche.training.schedules import base_rates, schedule, set_rates
 from retouche.training.settings import Run, remember
 from retouche.training.start import Start, fill, read_start, see
 from retouche.weights.own import save_networks
@@ -90,8 +94,7 @@ class Outcome:
     Attributes:
         step: steps done
         finished: whether these are all; otherwise it was interrupted and can be resumed
-        best: the best validation score, if there was any: feature distance where the run has a backbone for it, else
-            mean absolute error inside the hole
+        best: the best validation figure, if there was any; lower is better (PSNR is negative)
         first: whether this process is the one that speaks
     """
 
@@ -124,9 +127,10 @@ def train(run: Run, listener: Listener | None = None) -> Outcome:
             f"parts each: give a multiple of {engine.processes * run.accumulate}"
         )
     with _held(run.folder, engine), _own_randomness(), _stoppable() as stop:
-        if engine.first:
-            remember(run, checkpoint.newest(run.folder) is not None)
+        said = remember(run, checkpoint.newest(run.folder) is not None) if engine.first else []
         engine.barrier()
+        for words in said:
+            listener.remark(words)
         session = _Session(run, record, pictures, engine, listener if engine.first else Listener())
         try:
             return session.go(stop)
@@ -155,7 +159,21 @@ class _Pictures:
         else:
             kept, held = hold_out(source.names, lambda index: _readable(source, index))
             train, judged = source.subset(kept), source.subset(held)
-        return _Pictures(train, judged, Maker(crop, parse_masks(data.masks, data.mask_files), guides))
+        return _Pictures(train, judged, Maker(crop, _masks(run), guides))
+
+
+def _masks(run: Run) -> Masks:
+    """The holes, with mask files the right way round.
+
+    Raises: InputError where that must be asked
+    """
+    data: Data = run.preset.data
+    files = data.mask_files if run.invert == "ask" else f"{data.mask_files},invert={run.invert}"
+    masks = parse_masks(data.masks, files)
+    if run.invert == "ask":
+        for folder, reading in masks.folders:
+            check_polarity(folder, reading)
+    return masks
 
 
 class _Session:
@@ -186,11 +204,15 @@ class _Session:
             torch.manual_seed(sample_key("recipe", run.seed))  # it may draw initial weights of its own
             self.recipe: Recipe = record.recipe(run.preset, networks, tools)
         fill(networks, start.tensors)
+        self.ema = self.recipe.ema if run.ema is None else run.ema
+        self.figure, self.judge = self._chosen()
         optimizers = {name: self.recipe.optimizer(name) for name in self.recipe.players}
+        self.rates = base_rates(optimizers)
+        self.factor = schedule(run.schedule, run.preset.steps, run.warm_up)
         for name, network in self.recipe.players.items():
             full = name in getattr(self.recipe, "full_precision", ())
             self.recipe.players[name] = engine.player(network, full_precision=full)
-        average = loop.average_of(networks[GENERATOR]) if self.recipe.ema else {}
+        average = loop.average_of(networks[GENERATOR]) if self.ema else {}
         fresh = {
             "started": sorted(started),
             "order": order,
@@ -210,7 +232,9 @@ class _Session:
                 )
         self.judged = fixed_samples(pictures.judged, pictures.maker, run.seed, JUDGED)
         self.health = Health.from_json(self.training.state["health"])
-        self.log = RunLog(run.folder, self.training.step) if engine.first else None
+        self.scaler = Scaler.of(run.precision, self.training.state.get("scaler"))
+        self.log = RunLog(run.folder, self.training.step, run.wandb, run.as_json()) if engine.first else None
+        self.since = time.monotonic()
         if resumed is not None:
             listener.remark(f"resumed at step {self.training.step}")
         for words in remarks:
@@ -273,6 +297,19 @@ class _Session:
             self.perceptual = f"scene parser {encoder.origin}"
             self.trunks["scene"] = self.engine.trunk(encoder)
         return self.trunks["scene"]
+
+    def _chosen(self) -> tuple[str, nn.Module | None]:
+        """What the best weights are chosen by, and the network for the feature distance where there is one."""
+        judge = next((self.trunks[variant] for variant in VARIANTS if variant in self.trunks), None)
+        if judge is None and self.run.best in ("auto", "features"):
+            try:
+                judge = self.engine.trunk(efficientnet_lite(0))
+            except WeightsError:
+                if self.run.best == "features":
+                    raise
+        if self.run.best != "auto":
+            return self.run.best, judge
+        return "l1" if judge is None else "features", judge
 
     def _names(self) -> str:
         """What identifies the pictures and their order."""
@@ -353,7 +390,8 @@ class _Session:
         while training.step < run.preset.steps and not stopped:
             self._step(next(batches), clock)
             stopped = self.engine.any(stop())
-            if training.step % run.save_every == 0 or training.step == run.preset.steps:
+            kept = run.snapshots and training.step % run.snapshots == 0
+            if kept or training.step % run.save_every == 0 or training.step == run.preset.steps:
                 self._save(judge=True)
                 saved = training.step
                 clock.restart()
@@ -368,9 +406,11 @@ class _Session:
             wholes = [batches[i : i + run.accumulate] for i in range(0, len(batches), run.accumulate)]
             batches = [replace(part, parts=tuple(whole)) for whole in wholes for part in whole]
         parts = [batches[i :: run.accumulate] for i in range(run.accumulate)]
-        taken = loop.take_step(recipe, training.optimizers, parts, training.step, self.engine)
-        if recipe.ema and taken.finite:
-            loop.follow(training.average, training.networks[GENERATOR], recipe.ema)
+        factor = self.factor(training.step)
+        set_rates(training.optimizers, self.rates, factor)
+        taken = loop.take_step(recipe, training.optimizers, parts, training.step, self.engine, self.scaler)
+        if self.ema and taken.finite:
+            loop.follow(training.average, training.networks[GENERATOR], self.ema)
         training.step += 1
         clock.tick(recipe.batches)
         losses = loop.as_numbers(taken.losses, self.engine)
@@ -379,8 +419,9 @@ class _Session:
         for name, value in losses.items():
             player = name.partition("/")[0]
             totals[player] = totals.get(player, 0.0) + value
-        for words in self.health.note(totals, norms, taken.finite):
-            self._remark(words)
+        if not taken.overflowed:
+            for words in self.health.note(totals, norms, taken.finite):
+                self._remark(words)
         speed = clock.pictures_per_second
         due = training.step % run.log_every == 0 or training.step == run.preset.steps or not taken.finite
         if due and self.log is not None:
@@ -389,7 +430,10 @@ class _Session:
                 "train",
                 losses={name: loop.json_number(value) for name, value in losses.items()},
                 gradients={name: loop.json_number(value) for name, value in norms.items()},
+                rates={name: base[0] * factor for name, base in self.rates.items()},
                 pictures_per_second=round(speed, 2),
+                memory_bytes=_most_memory(self.engine.device),
+                seconds=round(self._seconds(), 1),
             )
         self.listener.progress(
             Progress(training.step, run.preset.steps, losses, speed, self.data.batch * recipe.batches)
@@ -408,6 +452,8 @@ class _Session:
         training, engine = self.training, self.engine
         better = self._judge() if judge else False
         training.state["health"] = self.health.as_json()
+        training.state["scaler"] = self.scaler.as_json()
+        training.state["seconds"], self.since = self._seconds(), time.monotonic()
         if engine.processes > 1:
             for bad in engine.gather(training.state["bad"]):
                 training.state["bad"] |= bad
@@ -423,7 +469,11 @@ class _Session:
         config = self.run.preset.network
         critics = {name: network for name, network in training.networks.items() if name != GENERATOR}
         preset = next((name for name, known in self.record.presets.items() if known == config), None)
-        for name in ("last", "best") if better else ("last",):
+        names = ["last", "best"] if better else ["last"]
+        if self.run.snapshots and training.step % self.run.snapshots == 0:
+            (self.run.folder / "snapshots").mkdir(exist_ok=True)
+            names.append(f"snapshots/step-{training.step}")
+        for name in names:
             save_networks(
                 self.run.folder / f"{name}.safetensors",
                 self.run.method,
@@ -433,7 +483,7 @@ class _Session:
                 critics,
                 preset=preset,
                 step=training.step,
-                ema=self.recipe.ema or None,
+                ema=self.ema or None,
                 perceptual=self.perceptual,
             )
 
@@ -441,19 +491,18 @@ class _Session:
         """Score and sample sheet; whether the score is the best so far."""
         training = self.training
         generator = training.networks[GENERATOR]
-        backbone = next((self.trunks[variant] for variant in VARIANTS if variant in self.trunks), None)
-        score = validation.validate(generator, training.average, self.judged, self.engine, backbone)
-        measure = "hole_l1" if score.features is None else "features"
-        best = training.state["best"] if training.state.get("best_by", "hole_l1") == measure else None
-        better = training.step > 0 and (best is None or score.chosen < best)
+        score = validation.validate(generator, training.average, self.judged, self.engine, self.judge)
+        value = score.by(self.figure)
+        best = training.state["best"] if training.state.get("best_by", "l1") == self.figure else None
+        better = training.step > 0 and (best is None or value < best)
         if better:
-            training.state |= {"best": score.chosen, "best_by": measure}
+            training.state |= {"best": value, "best_by": self.figure}
         if self.log is not None:
             self.log.write(training.step, "validation", pictures=len(self.judged), **score._asdict())
             features = "" if score.features is None else f", feature distance {score.features:.4f}"
             self.listener.remark(
                 f"step {training.step}: error inside the hole {score.hole_l1:.4f} on {len(self.judged)} pictures "
-                f"(mean colour: {score.mean_fill:.4f}){features}"
+                f"(mean colour: {score.mean_fill:.4f}), {score.psnr:.2f} dB{features}"
             )
             self._show_samples(generator)
         return better
@@ -489,6 +538,10 @@ class _Session:
             Image.fromarray(pixels).save(opened, "PNG")
         self.log.picture(name, pixels, self.training.step)
 
+    def _seconds(self) -> float:
+        """How long the run has trained, over all its starts."""
+        return float(self.training.state.get("seconds", 0.0)) + time.monotonic() - self.since
+
     def _remark(self, words: str) -> None:
         self.listener.remark(words)
         if self.log is not None:
@@ -498,6 +551,17 @@ class _Session:
         """Write out the log."""
         if self.log is not None:
             self.log.close()
+
+
+def _most_memory(device: torch.device) -> int | None:
+    """The most that this process has held so far, of the GPU's memory or the machine's; None where nobody counts."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _check_size(run: Run, generator: nn.Module) -> None:

@@ -3,6 +3,7 @@ at hand, feature distance inside the hole."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from retouche.methods.method import Prediction
 from retouche.training.engine import Engine
 
 AT_ONCE = 4  # pictures
+FIGURES = ("l1", "psnr", "features")
+"""What the best weights may be chosen by."""
 
 
 class Score(NamedTuple):
@@ -26,17 +29,20 @@ class Score(NamedTuple):
     Attributes:
         hole_l1: the generator's
         mean_fill: what the mean colour of the known pixels gets, to compare with
+        psnr: of the filled pictures, dB
         features: feature distance of the filled pictures; None without a backbone
     """
 
     hole_l1: float
     mean_fill: float
+    psnr: float
     features: float | None = None
 
-    @property
-    def chosen(self) -> float:
-        """What the best weights are chosen by: the feature distance where there is one. Lower is better."""
-        return self.hole_l1 if self.features is None else self.features
+    def by(self, figure: str) -> float:
+        """The figure of a word of `FIGURES`, turned so that lower is better."""
+        value = {"l1": self.hole_l1, "psnr": -self.psnr, "features": self.features}[figure]
+        assert value is not None
+        return value
 
 
 def here() -> list[int]:
@@ -94,7 +100,7 @@ def validate(
         backbone: an EfficientNet-Lite for the feature distance
     """
     mine = samples[engine.process :: engine.processes]
-    sums = torch.zeros(4, dtype=torch.float64)
+    sums = torch.zeros(5, dtype=torch.float64)
     with still(generator):
         for start in range(0, len(mine), AT_ONCE):
             part = mine[start : start + AT_ONCE]
@@ -104,22 +110,25 @@ def validate(
             for sample, one in zip(part, output.cpu(), strict=True):
                 truth = sample.image if made.refined is not None or sample.structure is None else sample.structure
                 error, mean_fill = _hole_l1(one[None], truth, sample.mask), _mean_fill(truth, sample.mask)
-                apart = 0.0
+                apart, whole = 0.0, composite(truth, one[None].float().clamp(-1, 1), sample.mask)
                 if backbone is not None:
-                    filled, original, hole = (
-                        each.to(engine.device)
-                        for each in (composite(truth, one[None].float(), sample.mask), truth, sample.mask)
-                    )
+                    filled, original, hole = (each.to(engine.device) for each in (whole, truth, sample.mask))
                     apart = float(feature_distances(backbone, filled, original, hole).mean())
-                sums += torch.tensor([error, mean_fill, apart, 1.0])
+                sums += torch.tensor([error, mean_fill, _psnr(whole, truth), apart, 1.0])
     sums = engine.total(sums.to(engine.device, torch.float32)).cpu().double()
-    means = (sums[:3] / sums[3]).tolist()
-    return Score(means[0], means[1], None if backbone is None else means[2])
+    means = (sums[:4] / sums[4]).tolist()
+    return Score(means[0], means[1], means[2], None if backbone is None else means[3])
 
 
 def _hole_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> float:
     hole = mask.expand_as(image) > 0
     return float((prediction.float().clamp(-1, 1) - image)[hole].abs().double().mean() / 2)
+
+
+def _psnr(filled: Tensor, truth: Tensor) -> float:
+    """dB of the whole picture on a scale of 1; at most 100, for a fill without error."""
+    error = float((filled - truth).double().square().mean() / 4)
+    return min(100.0, -10 * math.log10(max(error, 1e-12)))
 
 
 def _mean_fill(image: Tensor, mask: Tensor) -> float:

