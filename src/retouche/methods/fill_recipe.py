@@ -114,22 +114,20 @@ class FillRecipe:
         self.batches, self.ema = 1, training.ema
         self.clip: Mapping[str, float] = {"generator": training.clip}
         self.backbone = tools.backbone() if training.objective.features else None
-        self._optimizers: dict[str, torch.optim.Optimizer] = {}
 
     def optimizer(self, player: str) -> torch.optim.Optimizer:
-        self._optimizers[player] = made = adam(self.players[player], self._rate(player), self.training.betas)
-        return made
+        training = self.training
+        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
+        return adam(self.players[player], rate, training.betas)
 
-    def _rate(self, player: str) -> float:
-        return self.training.learning_rate if player == "generator" else self.training.critic_learning_rate
+    def rate(self, step: int) -> float:
+        """What all learning rates are multiplied by at a step."""
+        training = self.training
+        return schedule(step, training.steps, training.warm_up, training.last_rate)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         training, image, mask = self.training, batch.image, batch.mask
-        share = schedule(step, training.steps, training.warm_up, training.last_rate)
-        for player, optimizer in self._optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self._rate(player) * share
         generator = self.players["generator"]
         prediction = generator(image, mask, sketch=self._sketch(batch), structure=batch.structure).refined
         filled = composite(image, prediction, mask)

@@ -212,6 +212,7 @@ class Recipe(Protocol):
         batches: how many fresh batches one step consumes (critic turns on batches of their own)
         ema: decay of the generator's averaged weights, 0 = none
         clip: player -> largest gradient norm; absent = none
+        rate: optional: step -> what all learning rates are multiplied by, beside the schedule that the user asks for
         together: optional: players whose gradients have one norm, that of all their weights; they play one after
             another, and all step when the last has played
     """

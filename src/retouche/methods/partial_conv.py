@@ -22,7 +22,7 @@ stage goes on from the first with the encoder's statistics frozen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -36,7 +36,7 @@ from retouche.layers.partial import GroupedPartialConv2d, Window
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations
 from retouche.losses.vgg import NORMALISATIONS, VGG
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import across, adam, initialise
+from retouche.methods.recipe import across, adam, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Order, Part, Parts
 
 Space = Literal["symmetric", "imagenet"]
@@ -248,8 +248,13 @@ def generator_terms(
     here, there, whole = (network.to_space(x) for x in (prediction, image, filled))
     hole, valid = hole_and_valid(here, there, mask, objective.share)
     if objective.share == "region":
-        hole, valid = across(tools, hole, mask.sum()), across(tools, valid, (1 - mask).sum())
-    down, sideways = (across(tools, *term) for term in variations(whole, mask, objective.neighbours))
+        hole, valid = across(tools, hole, batch, hole_pixels), across(tools, valid, batch, known_pixels)
+
+    def places(axis: int) -> Callable[[Batch], Tensor]:
+        return lambda part: variations(part.image, part.mask, objective.neighbours)[axis][1]
+
+    steps = variations(whole, mask, objective.neighbours)
+    down, sideways = (across(tools, mean, batch, places(axis)) for axis, (mean, _) in enumerate(steps))
     terms = {
         "hole": objective.hole * hole,
         "valid": objective.valid * valid,

@@ -406,7 +406,7 @@ class _Session:
             wholes = [batches[i : i + run.accumulate] for i in range(0, len(batches), run.accumulate)]
             batches = [replace(part, parts=tuple(whole)) for whole in wholes for part in whole]
         parts = [batches[i :: run.accumulate] for i in range(run.accumulate)]
-        factor = self.factor(training.step)
+        factor = self.factor(training.step) * getattr(recipe, "rate", lambda step: 1.0)(training.step)
         set_rates(training.optimizers, self.rates, factor)
         taken = loop.take_step(recipe, training.optimizers, parts, training.step, self.engine, self.scaler)
         if self.ema and taken.finite:
