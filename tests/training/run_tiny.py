@@ -44,6 +44,7 @@ def run(pictures: Path, folder: Path, steps: int, devices: int = 1, words: list[
         devices=devices,
         save_every=3,
         log_every=1,
+        best="l1",
         workers=int(dict(word.split("=") for word in words or []).get("workers", 0)),
     )
 

@@ -55,8 +55,8 @@ def test_changed_settings_are_refused(pictures, tmp_path):
     one = run(pictures, tmp_path / "run", 3)
     train(one)
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
-    other = dataclasses.replace(one, preset=dataclasses.replace(one.preset, learning_rate=0.5, steps=9))
-    with pytest.raises(InputError, match=r"learning_rate = 0.01, now 0.5.*another --run"):
+    other = dataclasses.replace(one, preset=dataclasses.replace(one.preset, penalty=0.5, steps=9))
+    with pytest.raises(InputError, match=r"penalty = 1.0, now 0.5.*another --run"):
         train(other)
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
     (pictures / "new.png").write_bytes((pictures / "picture1.png").read_bytes())

@@ -30,11 +30,11 @@ class RunLog:
 
         Raises: InputError if a package for it is not installed
         """
+        self._wandb: Any = _wandb(folder, wandb, config or {}) if wandb else None
         self.path = folder / LOG
         _cut_back(self.path, step)
         self._file: TextIO = self.path.open("a", encoding="utf-8")
         self._events = _events(folder / "tensorboard", step)
-        self._wandb = _wandb(folder, wandb, config or {}) if wandb else None
 
     def write(self, step: int, kind: str, **values: Any) -> None:
         """One line; numbers go to TensorBoard too."""

@@ -18,6 +18,7 @@ examples:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -110,9 +111,7 @@ def parse(words: Sequence[str]) -> Options:
     """
     from retouche.methods import find, methods
 
-    named = [word for word in words[:2] if not word.startswith("-")]
-    if len(named) == 2 and words[0].startswith("-"):
-        named = []
+    named = list(itertools.takewhile(lambda word: not word.startswith("-"), words[:2]))
     kept = _kept(words)
     given, named = len(named), named or kept.get("named", [])
     if not named:
@@ -144,6 +143,7 @@ def parse(words: Sequence[str]) -> Options:
             *((name, _annotation(name), value) for name, value in defaults.items()),
         ],
         bases=(Options,),
+        kw_only=True,
         frozen=True,
     )
     description = f"{record.title}\nMethod {named[0]}, preset {preset_name} of {', '.join(record.recipes)}."
