@@ -356,6 +356,10 @@ TEXT_ONLY = {
         ("partial-conv", name): "the paper without its code; its numbers as recalled, not checked against it"
         for name in ("first", "second", "first-512", "second-512")
     },
+    **{
+        ("deepfill-v2", name): "the paper's rivals of gated convolution, which no code has; trained as `places2`"
+        for name in ("partial", "plain", "partial-wide", "plain-wide")
+    },
     ("deepfill-v1", "brief"): "a description without code: Adam 1e-4, batch 48, the paper's discount of 0.99",
 }
 """Presets that follow a text, and which."""
