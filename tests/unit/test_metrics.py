@@ -26,6 +26,7 @@ from retouche.metrics.features import _of_few
 from retouche.metrics.filters import gaussian_filter
 from retouche.metrics.inception import FEATURES, Inception, graph_names, inception, tensorflow_resize
 from retouche.metrics.lpips import LPIPS, WIDTHS, lpips
+from retouche.metrics.similarity import ssim_uniform
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]
 
@@ -322,3 +323,14 @@ def test_lpips_equals_its_formula(trunk: str, tmp_path: Path) -> None:
         lpips(own, {**heads, "lin0.model.1.weight": -heads["lin0.model.1.weight"]})
     with pytest.raises(WeightsError, match="no AlexNet or VGG16"):
         lpips(heads, heads)
+
+
+@pytest.mark.parametrize("window", [7, 51])
+def test_uniform_windows_as_scikit_image(window):
+    truth = data.astronaut()[100:190, 60:170]
+    random = np.random.default_rng(0)
+    filled = np.clip(truth.astype(int) + random.integers(-40, 41, truth.shape), 0, 255).astype(np.uint8)
+    theirs = structural_similarity(filled / 255, truth / 255, win_size=window, data_range=1.0, channel_axis=-1)
+    assert ssim_uniform(filled, truth, window) == pytest.approx(theirs, abs=1e-10)
+    assert ssim_uniform(truth, truth, window) == pytest.approx(1)
+    assert np.isnan(ssim_uniform(truth[:5], filled[:5], window))

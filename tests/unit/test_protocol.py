@@ -21,7 +21,7 @@ from retouche.evaluation.evaluate import AHEAD, _ahead, evaluate, file_name
 from retouche.evaluation.fillers import Network, Outputs, open_fillers
 from retouche.evaluation.measures import MEASURES, Measure
 from retouche.evaluation.pack import items_of, read_pack, write_pack
-from retouche.evaluation.papers import PAPERS
+from retouche.evaluation.papers import PAPERS, own_figures, published_lines
 from retouche.evaluation.pictures import (
     Item,
     Preparation,
@@ -30,14 +30,16 @@ from retouche.evaluation.pictures import (
     check_items,
     find_items,
     prepare,
+    several,
     sha256_of_hole,
     sized,
     sized_mask,
 )
 from retouche.evaluation.plots import ticks
 from retouche.evaluation.protocol import list_sha256
-from retouche.evaluation.table import BINS, RESAMPLES, as_csv, bin_of, rows_and_differences
+from retouche.evaluation.table import BINS, RESAMPLES, Row, as_csv, bin_of, rows_and_differences
 from retouche.inference.load import load
+from retouche.metrics.inception import FEATURES
 
 CPU = torch.device("cpu")
 NOTHING = Backbones(None, None, CPU)
@@ -440,8 +442,9 @@ def test_papers_draw_masks_and_name_their_unknowns(name: str, folder: Path) -> N
     pack = read_pack(name)
     items, preparation = items_of(pack, folder / "images", None, None)
     assert preparation.masks == PAPERS[name].masks and pack.unknown
-    drawn = parse_masks(PAPERS[name].masks).draw(7, 128, 128).hole
-    assert 0 < drawn.mean() < 0.95 and items[0].mask is None
+    for spec in PAPERS[name].masks.split(";"):
+        assert 0 < parse_masks(spec).draw(7, 128, 128).hole.mean() < 0.95
+    assert items[0].mask is None and len(items) == 3 * PAPERS[name].each
     assert all(row.source and row.value for row in pack.published)
     with_files, preparation = items_of(pack, folder / "images", str(folder / "masks"), None)
     assert preparation.masks is None and with_files[0].mask is not None
@@ -463,3 +466,97 @@ def test_classical_fills_fill_the_hole_alone(name: str) -> None:
     assert np.abs(filled[mask].astype(int) - smooth[mask]).mean() < 12
     tiny = retouche.load(name)(blank[:5, :7], mask[29:34, 29:36], dilate=0)
     assert tiny.shape == (5, 7, 3)
+
+
+# Several masks, and figures of sets by bin ---------------------------------------------------------------------------
+
+
+def test_several_masks_for_each_picture(folder: Path, tmp_path: Path) -> None:
+    items, spec = find_items(folder / "images", "box(0.2);box(0.6)")
+    assert spec == "box(0.2);box(0.6)"
+    again = several(items, 4)
+    assert [item.number for item in again] == list(range(12))
+    assert [item.label for item in again[:5]] == ["0.png", "0-mask2.png", "0-mask3.png", "0-mask4.png", "1.png"]
+    preparation = Preparation(48, "crop", spec, 0, False, 4)
+    samples = [prepare(item, preparation) for item in again]
+    assert all(isinstance(one, Sample) for one in samples)
+    ratios = [float(one.hole.mean()) for one in samples if isinstance(one, Sample)]
+    assert max(ratios[::2]) < 0.06 < 0.2 < min(ratios[1::2])  # the two specifications take turns
+    assert len({one.mask_sha256 for one in samples if isinstance(one, Sample)}) == 12
+    done = [(one.item, one.picture_sha256, one.mask_sha256) for one in samples if isinstance(one, Sample)]
+    write_pack(tmp_path / "pack.json", "several", preparation, done)
+    repeated, how = items_of(read_pack(str(tmp_path / "pack.json")), None, None, None)
+    assert [item.label for item in repeated] == [item.label for item in again] and how == preparation
+    for one, item in zip(samples, repeated, strict=True):
+        other = prepare(item, how)
+        assert isinstance(one, Sample) and isinstance(other, Sample) and np.array_equal(one.hole, other.hole)
+    with pytest.raises(InputError, match="give 1 or more"):
+        several(items, 0)
+    with pytest.raises(InputError, match="give a specification"):
+        several(find_items(folder, None)[0], 2)
+    drawn, spec = find_items(folder / "images", f"{folder / 'masks'}(flip=xy)")
+    assert spec is not None and drawn[0].mask is None  # files drawn from, not paired
+
+
+def test_masks_of_one_picture_count_as_one_picture() -> None:
+    """Four masks of each of ten pictures: intervals by drawing pictures, worked out anew."""
+    random = np.random.default_rng(1)
+    names = [f"{i // 4}.png" for i in range(40)]
+    values = (np.repeat(random.normal(20, 5, 10), 4) + random.normal(0, 0.1, 40))[:, None, None]
+    ratios = np.full(40, 0.15)
+    (row, same), _ = rows_and_differences(ratios, values, ("a",), MEASURES[:1], names)
+    draws = np.random.default_rng(0)
+    by_picture = values[:, 0, 0].reshape(10, 4).mean(1)
+    drawn = [by_picture[draws.integers(0, 10, 10)].mean() for _ in range(RESAMPLES)]
+    assert row.interval == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))))
+    assert same.interval == row.interval and row.count == 40
+    (alone, _), _ = rows_and_differences(ratios, values, ("a",), MEASURES[:1])
+    assert alone.interval is not None and row.interval is not None
+    assert row.interval[1] - row.interval[0] > 1.5 * (alone.interval[1] - alone.interval[0])
+
+
+class Colours(torch.nn.Module):
+    """Stands for Inception: a picture's features are its mean colours, many times."""
+
+    kind, origin = "tensorflow-2015", "made up"
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        means = pictures.float().mean((2, 3)) / 255  # (N, 3)
+        return torch.cat([means.sin(), means.cos(), (3 * means).sin(), torch.zeros(len(means), FEATURES - 9)], 1)
+
+
+def test_distances_of_a_bin_are_those_of_the_bin_alone(tmp_path: Path) -> None:
+    """Pictures of two bins judged together and apart: the same FID, KID, P-IDS and U-IDS in each bin."""
+    random = np.random.default_rng(3)
+    truths = [random.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(24)]
+    fills = [np.clip(one.astype(int) + random.integers(-30, 60, one.shape), 0, 255).astype(np.uint8) for one in truths]
+    ratios = np.array([0.05, 0.25] * 12)
+
+    def rows(chosen: list[int]) -> dict[tuple[str, str], Row]:
+        backbones = Backbones(None, None, CPU)
+        backbones.inception = Colours()  # type: ignore[assignment]
+        for i in chosen:
+            backbones.add(truths[i], np.ones((8, 8), bool), [fills[i]])
+        found = backbones.rows(["a"], ratios[chosen])
+        backbones.close()
+        return {(row.bin, row.metric): row for row in found}
+
+    both = rows(list(range(24)))
+    assert {name for name, _ in both} == {"all", "1-10 %", "20-30 %"}
+    for start, name in ((0, "1-10 %"), (1, "20-30 %")):
+        alone = rows(list(range(start, 24, 2)))
+        for metric in ("fid", "kid", "p_ids", "u_ids"):
+            assert alone["all", metric].value == both[name, metric].value == alone[name, metric].value
+            assert both[name, metric].count == 12
+        assert both[name, "p_ids"].interval is not None and both[name, "fid"].interval is None
+    assert both["all", "fid"].value != both["1-10 %", "fid"].value
+
+
+def test_published_rows_are_short_and_ours_answer() -> None:
+    aot = read_pack("aot-gan").published
+    assert own_figures(aot) == ("relative_l1", "hole_l1") or own_figures(aot) == ("relative_l1",)
+    assert own_figures(read_pack("mmagic-deepfill-v2").published) == ("hole_l1",)
+    lines = published_lines(aot)
+    assert len(lines) == 12 + 2 and sum("1-10 %" in line for line in lines) == 2
+    assert "PSNR, dB 34.79" in lines[0] and max(len(line) for line in lines[:12]) < 140
+    assert published_lines(()) == [] and own_figures(()) == ()

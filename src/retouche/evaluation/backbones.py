@@ -1,5 +1,5 @@
-"""Figures of learned features, which need a network's weights: LPIPS and the feature distance picture by picture, FID
-and KID of the whole set.
+"""Figures of learned features, which need a network's weights: LPIPS and the feature distance picture by picture; FID,
+KID, P-IDS and U-IDS of sets.
 
 Features go to files as they come, so that ten thousand pictures take no more memory than ten.
 """
@@ -17,10 +17,23 @@ from numpy.typing import NDArray
 
 from retouche.backbones.efficientnet import EfficientNetLite, efficientnet_lite, feature_distances, variant_of
 from retouche.errors import InputError
-from retouche.evaluation.measures import FID, FRECHET, KERNEL, KID, LPIPS, Measure, feature_distance_of
-from retouche.evaluation.table import ALL, Row
+from retouche.evaluation.measures import (
+    FID,
+    FRECHET,
+    KERNEL,
+    KID,
+    LPIPS,
+    P_IDS,
+    PAIRED,
+    U_IDS,
+    UNPAIRED,
+    Measure,
+    feature_distance_of,
+)
+from retouche.evaluation.table import ALL, BINS, Row, bin_of
 from retouche.metrics.features import frechet_distance, kernel_distance
 from retouche.metrics.inception import FEATURES, Inception, inception
+from retouche.metrics.indistinguishable import indistinguishable
 from retouche.metrics.lpips import LPIPS as Lpips
 from retouche.metrics.lpips import lpips
 
@@ -68,7 +81,9 @@ class Backbones:
         """The figures of the whole set that are added, under names that fit the weights."""
         if self.inception is None:
             return ()
-        return (FID, KID) if self.inception.kind == "tensorflow-2015" else (FRECHET, KERNEL)
+        if self.inception.kind == "tensorflow-2015":
+            return FID, KID, P_IDS, U_IDS
+        return FRECHET, KERNEL, PAIRED, UNPAIRED
 
     def about(self) -> dict[str, str]:
         """Figure -> the weights it is computed with."""
@@ -110,27 +125,41 @@ class Backbones:
                 each[self._of_features[0].key] = float(distances.mean())
         return found
 
-    def rows(self, models: Sequence[str]) -> list[Row]:
-        """The distances of each model's fills from the truth, over all pictures."""
+    def rows(self, models: Sequence[str], ratios: NDArray[np.float64]) -> list[Row]:
+        """The distances of each model's fills from the truth, over all pictures and over those of each hole-ratio bin.
+
+        Args:
+            ratios: (n,) hole ratio of each picture that was added
+        """
         if self.inception is None or not self._files:
             return []
         sets = []
         for file in self._files:
             file.flush()
             sets.append(np.memmap(file, np.float32, "r").reshape(-1, FEATURES))
-        truth, count = sets[0], len(sets[0])
-        if count < 2:
-            return []
-        frechet, kernel = self.set_measures
+        names = np.array([bin_of(float(ratio)) for ratio in ratios])
         found = []
         for model, fills in zip(models, sets[1:], strict=True):
-            mean, deviation = kernel_distance(fills, truth)
-            interval = (mean - 2 * deviation, mean + 2 * deviation) if deviation else None
-            found += [
-                Row(model, ALL, frechet.key, frechet_distance(fills, truth), None, count),
-                Row(model, ALL, kernel.key, mean, interval, count),
-            ]
+            for name in (ALL, *BINS):
+                chosen = np.arange(len(names)) if name == ALL else np.flatnonzero(names == name)
+                if len(chosen) > 1:
+                    some = (fills, sets[0]) if name == ALL else (fills[chosen], sets[0][chosen])
+                    found += self._distances(model, name, *some)
         return found
+
+    def _distances(self, model: str, name: str, fills: NDArray[np.float32], truth: NDArray[np.float32]) -> list[Row]:
+        """One bin's rows; an interval of the Frechet distance is not to be had: resampled pictures repeat."""
+        frechet, kernel, paired, unpaired = self.set_measures
+        count = len(truth)
+        mean, deviation = kernel_distance(fills, truth)
+        interval = (mean - 2 * deviation, mean + 2 * deviation) if deviation else None
+        shares = indistinguishable(fills, truth)
+        return [
+            Row(model, name, frechet.key, frechet_distance(fills, truth), None, count),
+            Row(model, name, kernel.key, mean, interval, count),
+            Row(model, name, paired.key, shares.paired, shares.paired_interval, count),
+            Row(model, name, unpaired.key, shares.unpaired, shares.unpaired_interval, count),
+        ]
 
     def close(self) -> None:
         """Let the files of features go."""

@@ -175,7 +175,7 @@ def evaluate(
             for model, found in zip(names, scored.figures, strict=True):
                 values.extend(found[measure.key] for measure in measures)
                 line = {
-                    "picture": scored.item.name,
+                    "picture": scored.item.label,
                     "model": model,
                     "hole_ratio": rounded(scored.ratio),
                     "bin": bin_of(scored.ratio),
@@ -190,15 +190,17 @@ def evaluate(
             raise DataError(f"none of {len(items)} pictures could be scored{first}: mend or replace them")
         file.close()
         table = np.frombuffer(values).reshape(len(ratios), len(fillers), len(measures))
-        rows, differences = rows_and_differences(np.frombuffer(ratios), table, names, measures)
-        rows += backbones.rows(names)
+        rows, differences = rows_and_differences(
+            np.frombuffer(ratios), table, names, measures, [item.name for item, _, _ in done]
+        )
+        rows += backbones.rows(names, np.frombuffer(ratios))
     protocol = Protocol(
         name=name,
         pictures=len(done),
-        pictures_sha256=list_sha256([(item.name, digest) for item, digest, _ in done]),
+        pictures_sha256=list_sha256([(item.label, digest) for item, digest, _ in done]),
         size=size_words(preparation),
         masks=mask_words(preparation),
-        masks_sha256=list_sha256([(item.name, digest) for item, _, digest in done]),
+        masks_sha256=list_sha256([(item.label, digest) for item, _, digest in done]),
         mean_hole_ratio=round(float(np.frombuffer(ratios).mean()), 6),
         polarity="black = hole in the files" if preparation.invert else "white (1) = hole",
         scored="composite (known pixels put back), in the hole and whole as each figure says",
@@ -277,7 +279,7 @@ def _filled(
         except DataError:
             raise
         except InputError as error:
-            skipped.append(Skipped(sample.item.name, str(error)))
+            skipped.append(Skipped(sample.item.label, str(error)))
             advance(number)
             continue
         if keep is not None:
@@ -301,7 +303,7 @@ def _keep(folder: Path, sample: Sample, names: Sequence[str], fills: Sequence[ND
     pictures = [("inputs", blank), ("masks", sample.hole.astype(np.uint8) * 255)]
     pictures += [(f"filled/{file_name(name)}", fill) for name, fill in zip(names, fills, strict=True)]
     for place, pixels in pictures:
-        path = (folder / place / sample.item.name).with_suffix(".png")
+        path = (folder / place / sample.item.label).with_suffix(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             Image.fromarray(pixels).save(file, "PNG")

@@ -95,7 +95,7 @@ class Outputs:
         }
 
     def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        path = self.files[item.name]
+        path = self.files[item.label]
         pixels = pixels_rgb(open_picture(path))
         if pixels.shape != truth.shape:
             raise DataError(
@@ -163,13 +163,13 @@ def _outputs(name: str, folder: Path, items: Sequence[Item]) -> Outputs:
     if not files:
         raise DataError(f"--model {folder} holds neither weights nor pictures: give a weight file or outputs")
     try:
-        pairs = pair([Source(item.image, Path(item.name)) for item in items], files, "output")
+        pairs = pair([Source(item.image, Path(item.label)) for item in items], files, "output")
     except InputError as error:
         raise DataError(f"{name}: {error}") from None
-    missing = [item.name for item, path in zip(items, pairs.found, strict=True) if path is None]
+    missing = [item.label for item, path in zip(items, pairs.found, strict=True) if path is None]
     if missing:
         raise DataError(
             f"{name}: {len(missing)} of {len(items)} pictures have no output in {folder} (first: {missing[0]}): "
             f"name it {_stem(missing[0])}.png"
         )
-    return Outputs(name, {item.name: path for item, path in zip(items, pairs.found, strict=True) if path is not None})
+    return Outputs(name, {item.label: path for item, path in zip(items, pairs.found, strict=True) if path is not None})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retouche import metrics
-from retouche.metrics.similarity import WINDOW
+from retouche.metrics.similarity import WINDOW, ssim_uniform
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ MEASURES = (
     ),
     Measure(
         "ssim", "SSIM", "", "higher", "whole picture, Gaussian window of 11, sigma 1.5, where it fits; colours averaged"
+    ),
+    Measure("ssim_7", "SSIM (window 7)", "", "higher", "whole picture, uniform window of 7, as AOT-GAN measures it"),
+    Measure(
+        "ssim_51", "SSIM (window 51)", "", "higher", "whole picture, uniform window of 51, as StructureFlow measures it"
     ),
     Measure(
         "ms_ssim",
@@ -119,7 +123,13 @@ KERNEL = Measure(
     "like KID but with torchvision's Inception weights: not comparable with any KID",
     digits=5,
 )
-OF_A_SET = (FID, KID, FRECHET, KERNEL)
+P_IDS = Measure(
+    "p_ids", "P-IDS", "", "higher", "fills that a linear classifier on Inception's features prefers to their originals"
+)
+U_IDS = Measure("u_ids", "U-IDS", "", "higher", "originals and fills that the classifier of P-IDS mistakes")
+PAIRED = replace(P_IDS, key="paired_torchvision_inception", title="P-IDS (torchvision's Inception)")
+UNPAIRED = replace(U_IDS, key="unpaired_torchvision_inception", title="U-IDS (torchvision's Inception)")
+OF_A_SET = (FID, KID, P_IDS, U_IDS, FRECHET, KERNEL, PAIRED, UNPAIRED)
 """Figures of all pictures together, not of one."""
 
 
@@ -131,6 +141,8 @@ def score(filled: NDArray[np.uint8], truth: NDArray[np.uint8], hole: NDArray[np.
         "band_error": metrics.band_error(filled, truth, hole),
         "seam": metrics.seam_score(filled, hole),
         "ssim": metrics.ssim(filled, truth) if min(hole.shape) >= WINDOW else math.nan,
+        "ssim_7": ssim_uniform(filled, truth, 7),
+        "ssim_51": ssim_uniform(filled, truth, 51),
         "ms_ssim": metrics.ms_ssim(filled, truth),
         "hole_l1": metrics.l1(filled, truth, hole),
         "l1": metrics.l1(filled, truth),

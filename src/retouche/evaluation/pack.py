@@ -11,7 +11,7 @@ from typing import Any
 
 from retouche.errors import DataError, InputError
 from retouche.evaluation.papers import PAPERS, Published
-from retouche.evaluation.pictures import Item, Preparation, find_items
+from retouche.evaluation.pictures import Item, Preparation, find_items, several
 from retouche.files import atomic_write
 from retouche.folders.names import as_json
 
@@ -25,7 +25,8 @@ class Pack:
     Attributes:
         name: of the protocol
         preparation: size and masks
-        pictures: (name, SHA-256 of the file, mask's name or None, SHA-256 of the hole's bits), or None: any pictures
+        pictures: (name, SHA-256 of the file, mask's name or None, SHA-256 of the hole's bits, which of the picture's
+            masks), or None: any pictures
         data, masks: folders the pictures and masks were in; None where the user must say
         unknown: what the protocol leaves unsaid
         published: figures printed elsewhere for this protocol
@@ -33,7 +34,7 @@ class Pack:
 
     name: str
     preparation: Preparation
-    pictures: tuple[tuple[str, str, str | None, str], ...] | None = None
+    pictures: tuple[tuple[str, str, str | None, str, int], ...] | None = None
     data: Path | None = None
     masks: Path | None = None
     unknown: tuple[str, ...] = ()
@@ -51,7 +52,7 @@ def read_pack(word: str) -> Pack:
             paper = PAPERS[word]
             return Pack(
                 paper.name,
-                Preparation(size=paper.size, fit=paper.fit, masks=paper.masks),
+                Preparation(size=paper.size, fit=paper.fit, masks=paper.masks, each=paper.each),
                 unknown=paper.unknown,
                 published=paper.published,
             )
@@ -64,7 +65,13 @@ def read_pack(word: str) -> Pack:
         if version > VERSION:
             raise DataError(f"--pack {path} is of version {version}, newer than {VERSION}: update retouche")
         pictures = tuple(
-            (str(one["name"]), str(one["sha256"]), one["mask"] and str(one["mask"]), str(one["mask_sha256"]))
+            (
+                str(one["name"]),
+                str(one["sha256"]),
+                one["mask"] and str(one["mask"]),
+                str(one["mask_sha256"]),
+                int(one.get("copy", 0)),
+            )
             for one in content["pictures"]
         )
         return Pack(
@@ -95,8 +102,9 @@ def items_of(
     if pack.pictures is None:
         items, spec = find_items(data, masks or pack.preparation.masks, limit)
         if masks is None or spec is not None:
-            return items, Preparation(**{**asdict(pack.preparation), "masks": spec})
-        return items, Preparation(**{**asdict(pack.preparation), "masks": None})
+            each = pack.preparation.each if masks is None else 1
+            return several(items, each), Preparation(**{**asdict(pack.preparation), "masks": spec, "each": each})
+        return items, Preparation(**{**asdict(pack.preparation), "masks": None, "each": 1})
     if masks is not None and pack.preparation.masks is not None:
         raise InputError(f'--masks: the pack draws its masks ("{pack.preparation.masks}"): leave it out')
     root = data / "images" if (data / "images").is_dir() else data
@@ -105,13 +113,13 @@ def items_of(
     else:
         folder = Path(masks) if masks is not None else pack.masks or root
     found: list[Item] = []
-    for number, (name, sha256, mask, mask_sha256) in enumerate(pack.pictures[:limit]):
+    for number, (name, sha256, mask, mask_sha256, copy) in enumerate(pack.pictures[:limit]):
         image = root / name
         file = None if mask is None else folder if folder.is_file() else folder / mask
         for path in (image, file):
             if path is not None and not path.is_file():
                 raise DataError(f"{path} is not there, but the pack names it: give --data and --masks of the pack")
-        found.append(Item(number, name, image, file, sha256, mask_sha256))
+        found.append(Item(number, name, image, file, sha256, mask_sha256, copy))
     return tuple(found), pack.preparation
 
 
@@ -132,7 +140,8 @@ def write_pack(
         if item.mask is not None:
             assert folder is not None
             mask = item.mask.name if one else os.path.relpath(item.mask, folder).replace(os.sep, "/")
-        rows.append({"name": item.name, "sha256": sha256, "mask": mask, "mask_sha256": mask_sha256})
+        row = {"name": item.name, "sha256": sha256, "mask": mask, "mask_sha256": mask_sha256}
+        rows.append(row | {"copy": item.copy} if item.copy else row)
     content = {
         "format": FORMAT,
         "version": VERSION,

@@ -7,6 +7,7 @@ your own rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retouche.evaluation.pictures import Fit
@@ -45,6 +46,7 @@ class Paper:
         masks: specification of our drawn masks that stand for the protocol's, unless --masks gives the files
         unknown: what is not known of the protocol, or differs here
         published: rows to print beside
+        each: masks for each picture
     """
 
     name: str
@@ -54,7 +56,13 @@ class Paper:
     unknown: tuple[str, ...]
     published: tuple[Published, ...] = ()
     fit: Fit = "crop"
+    each: int = 1
 
+
+CLASSES = tuple(
+    f"irregular({low}, {high})" for low, high in ((0.01, 0.1), *((n / 10, (n + 1) / 10) for n in range(1, 6)))
+)
+"""Holes of the six classes of the irregular mask set that came with partial convolutions."""
 
 _MMAGIC = "README of mmagic's {} (github.com/open-mmlab/mmagic)"
 _HOLE_L1 = "mean absolute error in the hole times 100"
@@ -136,9 +144,7 @@ _PAPERS = (
         (
             "which validation pictures, and which mask file went with which picture",
             "the irregular mask files of Liu et al. 2018 are given by --masks; without it drawn masks stand for them",
-            "theirs truncates to 8 bit where this table rounds; its SSIM has a uniform window of 7, this one the "
-            "Gaussian of 11",
-            "FID by hole ratio is not known",
+            "theirs truncates to 8 bit where this table rounds; its SSIM is the one with window 7",
         ),
         _aot_rows(),
     ),
@@ -146,25 +152,59 @@ _PAPERS = (
         "structure-flow",
         "Ren et al. 2019 (arXiv 1908.03852): Places2, 10,000 pictures with six masks each, 0-60 % hole",
         256,
-        "irregular(0.01, 0.6)",
+        ";".join(CLASSES),
         (
-            "which 10,000 pictures, and the pairing with masks (six each there, one here)",
-            "theirs truncates to 8 bit and takes SSIM with a uniform window of 51: not comparable with this SSIM",
+            "which 10,000 pictures, and the pairing with masks",
+            "theirs truncates to 8 bit where this table rounds; its SSIM is the one with window 51",
             'its "MAE" is the relative l1 of this table',
             "FID there leaves out the last incomplete batch of 64",
             "its table is not printed here: it could not be checked at the source",
         ),
         fit="squash",
+        each=len(CLASSES),
+    ),
+    Paper(
+        "partial-conv",
+        "Liu et al. 2018 (arXiv 1804.07723): 512, six classes of irregular masks",
+        512,
+        ";".join(CLASSES),
+        (
+            "which pictures, and the pairing with masks",
+            "the 12,000 mask files are given by --masks; without it drawn masks of the same six classes stand for them",
+            "half of the published masks keep 50 pixels off the border: drawn masks do not look at the border",
+            "its table is not printed here: it could not be checked at the source",
+        ),
+        each=len(CLASSES),
+    ),
+    Paper(
+        "context-encoder",
+        "Pathak et al. 2016 (arXiv 1604.07379): Paris StreetView, the middle of 128, 56 of it unknown",
+        128,
+        "centre(0.4375)",
+        (
+            "how test pictures came to 128 pixels: here the shorter side, then the middle",
+            "the denominator of its L1 and L2 in per cent: here of values in 0..1, in the hole and whole",
+            "the published pictures are for research and not given away here: --data has yours",
+            "its table is not printed here: it could not be checked at the source",
+        ),
+    ),
+    Paper(
+        "structural",
+        "Vo et al. 2018 (arXiv 1803.10348): the middle of 128, 56 of it unknown",
+        128,
+        "centre(0.4375)",
+        (
+            "which pictures, and how they came to 128 pixels: here the shorter side, then the middle",
+            "whether the known ring that is predicted again was scored: here only the hole is filled",
+            "no table of its code is known",
+        ),
     ),
     Paper(
         "mmagic-deepfill-v1",
         "mmagic's validation of DeepFill v1: Places365 at 256, one box of at most 128 pixels",
         256,
-        "box",
-        (
-            "crops and boxes are drawn anew at each of their runs (crop 384, scaled to 256)",
-            "their box is shrunk at its top and left only",
-        ),
+        "mmagic-box",
+        ("crops and boxes are drawn anew at each of their runs (crop 384, scaled to 256)",),
         (
             *_mmagic_rows("DeepFill v1", "DeepFill v1", "Places365-val", ("11.019", "23.429", "0.862"), "3500k steps"),
             *_mmagic_rows("DeepFill v1", "DeepFill v1", "CelebA-val", ("6.677", "26.878", "0.911"), "1500k steps"),
@@ -186,3 +226,25 @@ _PAPERS = (
 )
 PAPERS = {paper.name: paper for paper in _PAPERS}
 """By the name that `--pack` takes."""
+
+
+OWN = {"l1 (relative": "relative_l1", _HOLE_L1: "hole_l1", "mmagic: hole l1": "hole_l1"}
+"""Words of a published figure -> the measure of ours that it is."""
+
+
+def own_figures(published: Sequence[Published]) -> tuple[str, ...]:
+    """The measures of ours that answer to published figures and are not on screen otherwise."""
+    found = [key for row in published for words, key in OWN.items() if words in row.metric]
+    return tuple(dict.fromkeys(found))
+
+
+def published_lines(published: Sequence[Published]) -> list[str]:
+    """Published rows, short: a line for each model and bin, then each source and remark once."""
+    by_row: dict[tuple[str, str], list[str]] = {}
+    for row in published:
+        by_row.setdefault((row.model, row.bin), []).append(f"{row.metric} {row.value}")
+    lines = [f"published: {model}, {name}: {'; '.join(cells)}" for (model, name), cells in by_row.items()]
+    notes: dict[str, list[str]] = {}
+    for row in published:
+        notes.setdefault(f"{row.source}; {row.remark}", []).append(row.model)
+    return lines + [f"  {', '.join(dict.fromkeys(models))}: {note}" for note, models in notes.items()]

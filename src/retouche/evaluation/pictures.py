@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -38,6 +38,7 @@ class Item:
     """One picture and its mask's file; None where masks are drawn.
 
     `picture_sha256` (of the file) and `mask_sha256` (of the hole's bits) are what a pack demands; None demands nothing.
+    `copy` tells the masks of one picture apart.
     """
 
     number: int
@@ -46,6 +47,13 @@ class Item:
     mask: Path | None
     picture_sha256: str | None = None
     mask_sha256: str | None = None
+    copy: int = 0
+
+    @property
+    def label(self) -> str:
+        """The name, with the mask's number where the picture comes with several: "deep/a.png", "deep/a-mask2.png"."""
+        path = Path(self.name)
+        return path.with_stem(f"{path.stem}-mask{self.copy + 1}").as_posix() if self.copy else self.name
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,11 @@ class Preparation:
     Attributes:
         size: side in pixels, or None for pictures as they are
         fit: "crop" scales the shorter side by Lanczos and cuts the middle square; "squash" scales both sides
-        masks: a specification of drawn masks, or None for files
+        masks: a specification of drawn masks, or None for files; of several between semicolons a picture's masks take
+            turns
         mask_seed: of drawn masks
         invert: black is the hole in mask files
+        each: masks for each picture
     """
 
     size: int | None = None
@@ -65,6 +75,7 @@ class Preparation:
     masks: str | None = None
     mask_seed: int = 0
     invert: bool = False
+    each: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,14 +138,31 @@ def find_items(data: Path, masks: str | None, limit: int | None = None) -> tuple
         pairs = _paired(pictures, inside, folder)
     elif folder.is_file():
         pairs = [folder] * len(pictures)
-    elif re.search(r"[/\\]", masks) and "," not in masks and ":" not in masks:
+    elif re.search(r"[/\\]", masks) and not re.search(r"[,:(;]", masks):
         raise DataError(
             f"--masks {masks} is not there: give a folder, one file, or a specification such as wide:2,box:1"
         )
     else:
-        parse_masks(masks)  # says at once what means nothing
+        for spec in masks.split(";"):
+            parse_masks(spec)  # says at once what means nothing
         return _items(pictures[:limit], [None] * len(pictures)), masks
     return _items(pictures[:limit], pairs), None
+
+
+def several(items: Sequence[Item], each: int) -> tuple[Item, ...]:
+    """Every picture with `each` masks, numbered on.
+
+    Raises: InputError for fewer than one, or where masks are files
+    """
+    if each < 1:
+        raise InputError(f"--masks-per-picture is {each}: give 1 or more")
+    if each > 1 and any(item.mask is not None for item in items):
+        raise InputError(
+            "--masks-per-picture draws several: give a specification such as irregular, or DIR(flip=xy) to draw them "
+            "from a folder's files"
+        )
+    pairs = [(item, copy) for item in items for copy in range(each)]
+    return tuple(replace(item, number=number, copy=copy) for number, (item, copy) in enumerate(pairs))
 
 
 def _items(pictures: Sequence[Source], pairs: Sequence[Path | None]) -> tuple[Item, ...]:
@@ -251,17 +279,22 @@ def prepare(item: Item, preparation: Preparation) -> Sample | Skipped:
     except DataError:
         raise
     except (RetoucheError, OSError) as error:
-        return Skipped(item.name, _without_paths(str(error), item))
+        return Skipped(item.label, _without_paths(str(error), item))
     if item.mask is None:
         truth = sized(pixels, preparation.size, preparation.fit)
         height, width = truth.shape[:2]
         assert preparation.masks is not None
-        hole = _parsed(preparation.masks).draw(mask_key(preparation.mask_seed, item.number), height, width).hole
+        specs = preparation.masks.split(";")
+        hole = (
+            _parsed(specs[item.copy % len(specs)])
+            .draw(mask_key(preparation.mask_seed, item.number), height, width)
+            .hole
+        )
     else:
         try:
             hole, _ = open_mask(item.mask, None, invert=preparation.invert)
         except (RetoucheError, OSError) as error:
-            return Skipped(item.name, _without_paths(str(error), item))
+            return Skipped(item.label, _without_paths(str(error), item))
         if item.mask is not None and hole.shape != pixels.shape[:2]:
             raise DataError(
                 f"{item.mask.name} is {hole.shape[1]}x{hole.shape[0]} but {item.name} is "
@@ -273,9 +306,9 @@ def prepare(item: Item, preparation: Preparation) -> Sample | Skipped:
     if item.mask_sha256 not in (None, mask_sha256):
         raise DataError(f"the mask of {item.name} is not the pack's (its bits differ): use the pack's own masks")
     if not hole.any():
-        return Skipped(item.name, "its mask is empty")
+        return Skipped(item.label, "its mask is empty")
     if hole.all():
-        return Skipped(item.name, "its mask leaves nothing known")
+        return Skipped(item.label, "its mask leaves nothing known")
     return Sample(item, truth, hole, picture_sha256, mask_sha256)
 
 

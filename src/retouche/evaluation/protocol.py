@@ -102,7 +102,8 @@ def size_words(preparation: Preparation) -> str:
 def mask_words(preparation: Preparation) -> str:
     """How holes came about, in words."""
     if preparation.masks is not None:
-        return f'drawn by "{preparation.masks}", seed {preparation.mask_seed}, at the evaluation\'s size'
+        several = f", {preparation.each} for each picture" if preparation.each > 1 else ""
+        return f'drawn by "{preparation.masks}"{several}, seed {preparation.mask_seed}, at the evaluation\'s size'
     if preparation.size is None:
         return "files"
     return f"files, scaled by area, hole where at least {HOLE_SHARE:.0%} is"

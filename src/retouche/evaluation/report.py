@@ -114,7 +114,7 @@ def write_report(path: Path, evaluation: Evaluation, preparation: Preparation, f
                 fill = fillers[number].fill(one.item, one.truth, one.hole)
                 at = [measure.key for measure in evaluation.measures].index("seam")
                 caption = f"{evaluation.values[place, number, at]:.1f} levels"
-                cells.append(_figure(fill, shown(one.item.name), caption, truth=_uri(one.truth)))
+                cells.append(_figure(fill, shown(one.item.label), caption, truth=_uri(one.truth)))
         if cells:
             seams.append(_gallery(name, number, [f"<div class='strip'>{''.join(cells)}</div>"]))
     write_text(path, _page(evaluation, galleries, seams))
@@ -196,7 +196,7 @@ def _row(word: str, place: int, sample: Sample, model: int, evaluation: Evaluati
         if number != model:
             fill = filler.fill(sample.item, sample.truth, sample.hole)
             cells.append(_figure(fill, evaluation.names[number], said(number), "row"))
-    title = f"<h4>{word} <span>{escape(shown(sample.item.name))}</span></h4>"
+    title = f"<h4>{word} <span>{escape(shown(sample.item.label))}</span></h4>"
     # the truth is in the page once per row: the fills show it under the pointer
     truth = f"--truth:url({_uri(sample.truth)})"
     return f"<div class='row' style='{truth}'>{title}<div class='strip'>{''.join(cells)}</div></div>"

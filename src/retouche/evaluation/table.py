@@ -97,22 +97,32 @@ def rounded(value: float | None) -> float | None:
 
 
 def rows_and_differences(
-    ratios: NDArray[np.float64], values: NDArray[np.float64], models: Sequence[str], measures: Sequence[Measure]
+    ratios: NDArray[np.float64],
+    values: NDArray[np.float64],
+    models: Sequence[str],
+    measures: Sequence[Measure],
+    pictures: Sequence[str] = (),
 ) -> tuple[list[Row], list[Difference]]:
     """The whole table.
 
     Args:
         ratios: (n,) hole ratio of each picture
         values: (n, models, measures); NaN where a figure does not apply
+        pictures: (n,) which picture each is of, where pictures come with several masks: intervals draw pictures, with
+            all their masks, so that ten masks of one picture count as one picture
 
     Returns: rows ordered by model, bin, metric; differences of every pair of models
     """
     n, m, k = values.shape
     names = np.array([bin_of(float(ratio)) for ratio in ratios])
+    groups = np.unique(np.array(pictures), return_inverse=True)[1] if len(set(pictures)) < len(pictures) else None
     rows: dict[tuple[int, str], list[Row]] = {}
     for chosen in (ALL, *(name for name in BINS if (names == name).any())):
-        part = values if chosen == ALL else values[names == chosen]
-        means, lows, highs, counts = _bootstrap(part.reshape(len(part), m * k))
+        there = np.ones(n, np.bool_) if chosen == ALL else names == chosen
+        part = values[there]
+        means, lows, highs, counts = _bootstrap(
+            part.reshape(len(part), m * k), None if groups is None else groups[there]
+        )
         for model in range(m):
             found = []
             for number, measure in enumerate(measures):
@@ -127,7 +137,7 @@ def rows_and_differences(
     differences = []
     pairs = [(a, b) for a in range(m) for b in range(a + 1, m)]
     for a, b in pairs:
-        means, lows, highs, counts = _bootstrap(values[:, a] - values[:, b])
+        means, lows, highs, counts = _bootstrap(values[:, a] - values[:, b], groups)
         for number, measure in enumerate(measures):
             interval = (float(lows[number]), float(highs[number])) if counts[number] > 1 else None
             value = float(means[number]) if counts[number] else None
@@ -137,7 +147,9 @@ def rows_and_differences(
     return ordered, differences
 
 
-def _bootstrap(columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def _bootstrap(
+    columns: NDArray[np.float64], groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float64], ...]:
     """Means, lower and upper limits and counts of columns (n, c); the same pictures are drawn for all columns.
 
     Sums of gathered values, no matrix product: the same digits on any number of threads.
@@ -150,12 +162,14 @@ def _bootstrap(columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         means = filled.sum(0) / counts
     random = np.random.default_rng(SEED)
     drawn = np.full((RESAMPLES, c), np.nan)
+    of = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    kinds = int(of.max()) + 1 if n else 0
     everywhere = bool(there.all())
     for number in range(RESAMPLES):
         # how often each picture is drawn; np.bincount keeps the sum in the pictures' order
-        weights = np.bincount(random.integers(0, n, n), minlength=n)[:, None]
+        weights = np.bincount(random.integers(0, kinds, kinds), minlength=kinds)[of][:, None]
         total = (filled * weights).sum(0)
-        present = n if everywhere else (there * weights).sum(0)
+        present = weights.sum() if everywhere else (there * weights).sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn[number] = total / present
     low, high = np.full(c, np.nan), np.full(c, np.nan)

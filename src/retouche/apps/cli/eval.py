@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 MADE = ("index.html", "table.json", "table.csv", "pictures.jsonl")
 FEATURES = tuple(f"feature_distance_lite{variant}" for variant in range(3))
-COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", *FEATURES, "fid", "kid")
+COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", *FEATURES, "fid", "kid", "p_ids", "u_ids")
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,13 @@ class Options:
     size: Annotated[int | None, terminal.without_default("N")] = None
     """Bring pictures to NxN: the shorter side by Lanczos, then the middle; masks by area, hole where at least a quarter
     is. Default: whole pictures as they are."""
+    masks_per_picture: Annotated[int | None, terminal.without_default("N")] = None
+    """Draw N masks for each picture; specifications between semicolons take turns. Default: 1, or the pack's."""
     limit: Annotated[int | None, terminal.without_default("N")] = None
     """Take the first N pictures only."""
     pack: Annotated[str | None, terminal.without_default("FILE|NAME")] = None
     """Repeat a protocol: a pack's file, or a paper's by name (deepfill-v1, deepfill-v2, aot-gan, structure-flow,
-    mmagic-deepfill-v1, mmagic-deepfill-v2)."""
+    partial-conv, context-encoder, structural, mmagic-deepfill-v1, mmagic-deepfill-v2)."""
     write_pack: Annotated[Path | None, terminal.without_default("FILE")] = None
     """Write a pack of this evaluation: list, hashes, size and masks."""
     invert_mask: terminal.Switch = False
@@ -70,7 +72,7 @@ class Options:
     large_holes: terminal.Switch = False
     """Masks that are mostly hole are meant so, not inverted."""
     inception_weights: Annotated[Path | None, terminal.without_default("FILE")] = None
-    """Inception's weights; FID and KID are computed with them."""
+    """Inception's weights; FID, KID, P-IDS and U-IDS are computed with them."""
     lpips_weights: Annotated[tuple[Path, Path] | None, terminal.without_default("TRUNK HEADS")] = None
     """AlexNet's or VGG16's weights and LPIPS' heads for it; LPIPS is computed with them."""
     features: Annotated[str | None, terminal.without_default("NAME")] = None
@@ -183,23 +185,27 @@ def _is_ours(table: Path) -> bool:
 
 def _items(options: Options, pack: Pack | None) -> tuple[tuple[Item, ...], Preparation]:
     from retouche.evaluation.pack import items_of
-    from retouche.evaluation.pictures import Preparation, find_items
+    from retouche.evaluation.pictures import Preparation, find_items, several
 
     if pack is not None:
         if options.size is not None:
             raise InputError(f"--size: the pack fixes it ({pack.preparation.size}): leave it out")
         if pack.pictures is not None and options.invert_mask:
             raise InputError("--invert-mask: the pack fixes it: leave it out")
+        if options.masks_per_picture is not None:
+            raise InputError("--masks-per-picture: the pack fixes it: leave it out")
         items, preparation = items_of(pack, options.data, options.masks, options.limit)
         if pack.pictures is None:
             preparation = replace(preparation, mask_seed=options.seed, invert=options.invert_mask)
         return items, preparation
     assert options.data is not None
     items, spec = find_items(options.data, options.masks, options.limit)
-    return items, Preparation(options.size, "crop", spec, options.seed, options.invert_mask)
+    each = 1 if options.masks_per_picture is None else options.masks_per_picture
+    return several(items, each), Preparation(options.size, "crop", spec, options.seed, options.invert_mask, each)
 
 
 def _show(made: Evaluation, options: Options) -> None:
+    from retouche.evaluation.papers import own_figures, published_lines
     from retouche.evaluation.table import as_text
 
     for each in made.skipped:
@@ -212,8 +218,7 @@ def _show(made: Evaluation, options: Options) -> None:
         return
     print("\n".join(made.protocol.lines()))
     print()
-    print(as_text(made.rows, made.measures, made.names, COLUMNS))
-    for row in made.published:
-        print(f"published: {row.model}, {row.bin}, {row.metric}: {row.value} ({row.source}; {row.remark})")
+    print(as_text(made.rows, made.measures, made.names, (*COLUMNS, *own_figures(made.published))))
+    print("\n".join(published_lines(made.published)))
     print()
     terminal.tell(options.report / "index.html")
