@@ -59,9 +59,8 @@ class Paper:
     each: int = 1
 
 
-CLASSES = tuple(
-    f"irregular({low}, {high})" for low, high in ((0.01, 0.1), *((n / 10, (n + 1) / 10) for n in range(1, 6)))
-)
+_LIMITS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+CLASSES = tuple(f"irregular({low}, {high})" for low, high in zip(_LIMITS, _LIMITS[1:], strict=False))
 """Holes of the six classes of the irregular mask set that came with partial convolutions."""
 
 _MMAGIC = "README of mmagic's {} (github.com/open-mmlab/mmagic)"

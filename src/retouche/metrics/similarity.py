@@ -46,8 +46,8 @@ def ssim_uniform(filled: NDArray[Any], truth: NDArray[Any], window: int) -> floa
     """Mean structural similarity over square windows that weigh alike, -1..1, 1 = identical.
 
     Equals scikit-image's `structural_similarity(win_size=window, data_range=1, channel_axis=-1)` of values in 0..1:
-    with window 7 AOT-GAN's figure, with 51 StructureFlow's. Variances are the samples' own, divided by one less than the
-    window's pixels.
+    with window 7 AOT-GAN's figure, with 51 StructureFlow's. Variances are the samples' own, divided by one
+    less than the window's pixels.
 
     Args:
         filled, truth: (H, W, 3)
