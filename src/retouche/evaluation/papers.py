@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from retouche.evaluation.pictures import Fit
 
@@ -60,7 +61,7 @@ class Paper:
 
 
 _LIMITS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-CLASSES = tuple(f"irregular({low}, {high})" for low, high in zip(_LIMITS, _LIMITS[1:], strict=False))
+CLASSES = tuple(f"irregular({low}, {high})" for low, high in pairwise(_LIMITS))
 """Holes of the six classes of the irregular mask set that came with partial convolutions."""
 
 _MMAGIC = "README of mmagic's {} (github.com/open-mmlab/mmagic)"
@@ -68,7 +69,7 @@ _HOLE_L1 = "mean absolute error in the hole times 100"
 _AOT_BINS = ("1-10 %", "10-20 %", "20-30 %", "30-40 %", "40-50 %", "50-60 %")
 _AOT = {
     # (as attributed to the paper, mmagic's own file), by hole ratio
-    "l1 (relative, %) / mmagic: hole l1 x 100": (
+    "l1": (
         ("0.55", "1.19", "2.11", "3.20", "4.51", "7.07"),
         ("0.54", "1.47", "2.79", "4.38", "6.28", "10.16"),
     ),
@@ -82,6 +83,8 @@ _AOT = {
     ),
 }
 
+_AOT_L1 = ("l1 (relative, %)", "hole l1 x 100")
+
 
 def _aot_rows() -> tuple[Published, ...]:
     source = _MMAGIC.format("AOT-GAN")
@@ -91,7 +94,9 @@ def _aot_rows() -> tuple[Published, ...]:
         '"inf" stems from pictures left unchanged',
     )
     return tuple(
-        Published(model, name, metric, values[which][number], source, remarks[which])
+        Published(
+            model, name, _AOT_L1[which] if metric == "l1" else metric, values[which][number], source, remarks[which]
+        )
         for which, model in enumerate(("AOT-GAN (paper)", "AOT-GAN (mmagic)"))
         for metric, values in _AOT.items()
         for number, name in enumerate(_AOT_BINS)
@@ -227,23 +232,23 @@ PAPERS = {paper.name: paper for paper in _PAPERS}
 """By the name that `--pack` takes."""
 
 
-OWN = {"l1 (relative": "relative_l1", _HOLE_L1: "hole_l1", "mmagic: hole l1": "hole_l1"}
-"""Words of a published figure -> the measure of ours that it is."""
+OWN = {_AOT_L1[0]: "relative_l1", _AOT_L1[1]: "hole_l1", f"l1 ({_HOLE_L1})": "hole_l1"}
+"""A published figure -> the measure of ours that it is, but for its unit."""
 
 
 def own_figures(published: Sequence[Published]) -> tuple[str, ...]:
     """The measures of ours that answer to published figures and are not on screen otherwise."""
-    found = [key for row in published for words, key in OWN.items() if words in row.metric]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(OWN[row.metric] for row in published if row.metric in OWN))
 
 
 def published_lines(published: Sequence[Published]) -> list[str]:
     """Published rows, short: a line for each model and bin, then each source and remark once."""
-    by_row: dict[tuple[str, str], list[str]] = {}
+    notes = list(dict.fromkeys(f"{row.source}; {row.remark}" for row in published))
+    by_row: dict[tuple[str, str, int], list[str]] = {}
     for row in published:
-        by_row.setdefault((row.model, row.bin), []).append(f"{row.metric} {row.value}")
-    lines = [f"published: {model}, {name}: {'; '.join(cells)}" for (model, name), cells in by_row.items()]
-    notes: dict[str, list[str]] = {}
-    for row in published:
-        notes.setdefault(f"{row.source}; {row.remark}", []).append(row.model)
-    return lines + [f"  {', '.join(dict.fromkeys(models))}: {note}" for note, models in notes.items()]
+        note = notes.index(f"{row.source}; {row.remark}") + 1
+        by_row.setdefault((row.model, row.bin, note), []).append(f"{row.metric.split(' (mean')[0]} {row.value}")
+    lines = [
+        f"published: {model}, {name}: {'; '.join(cells)} [{note}]" for (model, name, note), cells in by_row.items()
+    ]
+    return lines + [f"  [{number}] {note}" for number, note in enumerate(notes, 1)]
