@@ -95,7 +95,7 @@ def _aot_rows() -> tuple[Published, ...]:
     )
     return tuple(
         Published(
-            model, name, _AOT_L1[which] if metric == "l1" else metric, values[which][number], source, remarks[which]
+            model, name, {"l1": _AOT_L1[which]}.get(metric, metric), values[which][number], source, remarks[which]
         )
         for which, model in enumerate(("AOT-GAN (paper)", "AOT-GAN (mmagic)"))
         for metric, values in _AOT.items()
@@ -248,7 +248,5 @@ def published_lines(published: Sequence[Published]) -> list[str]:
     for row in published:
         note = notes.index(f"{row.source}; {row.remark}") + 1
         by_row.setdefault((row.model, row.bin, note), []).append(f"{row.metric.split(' (mean')[0]} {row.value}")
-    lines = [
-        f"published: {model}, {name}: {'; '.join(cells)} [{note}]" for (model, name, note), cells in by_row.items()
-    ]
+    lines = [f"published: {row[0]}, {row[1]}: {'; '.join(cells)} [{row[2]}]" for row, cells in by_row.items()]
     return lines + [f"  [{number}] {note}" for number, note in enumerate(notes, 1)]
