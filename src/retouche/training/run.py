@@ -45,8 +45,8 @@ from retouche.training.checkpoint import Training
 from retouche.training.engine import Engine
 from retouche.training.health import Health
 from retouche.training.log import RunLog
-from retouche.training.scene import scene_encoder
 from retouche.training.scaler import Scaler
+from retouche.training.scene import scene_encoder
 from retouche.training.schedules import base_rates, schedule, set_rates
 from retouche.training.settings import Run, remember
 from retouche.training.start import Start, fill, read_start, see
