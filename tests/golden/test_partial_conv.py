@@ -143,6 +143,17 @@ def test_soft_masks(loaded: tuple[str, retouche.Model]) -> None:
     assert_close(made[..., ::3, ::3], stored["output.soft_pred_every3"], 5e-5)
 
 
+def test_no_hole_stays_grey(loaded: tuple[str, retouche.Model]) -> None:
+    """The network by itself leaves grey what is far from everything known; a picture is then seen smaller."""
+    name, model = loaded
+    stored = arrays(f"pconv-{name}-g")
+    picture = stored["input.far_image"][0].permute(1, 2, 0).numpy()
+    hole = stored["input.far_mask"][0, 0].numpy() > 0
+    filled, report = model(picture, hole, dilate=0, report=True)
+    assert report.holes[0].strategy.startswith("scale")
+    assert filled[:, 383:].reshape(-1, 3).std(0).min() > 1
+
+
 def test_hidden_values_do_not_matter(loaded: tuple[str, retouche.Model]) -> None:
     name, model = loaded
     stored = arrays(f"pconv-{name}-g")

@@ -16,6 +16,7 @@ from retouche.losses.adversarial import (
     wasserstein_generator,
 )
 from retouche.losses.correctness import sampling_correctness
+from retouche.losses.partial import hole_and_valid, perceptual_and_style_of_both, total_variation
 from retouche.losses.perceptual import perceptual_and_style, perceptual_loss, style_loss
 from retouche.losses.reconstruction import box_discounted_l1, discounted_l1, l1
 from retouche.losses.structural import (
@@ -37,6 +38,7 @@ __all__ = [
     "gradient_penalty",
     "hinge_critic",
     "hinge_generator",
+    "hole_and_valid",
     "l1",
     "least_squares_critic",
     "least_squares_generator",
@@ -44,6 +46,7 @@ __all__ = [
     "logistic_generator",
     "overlap_reconstruction",
     "perceptual_and_style",
+    "perceptual_and_style_of_both",
     "perceptual_loss",
     "sampling_correctness",
     "slope_penalty",
@@ -52,6 +55,7 @@ __all__ = [
     "soft_mask_generator",
     "structural_loss",
     "style_loss",
+    "total_variation",
     "wasserstein_critic",
     "wasserstein_generator",
 ]
