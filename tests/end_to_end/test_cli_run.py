@@ -72,7 +72,7 @@ def truncated() -> bytes:
         ("photo.png", "small.png", "out.png", (), "small.png is 40x30 but the picture is 80x60"),
         ("photo.png", "white.png", "out.png", (), "the mask covers the whole picture"),
         ("cut.jpg", "mask.png", "out.jpg", (), "cut.jpg cannot be decoded"),
-        ("text.png", "mask.png", "out.png", (), "text.png is not a JPEG, PNG"),
+        ("text.png", "mask.png", "out.png", (), "text.png is not a PNG, JPEG"),
         ("bomb.png", "mask.png", "out.png", (), "3600.0 megapixels"),
         ("photo.png", "mask.png", "out.png", ("--model", "deepfil-v2"), 'did you mean "deepfill-v2"'),
         ("photo.png", "mask.png", "photo.png/out.png", (), "photo.png is a file"),
