@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -64,8 +65,14 @@ def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     def opened(address: str, **options: Any) -> Any:
         expected = options.pop("expected", "\0")  # what its console may say
+        face = options.pop("face", "full")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
+        # what the user chose before, unless the test is about the first visit
+        kept = json.dumps(json.dumps({"face": face}))
+        context.add_init_script(
+            f"try {{ localStorage['retouche settings'] ??= {kept}; }} catch {{ /* a page that keeps nothing */ }}"
+        )
         page = context.new_page()
         page.set_default_timeout(20_000)
 

@@ -27,7 +27,8 @@ async function link(url) {
   return `data:text/javascript,${encodeURIComponent(text)}`;
 }
 
-const { Document, TILE, STEPS, seamScore } = await load("document.js");
+const { Document, TILE, STEPS } = await load("document.js");
+const { seamScore } = await load("seam.js");
 const raster = await load("raster.js");
 
 /** @param {number} width @param {number} height */
@@ -178,7 +179,6 @@ test("lasso, box and wand", async () => {
       },
     ],
     { model: "x" },
-    null,
   );
   stroke(wand, document, [{ x: 230, y: 230 }], { settings: { tolerance: 0 } });
   assert.deepEqual(document.layers.mask.measure(), {
@@ -195,7 +195,9 @@ test("a fill changes what is inside its mask and nothing else, and undo takes it
   document.setMask(box, bytes, "load mask");
   const before = document.read(document.box),
     rgba = new Uint8ClampedArray(bytes.length * 4).fill(99);
-  document.apply([{ box, inside: bytes, rgba }], { model: "x" }, { box, bytes });
+  const hole = document.lift();
+  assert.deepEqual([document.layers.mask.measure().count, hole.count], [0, 2000]);
+  document.apply([{ box, inside: bytes, rgba }], { model: "x" }, hole);
   const after = document.read(document.box);
   for (let y = 0; y < 600; y++)
     for (let x = 0; x < 700; x++) {
@@ -212,6 +214,171 @@ test("a fill changes what is inside its mask and nothing else, and undo takes it
   assert.deepEqual(document.read(document.box), before);
   assert.equal(document.layers.mask.measure().count, 2000);
   assert.equal(document.fills.length, 0);
+});
+
+const BOX = { left: 250, top: 250, right: 262, bottom: 262 }; // over four tiles
+const full = (box, value = 255) => new Uint8Array(raster.area(box)).fill(value);
+const patch = (box, value) => ({ box, inside: full(box), rgba: new Uint8ClampedArray(raster.area(box) * 4).fill(value) });
+const redAt = (document, x, y) => document.read({ left: x, top: y, right: x + 1, bottom: y + 1 })[0];
+
+test("a fill that ends under a stroke leaves the stroke alone, and is its own step below it", async () => {
+  const document = made(600, 500),
+    brush = (await load("tools/brush.js")).default,
+    work = { document, settings: { size: 20, penSize: 3 } },
+    at = (x, y) => ({ x, y, alt: false, shift: false, pen: false, pressure: 0.5 });
+  document.setMask(BOX, full(BOX), "load mask");
+  const hole = document.lift();
+  brush.down(work, at(300, 300));
+  brush.move(work, [at(320, 300)]);
+  document.apply([patch(BOX, 99)], { model: "x" }, hole);
+  brush.move(work, [at(340, 300)]);
+  assert.ok(brush.up(work));
+  assert.ok([300, 320, 340].every((x) => document.layers.mask.at(x, 300)) && !document.layers.mask.at(255, 255));
+  assert.deepEqual([redAt(document, 255, 255), document.done.length], [99, 3]);
+  assert.equal(document.undo(), "brush"); // the whole stroke, and only it
+  assert.deepEqual([document.layers.mask.measure().count, redAt(document, 255, 255)], [0, 99]);
+  assert.equal(document.undo(), "fill");
+  assert.deepEqual([document.layers.mask.measure().count, redAt(document, 255, 255)], [144, 255 % 251]);
+  document.redo();
+  document.redo();
+  assert.ok(document.layers.mask.at(320, 300) && redAt(document, 255, 255) === 99);
+});
+
+test("commands under an open stroke change what was there before it", async () => {
+  const brush = (await load("tools/brush.js")).default,
+    point = { x: 100, y: 100, alt: false, shift: false, pen: false, pressure: 0.5 };
+  for (const [act, corner] of [
+    [(document) => document.clear(), 0],
+    [(document) => document.invert(), 255],
+    [(document) => document.grow(4), 0],
+  ]) {
+    const document = made(300, 280),
+      work = { document, settings: { size: 20, penSize: 3 } };
+    document.setMask({ left: 200, top: 200, right: 210, bottom: 210 }, new Uint8Array(100).fill(255), "load mask");
+    brush.down(work, point);
+    act(document);
+    brush.move(work, [{ ...point, x: 130 }]);
+    brush.up(work);
+    assert.ok(document.layers.mask.at(100, 100) && document.layers.mask.at(130, 100));
+    assert.equal(document.layers.mask.at(1, 1), corner);
+    // what is painted on a mask that holds it already is no step
+    assert.equal(document.undo(), corner ? "invert" : "brush");
+    assert.equal(document.layers.mask.at(100, 100), 0);
+    if (!corner) document.undo();
+    assert.equal(document.layers.mask.measure().count, 100);
+  }
+});
+
+test("a hole on its way is no part of the mask; taken back it is again", () => {
+  const document = made(600, 500),
+    other = { left: 10, top: 10, right: 20, bottom: 20 };
+  document.setMask(BOX, full(BOX), "load mask");
+  const hole = document.lift();
+  document.setMask(other, full(other), "more");
+  assert.equal(document.lift().count, 100); // not the first hole again
+  assert.equal(document.layers.mask.measure().count, 0);
+  assert.equal(document.undo(), "fill"); // the newer fill is cancelled, its hole is back
+  assert.deepEqual([document.layers.mask.measure().count, document.pending.size], [100, 1]);
+  assert.ok(document.giveBack(hole) && !document.giveBack(hole));
+  assert.equal(document.layers.mask.measure().count, 244);
+  assert.deepEqual(
+    document.done.map(({ label }) => label),
+    ["load mask", "more"],
+  );
+  document.undo();
+  assert.equal(document.layers.mask.measure().count, 144);
+  document.undo();
+  assert.equal(document.layers.mask.measure().count, 0);
+});
+
+test("a stroke that asks for its fill is one step with it", () => {
+  const document = made(600, 500);
+  document.setMask(BOX, full(BOX), "brush");
+  const hole = document.lift(true);
+  document.apply([patch(BOX, 7)], { model: "x" }, hole);
+  assert.equal(document.done.length, 1);
+  document.undo();
+  assert.deepEqual([document.layers.mask.measure().count, redAt(document, 255, 255)], [0, 4]);
+  document.redo();
+  assert.deepEqual([document.layers.mask.measure().count, redAt(document, 255, 255)], [0, 7]);
+  document.setMask(BOX, full(BOX), "brush"); // while the next one is filled, undo takes stroke and fill back at once
+  document.lift(true);
+  document.undo();
+  assert.deepEqual([document.layers.mask.measure().count, document.pending.size, document.fills.length], [0, 0, 1]);
+  document.redo();
+  assert.equal(document.layers.mask.measure().count, 144); // the stroke can be had again
+});
+
+test("fills that end in another order lie in the order they were asked for", () => {
+  const document = made(600, 500),
+    near = { left: 256, top: 256, right: 300, bottom: 300 };
+  document.setMask(BOX, full(BOX), "one");
+  const one = document.lift();
+  document.setMask(near, full(near), "two");
+  const two = document.lift();
+  document.apply([patch(near, 22)], { model: "two" }, two);
+  document.apply([patch(BOX, 11)], { model: "one" }, one);
+  assert.deepEqual([redAt(document, 251, 251), redAt(document, 258, 258), redAt(document, 290, 290)], [11, 22, 22]);
+  assert.deepEqual(
+    document.fills.map(({ model }) => model),
+    ["one", "two"],
+  );
+  document.undo();
+  assert.deepEqual([redAt(document, 258, 258), redAt(document, 290, 290)], [11, 290 % 251]);
+});
+
+test("whatever the order of strokes, fills, cancels and undo: all the way back is as it came, and forth again", () => {
+  for (let seed = 1; seed <= 12; seed++) {
+    let state = seed * 7919;
+    const random = (below) => (state = (state * 48271) % 2147483647) % below;
+    const document = made(300, 270),
+      source = document.read(document.box),
+      holes = [];
+    const box = () => {
+      const left = random(260),
+        top = random(230);
+      return { left, top, right: left + 1 + random(38), bottom: top + 1 + random(38) };
+    };
+    const paint = () => {
+      const { left, right, top, bottom } = box(),
+        { run, end } = document.runs("mask", random(4) ? 255 : 0);
+      for (let y = top; y < bottom; y++) run(y, left, right);
+      end();
+    };
+    for (let turn = 0; turn < 40; turn++) {
+      const act = random(11);
+      if (act < 3 && document.open) paint();
+      else if (act < 3) {
+        document.begin();
+        paint();
+      } else if (act < 5 && document.open) document.commit("stroke");
+      else if (act === 5) {
+        const hole = document.lift(Boolean(random(2)));
+        if (hole) holes.push(hole);
+      } else if (act < 8 && holes.length) {
+        const [hole] = holes.splice(random(holes.length), 1);
+        if (document.pending.has(hole))
+          if (act === 6) document.giveBack(hole);
+          else document.apply([patch(hole.box, random(250))], { model: String(turn) }, hole, Boolean(random(2)));
+      } else if (act === 8) document.undo();
+      else if (act === 9) document.redo();
+      else if (random(2)) document.setMask(BOX, full(BOX, 255), "add", "mask", "add");
+      else document.invert();
+    }
+    if (document.open) document.commit("stroke");
+    for (const hole of [...document.pending]) document.giveBack(hole);
+    while (document.redo());
+    const last = [maskOf(document), document.read(document.box), document.fills.map(({ model }) => model)];
+    const count = document.done.length;
+    while (document.undo());
+    assert.ok(maskOf(document).every((value) => value === 0), `seed ${seed}`);
+    assert.deepEqual(document.read(document.box), source, `seed ${seed}`);
+    assert.deepEqual(document.fills, []);
+    while (document.redo());
+    const again = [maskOf(document), document.read(document.box), document.fills.map(({ model }) => model)];
+    assert.deepEqual(again, last, `seed ${seed}`);
+    assert.equal(document.done.length, count);
+  }
 });
 
 test("a hundred steps are kept, and no more memory than allowed", async () => {
@@ -317,7 +484,7 @@ test("a visible border scores higher than a smooth one", () => {
       inside[y * 20 + x] = 255;
       patched.fill(180, (y * 20 + x) * 4, (y * 20 + x) * 4 + 4);
     }
-  assert.equal(seamScore(flat, inside, 20, 20), 1);
+  assert.equal(seamScore(flat, inside, 20, 20), 0);
   assert.ok(seamScore(patched, inside, 20, 20) > 50);
 });
 assert.equal(TILE, 256);

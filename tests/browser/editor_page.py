@@ -87,6 +87,12 @@ def saved(page: Any, path: Path, key: str = "Control+s") -> Path:
     return path
 
 
+def candidates(page: Any, *names: str) -> None:
+    """Choose the models that are tried together."""
+    for box in page.locator("#candidates input").all():
+        box.set_checked(box.get_attribute("value") in names)
+
+
 def pixels(page: Any, x: float, y: float) -> list[int]:
     """The colour shown at a picture's pixel."""
     image = Image.open(io.BytesIO(page.screenshot()))

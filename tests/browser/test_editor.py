@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editor_page import SIZE, at, drag, fill, mask_of, open_file, photograph, pixels, ready, said, saved
+from editor_page import SIZE, at, candidates, drag, fill, mask_of, open_file, photograph, pixels, ready, said, saved
 from PIL import Image
 
 import retouche
 from retouche.apps.cli import main
-from retouche.methods import WITHOUT_WEIGHTS
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs"
@@ -158,8 +157,7 @@ def test_several_models_history_and_sidecar(
     page.keyboard.press("m")
     drag(page, (30, 30), (70, 64))
     page.click("#several summary")
-    for name in WITHOUT_WEIGHTS:
-        page.set_checked(f"#candidates input[value={name}]", name in {"harmonic", "mean"})
+    candidates(page, "harmonic", "mean")
     page.click("#try")
     page.wait_for_selector("#results [aria-selected=true]")
     assert page.locator("#results [role=option]").count() == 2

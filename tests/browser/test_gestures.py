@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editor_page import SIZE, at, drag, fill, mask_of, open_file, photograph, ready, said, saved
+from editor_page import SIZE, at, candidates, drag, fill, mask_of, open_file, photograph, ready, said, saved
 from PIL import Image
-
-from retouche.methods import WITHOUT_WEIGHTS
 
 
 class Fingers:
@@ -268,7 +266,9 @@ def test_sizes_tools_and_zoom_by_keys(server: str, look: Callable[..., Any], pic
     page.keyboard.press("Control+1")
     assert zoom_of(page) == 1 and page.inner_text("#zoom") == "100 %"
     page.mouse.move(*at(page, 128, 96))
+    page.keyboard.down("Control")
     page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
     page.wait_for_function("document.getElementById('zoom').textContent !== '100 %'")
     assert zoom_of(page) > 1.2 and under(page, *at(page, 128, 96)) == pytest.approx((128, 96), abs=0.1)
     page.keyboard.press("Control+0")
@@ -319,8 +319,7 @@ def test_escape_takes_back_what_is_nearest(server: str, look: Callable[..., Any]
     drag(page, (30, 30), (70, 64))
     hole = mask_of(page)
     page.click("#several summary")
-    for name in WITHOUT_WEIGHTS:
-        page.set_checked(f"#candidates input[value={name}]", name in {"harmonic", "mean"})
+    candidates(page, "harmonic", "mean")
     page.click("#try")
     page.wait_for_selector("#results [aria-selected=true]")
     page.keyboard.press("Escape")  # none of the results
@@ -335,7 +334,7 @@ def test_escape_takes_back_what_is_nearest(server: str, look: Callable[..., Any]
     page.mouse.move(*at(page, 200, 100), steps=3)
     page.keyboard.press("Escape")  # the stroke; the fill goes on
     page.mouse.up()
-    assert page.locator("#cancel").is_visible() and np.array_equal(mask_of(page), hole)
+    assert page.locator("#cancel").is_visible() and not mask_of(page).any()  # the hole is on its way
     page.keyboard.press("Escape")
     page.wait_for_selector("#cancel", state="hidden")
     assert np.array_equal(mask_of(page), hole)
@@ -393,7 +392,7 @@ def test_a_hundred_steps_back_within_bounded_memory(server: str, look: Callable[
           for (let turn = 0; turn < 30; turn++) {
             const rgba = new Uint8ClampedArray(size * 4).fill(turn);
             const report = { seconds: 0, crops: [] }, options = { dilate: 0 };
-            document.apply([{ box, inside, rgba }], { model: "mean", report, options, box, seam: null }, null);
+            document.apply([{ box, inside, rgba }], { model: "mean", report, options, box, seam: null });
           }
           const bytes = document.done.reduce((sum, step) => sum + step.bytes, 0);
           const steps = document.done.length;

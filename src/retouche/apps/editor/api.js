@@ -1,5 +1,7 @@
 // Everything that travels: to this page's own server, and nowhere else.
 
+import { STRINGS, t } from "./strings.js";
+
 /** An answer that is no success; its message is the server's one line. */
 export class ServerError extends Error {
   /** @param {number} status @param {string} message */
@@ -9,16 +11,51 @@ export class ServerError extends Error {
   }
 }
 
-/** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} */
-export async function ask(path, options = {}) {
-  let response;
+const PATIENCE = 10 * 60_000; // milliseconds for which a full queue is asked again
+/** @type {{unlock: () => Promise<boolean>}} asks for the token, and tells whether it was given */
+export const door = { unlock: async () => false };
+
+/** @param {number} milliseconds @param {AbortSignal} [signal] */
+const pause = (milliseconds, signal) =>
+  new Promise((done, failed) => {
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      failed(new DOMException("", "AbortError"));
+    });
+  });
+
+/**
+ * @param {string} path @param {RequestInit} [options]
+ * @param {{patient?: boolean, waits?: (() => void) | null}} [manner] `patient`: come again to a full queue when it says,
+ *   and ask for the token where it has expired; `waits` is called before each wait
+ * @returns {Promise<Response>}
+ */
+export async function ask(path, options = {}, { patient = true, waits = null } = {}) {
+  const until = performance.now() + PATIENCE;
+  for (;;) {
+    const response = await once(path, options);
+    if (response.ok) return response;
+    const seconds = Number(response.headers.get("Retry-After"));
+    if (patient && response.status === 429 && seconds > 0 && performance.now() + seconds * 1000 < until) {
+      waits?.();
+      await pause(seconds * 1000, options.signal);
+    } else if (!patient || response.status !== 401 || !(await door.unlock())) throw await refusal(response);
+  }
+}
+
+/** @param {string} path @param {RequestInit} options */
+async function once(path, options) {
   try {
-    response = await fetch(path, { credentials: "same-origin", ...options });
+    return await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ServerError(0, "the server does not answer: is `retouche start` still running?");
+    throw new ServerError(0, t("server.away"));
   }
-  if (response.ok) return response;
+}
+
+/** @param {Response} response @returns {Promise<ServerError>} in words */
+async function refusal(response) {
   let text = await response.text();
   try {
     const { error, detail } = JSON.parse(text);
@@ -26,39 +63,36 @@ export async function ask(path, options = {}) {
   } catch {
     text = "";
   }
-  const fallback = {
-    401: "the server asks for its token: reload this page",
-    413: "this is more than the server takes in one request: a smaller hole, or a crop",
-    429: "the server is busy with other fills: try again in a moment",
-    504: "the fill took longer than the server allows: a smaller hole, or another model",
-  };
-  throw new ServerError(response.status, text || fallback[response.status] || `the server said ${response.status}`);
+  const known = `server.${response.status}`;
+  text ||= known in STRINGS ? t(known) : t("server.said", { status: response.status });
+  return new ServerError(response.status, text);
 }
 
-/** @param {string} path @param {object} [body] sent as JSON where given */
-export async function json(path, body) {
+/** @param {string} path @param {object | null} [body] sent as JSON where given @param {object} [manner] as of `ask` */
+export async function json(path, body, manner) {
   const options = body && {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   };
-  return (await ask(path, options)).json();
+  return (await ask(path, options ?? {}, manner)).json();
 }
 
 /**
  * Fill a crop.
  * @param {{image: Blob, mask: Blob, sketch?: Blob | null, model: string, dilate: number, feather: number | null,
- *   seed: number, device: string | null, job: string}} request @param {AbortSignal} signal
+ *   seed: number, device: string | null, job: string | null}} request @param {AbortSignal} signal
+ * @param {(() => void) | null} waits called while the queue is full; null: then it is not asked again
  * @returns {Promise<{blob: Blob, report: object | null}>}
  */
-export async function inpaint(request, signal) {
+export async function inpaint(request, signal, waits) {
   const body = new FormData();
   for (const [name, value] of Object.entries(request)) {
     if (value === null || value === undefined) continue;
     if (value instanceof Blob) body.append(name, value, `${name}.png`);
     else body.append(name, String(value));
   }
-  const response = await ask("/api/v1/inpaint", { method: "POST", body, signal });
+  const response = await ask("/api/v1/inpaint", { method: "POST", body, signal }, { patient: Boolean(waits), waits });
   const header = response.headers.get("X-Retouche-Report");
   return { blob: await response.blob(), report: header ? JSON.parse(header) : null };
 }
@@ -81,7 +115,7 @@ export function follow(name, heard) {
     timer = setTimeout(look, ASK_FIRST);
   async function look() {
     try {
-      const state = await json(`/api/v1/jobs/${name}`);
+      const state = await json(`/api/v1/jobs/${name}`, null, { patient: false });
       if (!over) heard(state);
     } catch {
       return; // the request itself tells what is wrong

@@ -1,5 +1,7 @@
 // Picture files to bitmaps and bytes, with the file's own values: no colour management, or saving would shift colours.
 
+import { t } from "./strings.js";
+
 /** @param {Blob} blob @returns {Promise<ImageBitmap>} upright */
 export const bitmapOf = (blob) =>
   createImageBitmap(blob, { colorSpaceConversion: "none", imageOrientation: "from-image" });
@@ -59,6 +61,6 @@ export function bytesOf(bitmap) {
 export async function decode(blob, width, height) {
   const bitmap = await bitmapOf(blob);
   if (bitmap.width !== width || bitmap.height !== height)
-    throw new Error(`the server answered ${bitmap.width}x${bitmap.height} pixels for ${width}x${height}`);
+    throw new Error(t("server.size", { width: bitmap.width, height: bitmap.height, across: width, down: height }));
   return bytesOf(bitmap);
 }

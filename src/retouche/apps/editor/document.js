@@ -116,8 +116,11 @@ function measured(tile, here) {
  * @typedef {{model: string, label: string, options: object, report: object | null, mask: Blob | null, box: Box,
  *   seam: number | null, deep?: import("./deep.js").Patch[]}} Fill what a fill was done with, and of a deep source what
  *   it made
- * @typedef {{layer: "mask" | "sketch" | "pixels", index: number, before?: Uint8Array, after?: Uint8Array}} Change
- * @typedef {{label: string, changes: Change[], fills: [Fill[], Fill[]], bytes: number}} Step
+ * @typedef {{layer: LayerName, index: number, before?: Uint8Array, after?: Uint8Array}} Change
+ * @typedef {{label: string, changes: Map<string, Change>, fill: Fill | null, hole: Hole | null, bytes: number}} Step one
+ *   gesture or command; `hole` while the fill that it began is under way
+ * @typedef {{layer: Layer, box: Box, count: number, step: Step, joined: boolean}} Hole a hole on its way to a fill, no
+ *   longer part of the mask; `joined` if one gesture painted it and asked for the fill
  */
 
 export class Document {
@@ -131,8 +134,12 @@ export class Document {
       sketch: new Layer(source.width, source.height, 1),
       pixels: new Layer(source.width, source.height, 4),
     };
-    /** @type {Fill[]} */
+    /** @type {Fill[]} those of `forgotten` steps and of those done, in the order of their gestures */
     this.fills = [];
+    /** @type {Fill[]} */
+    this.forgotten = [];
+    /** @type {Set<Hole>} whose fills are under way, the oldest first */
+    this.pending = new Set();
     /** @type {Step[]} */
     this.done = [];
     /** @type {Step[]} */
@@ -149,7 +156,12 @@ export class Document {
   }
 
   get unsaved() {
-    return this.saved !== this.fills;
+    return !alike(this.saved, this.fills);
+  }
+
+  /** @returns {Fill[]} that were taken back, the next to come again first */
+  get undoneFills() {
+    return this.undone.flatMap((step) => step.fill ?? []).reverse();
   }
 
   /** @param {(what: {layer: string, box: Box | null}) => void} listener */
@@ -183,16 +195,6 @@ export class Document {
     return tile;
   }
 
-  /** Put a whole tile in place. @param {LayerName} name @param {number} index @param {Uint8Array | undefined} tile */
-  replace(name, index, tile) {
-    const layer = this.layers[name],
-      key = `${name} ${index}`,
-      before = layer.tiles.get(index);
-    if (!this.open.has(key)) this.open.set(key, { layer: name, index, before });
-    if (tile) layer.tiles.set(index, tile);
-    else layer.tiles.delete(index);
-  }
-
   /** @param {number} index @returns {Uint8Array} RGBA of the source, TILE rows of TILE pixels */
   sourceTile(index) {
     const box = this.layers.pixels.box(index),
@@ -204,27 +206,16 @@ export class Document {
     return tile;
   }
 
-  /**
-   * @param {string} label what the step is called @param {Fill[]} [fills] the fills after it
-   * @returns {boolean} whether anything changed
-   */
-  commit(label, fills = this.fills) {
-    const changes = [];
-    for (const change of this.open?.values() ?? []) {
+  /** @param {string} label what the step is called @returns {boolean} whether anything changed */
+  commit(label) {
+    const step = made(label);
+    for (const [key, change] of this.open ?? []) {
       change.after = this.layers[change.layer].tiles.get(change.index);
-      if (!same(change.before, change.after, change.layer === "pixels")) changes.push(change);
-      else this.put(change, change.before);
+      step.changes.set(key, change);
     }
     this.open = null;
-    if (!changes.length && fills === this.fills) return false;
-    const bytes = changes.reduce((sum, each) => sum + held(each.before) + held(each.after), 0);
-    this.done.push({ label, changes, fills: [this.fills, fills], bytes });
-    this.fills = fills;
-    this.undone = [];
-    let total = this.done.reduce((sum, step) => sum + step.bytes, 0);
-    while (this.done.length > STEPS || (total > UNDO_BYTES && this.done.length > 1)) total -= this.done.shift().bytes;
-    this.tell("steps", null);
-    return true;
+    for (const change of this.prune(step)) this.put(change, change.before);
+    return this.push(step);
   }
 
   /** Forget the gesture under way. */
@@ -243,29 +234,187 @@ export class Document {
     else tiles.delete(change.index);
   }
 
+  // Steps: commands and results join the history without touching the gesture under way ---------------------------
+
+  /** @param {Step} step @returns {boolean} whether it is one */
+  push(step) {
+    if (!step.changes.size && !step.fill && !step.hole) return false;
+    this.done.push(step);
+    this.undone = [];
+    this.settled(step);
+    return true;
+  }
+
+  /** Take unchanged tiles out of a step. @param {Step} step @returns {Change[]} of which tiles */
+  prune(step) {
+    const idle = [...step.changes].filter(([, each]) => same(each.before, each.after, each.layer === "pixels"));
+    for (const [key] of idle) step.changes.delete(key);
+    return idle.map(([, change]) => change);
+  }
+
+  /** After a step was made or altered: weigh it, forget the oldest, list the fills. @param {Step} step */
+  settled(step) {
+    step.bytes = [...step.changes.values()].reduce((sum, each) => sum + held(each.before) + held(each.after), 0);
+    let total = this.done.reduce((sum, each) => sum + each.bytes, 0);
+    while (this.done.length > STEPS || (total > UNDO_BYTES && this.done.length > 1)) {
+      const oldest = this.done.shift();
+      total -= oldest.bytes;
+      if (oldest.fill) this.forgotten.push(oldest.fill);
+    }
+    this.list();
+    this.tell("steps", null);
+  }
+
+  list() {
+    const fills = [...this.forgotten, ...this.done.flatMap((step) => step.fill ?? [])];
+    if (!alike(fills, this.fills)) this.fills = fills;
+  }
+
+  /**
+   * Change a tile as a step left it. What came after stays on top: later steps, the gesture under way, steps taken back.
+   * @param {Step} step done, or about to be pushed @param {LayerName} name @param {number} index
+   * @param {(tile: Uint8Array | undefined) => Uint8Array | undefined} make gives another tile, or the same one
+   */
+  alter(step, name, index, make) {
+    const key = `${name} ${index}`,
+      at = this.done.indexOf(step),
+      later = at < 0 ? [] : this.done.slice(at + 1).flatMap((each) => each.changes.get(key) ?? []),
+      gesture = this.open?.get(key),
+      own = step.changes.get(key),
+      next = later[0] ?? gesture;
+    const { tiles } = this.layers[name],
+      was = own ? own.after : next ? next.before : tiles.get(index);
+    let now = make(was);
+    if (now === was) return;
+    if (own) own.after = now;
+    else step.changes.set(key, { layer: name, index, before: was, after: now });
+    /** @param {Change} change @param {Uint8Array | undefined} after */
+    const rebase = (change, after) => {
+      const moved = this.onto(change, after, now);
+      change.before = now;
+      return moved;
+    };
+    for (const change of later) now = change.after = rebase(change, change.after);
+    const shown = gesture ? rebase(gesture, tiles.get(index)) : now;
+    this.put({ layer: name, index }, shown);
+    for (const each of [...this.undone].reverse()) {
+      const change = each.changes.get(key);
+      if (change) now = change.after = rebase(change, change.after);
+    }
+  }
+
+  /** What a change makes of another tile. @param {Change} change @param {Uint8Array | undefined} after
+   * @param {Uint8Array | undefined} base @returns {Uint8Array | undefined} */
+  onto({ layer, index, before }, after, base) {
+    if (base === before) return after;
+    const empty = () => (layer === "pixels" ? this.sourceTile(index) : new Uint8Array(TILE * TILE)),
+      { channels } = this.layers[layer],
+      tile = base ? base.slice() : empty(),
+      old = before ?? empty(),
+      young = after ?? empty();
+    for (let at = 0; at < tile.length; at += channels)
+      for (let channel = at; channel < at + channels; channel++)
+        if (old[channel] !== young[channel]) {
+          tile.set(young.subarray(at, at + channels), at);
+          break;
+        }
+    return tile;
+  }
+
+  /** A layer without the gesture under way. @param {LayerName} name */
+  committed(name) {
+    const layer = this.layers[name],
+      copy = new Layer(layer.width, layer.height, layer.channels);
+    copy.tiles = new Map(layer.tiles);
+    for (const change of this.open?.values() ?? []) {
+      if (change.layer !== name) continue;
+      if (change.before) copy.tiles.set(change.index, change.before);
+      else copy.tiles.delete(change.index);
+    }
+    return copy;
+  }
+
   /** @returns {string | null} what was taken back */
   undo() {
     if (this.open) this.cancel();
-    return this.travel(this.done, this.undone, "before", 0);
+    const hole = this.done[this.done.length - 1]?.hole;
+    if (hole) {
+      this.giveBack(hole);
+      if (!hole.joined) return "fill";
+    }
+    return this.travel(this.done, this.undone, "before");
   }
 
   /** @returns {string | null} what was done again */
   redo() {
-    return this.travel(this.undone, this.done, "after", 1);
+    return this.open ? null : this.travel(this.undone, this.done, "after");
   }
 
-  /** @param {Step[]} from @param {Step[]} to @param {"before" | "after"} side @param {0 | 1} end */
-  travel(from, to, side, end) {
+  /** @param {Step[]} from @param {Step[]} to @param {"before" | "after"} side */
+  travel(from, to, side) {
     const step = from.pop();
     if (!step) return null;
     to.push(step);
-    this.fills = step.fills[end];
-    for (const change of step.changes) {
+    for (const change of step.changes.values()) {
       this.put(change, change[side]);
       this.tell(change.layer, this.layers[change.layer].box(change.index));
     }
+    this.list();
     this.tell("steps", null);
     return step.label;
+  }
+
+  // Holes on their way --------------------------------------------------------------------------------------------
+
+  /**
+   * Take the hole out of the mask, to be filled; what is painted from now on is another hole.
+   * @param {boolean} joined to the step before, which painted it: both are one step of undo
+   * @returns {Hole | null} null where there is none
+   */
+  lift(joined = false) {
+    const layer = this.committed("mask"),
+      { box, count } = layer.measure();
+    if (!box) return null;
+    const last = this.done[this.done.length - 1],
+      step = joined && last && !last.hole && !last.fill ? last : made("fill"),
+      hole = { layer, box, count, step, joined: step === last };
+    for (const index of layer.tiles.keys()) this.alter(step, "mask", index, () => undefined);
+    step.hole = hole;
+    this.pending.add(hole);
+    if (step === last) this.settled(step);
+    else this.push(step);
+    this.tell("mask", box);
+    this.tell("pending", box);
+    return hole;
+  }
+
+  /** Put a hole back into the mask: its fill is cancelled, or failed. @param {Hole} hole */
+  giveBack(hole) {
+    if (!this.pending.delete(hole)) return false;
+    hole.step.hole = null;
+    this.unite(hole);
+    this.prune(hole.step);
+    if (!hole.step.changes.size) this.done = this.done.filter((step) => step !== hole.step);
+    this.settled(hole.step);
+    this.tell("mask", hole.box);
+    this.tell("pending", hole.box);
+    return true;
+  }
+
+  /** Add a hole to the mask. @param {Layer} layer @param {string} label @returns {boolean} whether it was not yet there */
+  paint(layer, label) {
+    const step = made(label);
+    this.unite({ layer, step });
+    this.prune(step);
+    const changed = this.push(step);
+    this.tell("mask", layer.measure().box);
+    return changed;
+  }
+
+  /** @param {{layer: Layer, step: Step}} hole */
+  unite({ layer, step }) {
+    for (const [index, tile] of layer.tiles)
+      this.alter(step, "mask", index, (old) => (old ? old.map((value, at) => value | tile[at]) : tile));
   }
 
   // Mask and sketch -------------------------------------------------------------------------------------------------
@@ -301,65 +450,65 @@ export class Document {
     return { run, end };
   }
 
-  /** Replace the mask inside a box in one step. @param {Box} box @param {Uint8Array} bytes @param {string} label */
-  setMask(box, bytes, label, name = /** @type {"mask" | "sketch"} */ ("mask"), combine = "replace") {
-    this.begin();
-    this.writeMask(box, bytes, name, combine);
-    const changed = this.commit(label);
+  /**
+   * Replace the mask inside a box, add to it, or subtract from it, in one step.
+   * @param {Box} box @param {Uint8Array} bytes @param {string} label @param {"mask" | "sketch"} name
+   * @param {"replace" | "add" | "subtract"} combine
+   */
+  setMask(box, bytes, label, name = "mask", combine = "replace") {
+    const layer = this.layers[name],
+      width = box.right - box.left,
+      step = made(label);
+    for (const index of layer.touched(box)) {
+      const here = layer.box(index),
+        part = raster.intersection(here, box);
+      this.alter(step, name, index, (old) => {
+        const tile = old ? old.slice() : new Uint8Array(TILE * TILE);
+        for (let y = part.top; y < part.bottom; y++)
+          for (let x = part.left; x < part.right; x++) {
+            const at = (y - here.top) * TILE + x - here.left,
+              set = bytes[(y - box.top) * width + x - box.left] > 127;
+            if (combine === "replace") tile[at] = set ? 255 : 0;
+            else if (set) tile[at] = combine === "add" ? 255 : 0;
+          }
+        return same(old, tile, false) ? old : tile;
+      });
+    }
+    const changed = this.push(step);
     this.tell(name, box);
     return changed;
   }
 
-  /**
-   * @param {Box} box @param {Uint8Array} bytes @param {"mask" | "sketch"} name
-   * @param {string} combine replace, add or subtract
-   */
-  writeMask(box, bytes, name, combine) {
-    const layer = this.layers[name],
-      width = box.right - box.left;
-    for (const index of layer.touched(box)) {
-      const here = layer.box(index),
-        part = raster.intersection(here, box),
-        tile = this.writable(name, index);
-      for (let y = part.top; y < part.bottom; y++)
-        for (let x = part.left; x < part.right; x++) {
-          const at = (y - here.top) * TILE + x - here.left,
-            set = bytes[(y - box.top) * width + x - box.left] > 127;
-          if (combine === "replace") tile[at] = set ? 255 : 0;
-          else if (set) tile[at] = combine === "add" ? 255 : 0;
-        }
-    }
-  }
-
   invert() {
-    const layer = this.layers.mask;
-    this.begin();
-    for (let index = 0; index < layer.across * layer.down; index++) {
-      const tile = layer.tiles.get(index);
-      if (!tile) this.replace("mask", index, FULL);
-      else this.replace("mask", index, tile === FULL ? undefined : tile.map((value) => 255 - value));
-    }
-    this.commit("invert");
+    const layer = this.layers.mask,
+      step = made("invert");
+    for (let index = 0; index < layer.across * layer.down; index++)
+      this.alter(step, "mask", index, (tile) =>
+        !tile ? FULL : tile === FULL ? undefined : tile.map((value) => 255 - value),
+      );
+    this.push(step);
     this.tell("mask", this.box);
   }
 
   /** @param {"mask" | "sketch"} name */
   clear(name = "mask") {
-    this.begin();
-    for (const index of [...this.layers[name].tiles.keys()]) this.replace(name, index, undefined);
-    const changed = this.commit(name === "mask" ? "clear" : "clear sketch");
+    const step = made(name === "mask" ? "clear" : "clear sketch");
+    for (const index of this.committed(name).tiles.keys()) this.alter(step, name, index, () => undefined);
+    this.prune(step);
+    const changed = this.push(step);
     this.tell(name, this.box);
     return changed;
   }
 
   /** Grow the mask by a disc, or shrink it (negative). @param {number} pixels */
   grow(pixels) {
-    const { box: bounds } = this.layers.mask.measure();
+    const mask = this.committed("mask"),
+      { box: bounds } = mask.measure();
     if (!bounds) return false;
     const box = raster.intersection(raster.grown(bounds, Math.max(0, pixels) + 1), this.box);
     const width = box.right - box.left,
       height = box.bottom - box.top;
-    let bytes = this.layers.mask.read(box);
+    let bytes = mask.read(box);
     if (pixels >= 0) bytes = raster.dilate(bytes, width, height, pixels);
     else
       bytes = raster
@@ -426,34 +575,51 @@ export class Document {
   }
 
   /**
-   * Take results into the picture, in one step of undo: inside their masks only, so that nothing else changes.
+   * Take results into the picture, inside their masks only, so that nothing else changes: in the step that asked for
+   * them, below what was done since; without a hole in a step of their own.
    * @param {{box: Box, inside: Uint8Array, rgba: Uint8ClampedArray}[]} patches
    * @param {Fill} fill
-   * @param {{box: Box, bytes: Uint8Array} | null} used hole to clear with it
+   * @param {Hole | null} hole that was filled @param {boolean} keep it in the mask
    */
-  apply(patches, fill, used) {
-    this.begin();
-    for (const patch of patches) {
-      const layer = this.layers.pixels,
-        width = patch.box.right - patch.box.left;
-      for (const index of layer.touched(patch.box)) {
-        const here = layer.box(index),
-          part = raster.intersection(here, patch.box);
-        let tile = null;
-        for (let y = part.top; y < part.bottom; y++)
-          for (let x = part.left; x < part.right; x++) {
-            const from = (y - patch.box.top) * width + x - patch.box.left;
-            if (!patch.inside[from]) continue;
-            tile ??= this.writable("pixels", index);
-            const to = ((y - here.top) * TILE + x - here.left) * 4;
-            for (let channel = 0; channel < 3; channel++) tile[to + channel] = patch.rgba[from * 4 + channel];
-          }
-      }
+  apply(patches, fill, hole = null, keep = false) {
+    const step = hole && this.done.includes(hole.step) ? hole.step : made("fill"),
+      layer = this.layers.pixels;
+    for (const patch of patches)
+      for (const index of layer.touched(patch.box))
+        this.alter(step, "pixels", index, (old) => this.patched(old, index, patch));
+    step.fill = fill;
+    step.label = "fill";
+    if (hole) {
+      this.pending.delete(hole);
+      hole.step.hole = null;
+      if (keep) this.unite({ ...hole, step });
+      this.prune(step);
     }
-    if (used) this.writeMask(used.box, used.bytes, "mask", "subtract");
-    this.commit("fill", [...this.fills, fill]);
+    if (this.done.includes(step)) this.settled(step);
+    else this.push(step);
     for (const patch of patches) this.tell("pixels", patch.box);
-    if (used) this.tell("mask", used.box);
+    if (hole) this.tell("pending", hole.box);
+    if (hole && keep) this.tell("mask", hole.box);
+  }
+
+  /**
+   * @param {Uint8Array | undefined} old @param {number} index of the tile
+   * @param {{box: Box, inside: Uint8Array, rgba: Uint8ClampedArray}} patch
+   */
+  patched(old, index, { box, inside, rgba }) {
+    const here = this.layers.pixels.box(index),
+      part = raster.intersection(here, box),
+      width = box.right - box.left;
+    let tile = null;
+    for (let y = part.top; y < part.bottom; y++)
+      for (let x = part.left; x < part.right; x++) {
+        const from = (y - box.top) * width + x - box.left;
+        if (!inside[from]) continue;
+        tile ??= old ? old.slice() : this.sourceTile(index);
+        const to = ((y - here.top) * TILE + x - here.left) * 4;
+        for (let channel = 0; channel < 3; channel++) tile[to + channel] = rgba[from * 4 + channel];
+      }
+    return tile ?? old;
   }
 
   // What travels ----------------------------------------------------------------------------------------------------
@@ -469,14 +635,14 @@ export class Document {
   /**
    * Crops that hold all holes with their surroundings; holes whose crops meet share one.
    * @param {number} reach pixels the mask grows by
-   * @param {"near" | "wide" | "whole"} context
+   * @param {"near" | "wide" | "whole"} context @param {Layer} mask
    * @returns {Box[]}
    */
-  crops(reach, context = "near") {
-    const { box: bounds } = this.layers.mask.measure();
+  crops(reach, context = "near", mask = this.layers.mask) {
+    const { box: bounds } = mask.measure();
     if (!bounds) return [];
     if (context === "whole" || this.width * this.height <= WHOLE) return [this.box];
-    let crops = this.groups().map((box) => {
+    let crops = this.groups(mask).map((box) => {
       const longest = Math.max(box.right - box.left, box.bottom - box.top);
       const margin = Math.max(256, Math.round(longest * (context === "wide" ? 2 : 0.75))) + reach;
       return raster.intersection(raster.grown(box, margin), this.box);
@@ -495,10 +661,9 @@ export class Document {
     return crops;
   }
 
-  /** @returns {Box[]} bounding boxes of holes, those less than a cell apart together */
-  groups() {
-    const layer = this.layers.mask,
-      across = Math.ceil(this.width / CELL),
+  /** @param {Layer} layer @returns {Box[]} bounding boxes of holes, those less than a cell apart together */
+  groups(layer) {
+    const across = Math.ceil(this.width / CELL),
       cells = new Map();
     for (const [index, tile] of layer.tiles) {
       const here = layer.box(index);
@@ -537,6 +702,12 @@ export class Document {
   }
 }
 
+/** @param {string} label @returns {Step} of which nothing is changed yet */
+const made = (label) => ({ label, changes: new Map(), fill: null, hole: null, bytes: 0 });
+
+/** @param {any[]} one @param {any[]} two */
+const alike = (one, two) => one.length === two.length && one.every((each, at) => each === two[at]);
+
 /** @param {Uint8Array | undefined} tile */
 const held = (tile) => (tile && tile !== FULL ? tile.length : 0);
 
@@ -549,44 +720,4 @@ function same(one, two, pixels) {
   if (!one || !two) return !pixels && (one ?? two).every((value) => value === 0);
   for (let at = 0; at < one.length; at++) if (one[at] !== two[at]) return false;
   return true;
-}
-
-/**
- * How visible the border of a fill is: the mean step across it over the mean step between neighbours just outside.
- * @param {Uint8ClampedArray} rgba @param {Uint8Array} inside @param {number} width @param {number} height
- * @returns {number | null} 1 = as smooth as its surroundings
- */
-export function seamScore(rgba, inside, width, height) {
-  let across = 0,
-    acrossCount = 0,
-    beside = 0,
-    besideCount = 0;
-  const step = (one, two) => {
-    let sum = 0;
-    for (let channel = 0; channel < 3; channel++) sum += Math.abs(rgba[one * 4 + channel] - rgba[two * 4 + channel]);
-    return sum;
-  };
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      const at = y * width + x;
-      if (!inside[at]) continue;
-      for (const [dx, dy] of [
-        [1, 0],
-        [-1, 0],
-        [0, 1],
-        [0, -1],
-      ]) {
-        const x1 = x + dx,
-          y1 = y + dy,
-          x2 = x1 + dx,
-          y2 = y1 + dy;
-        if (x2 < 0 || y2 < 0 || x2 >= width || y2 >= height || inside[y1 * width + x1] || inside[y2 * width + x2])
-          continue;
-        across += step(at, y1 * width + x1);
-        beside += step(y1 * width + x1, y2 * width + x2);
-        acrossCount++;
-        besideCount++;
-      }
-    }
-  return acrossCount ? (across / acrossCount + 1) / (beside / besideCount + 1) : null;
 }

@@ -1,99 +1,120 @@
-// From the hole to the fill: cut the crops, send them, take the answers into the picture; one model or several.
+// From the hole to the fill: lift the hole out of the mask, cut the crops, send them, take the answers into the picture.
+// A hole on its way is an object of its own: what is painted, undone or filled meanwhile does not meet it.
 
 import * as api from "./api.js";
 import * as deep from "./deep.js";
 import { encodePNG } from "./png.js";
 import * as raster from "./raster.js";
-import { seamScore } from "./document.js";
+import { seamScore } from "./seam.js";
 import { decode } from "./decode.js";
+import { t } from "./strings.js";
 import { showProgress } from "./progress.js";
-import { device, dilation, element, listens, model, say, sayError, set, update, work } from "./work.js";
+import { announce, device, dilation, model, say, sayError, update, work } from "./work.js";
 
-/** @typedef {{box: raster.Box, bytes: Uint8Array}} Hole */
+/** @typedef {import("./document.js").Hole} Hole */
 /**
- * @typedef {import("./progress.js").Progress & {box: raster.Box, abort: AbortController, used: Hole,
- *   waited: boolean}} Job
+ * @typedef {import("./progress.js").Progress & {hole: Hole, document: import("./document.js").Document,
+ *   crops: raster.Box[], abort: AbortController, waited: boolean, over: Promise<any>}} Job
  */
-/** @type {Set<Job>} */
+/** @type {Set<Job>} the oldest first */
 const jobs = new Set();
-/** @type {{fills: any[], chosen: number, used: any, options: any} | null} results to choose from */
-let choice = null;
+const PREVIEW = "harmonic"; // fills within a tenth of a second what others think over
+const PREVIEW_PIXELS = 250_000; // of a hole; beyond, the preview would keep the fill waiting
 
-export const choosing = () => choice !== null;
 export const filling = () => jobs.size > 0;
 
 /**
- * The hole as it is now: later strokes do not reach a fill that is under way.
- * @param {any} options dilate, feather, seed, context, device
+ * A crop's pixels and hole, as they are when its turn has come.
+ * @param {Job} job @param {raster.Box} box @param {any} options
  */
-function snapshot(options) {
-  const { document } = work,
-    { mask, sketch } = document.layers,
-    { box } = mask.measure();
-  if (!box) return null;
-  const reach = options.dilate;
-  const crops = document.crops(reach, options.context).map((crop) => {
-    const width = crop.right - crop.left,
-      height = crop.bottom - crop.top,
-      hole = mask.read(crop);
-    const inside = raster.dilate(hole, width, height, reach);
-    if (inside.every((value) => value))
-      throw new Error("the hole leaves nothing known around it: mask less of the picture");
-    return { box: crop, width, height, hole, inside, rgba: document.read(crop), sketch: sketch.read(crop) };
-  });
-  const { source, fills } = document,
-    used = { box, bytes: mask.read(box) };
-  return { document, source, fills, crops, used, sketched: sketch.tiles.size > 0 };
+function cut({ document, hole }, box, options) {
+  const width = box.right - box.left,
+    height = box.bottom - box.top,
+    bytes = hole.layer.read(box),
+    inside = raster.dilate(bytes, width, height, options.dilate);
+  if (inside.every((value) => value))
+    throw new Error(t("fill.unknown"));
+  return { box, width, height, hole: bytes, inside, rgba: document.read(box) };
 }
 
-/** @param {any} crop @returns {number} its share of the work, in pixels */
-const size = (crop) => crop.width * crop.height;
+/** @param {raster.Box} crop @returns {number} its share of the work */
+const size = (crop) => raster.area(crop);
 
-/** @param {any} taken a snapshot @param {string} name of the model @param {any} options @param {Job} job */
-async function run(taken, name, options, job) {
+/** @param {Job} job @param {any} crop @param {any} options @param {string} name of the model */
+async function requestFor(job, crop, options, name) {
+  const { document, abort } = job,
+    { width, height, box } = crop,
+    guided = document.layers.sketch.tiles.size > 0 && model(name)?.listens?.includes("sketch");
+  const opaque = new Uint8Array(width * height * 3);
+  for (let at = 0, to = 0; to < opaque.length; at += 4) {
+    opaque[to++] = crop.rgba[at];
+    opaque[to++] = crop.rgba[at + 1];
+    opaque[to++] = crop.rgba[at + 2];
+  }
+  const [image, mask, sketch] = await Promise.all([
+    document.source.deep
+      ? deep.crop(document.source, document.fills, box, abort.signal)
+      : encodePNG(width, height, 3, opaque),
+    encodePNG(width, height, 1, crop.hole),
+    guided ? encodePNG(width, height, 1, document.layers.sketch.read(box)) : null,
+  ]);
+  const { dilate, feather, seed, device } = options;
+  return { image, mask, sketch, model: name, dilate, feather, seed, device };
+}
+
+/**
+ * Fill all crops of a job with one model.
+ * @param {Job} job @param {string} name of the model @param {any} options @param {boolean} preview show one at once
+ */
+export async function run(job, name, options, preview = false) {
   const patches = [],
     reports = [];
-  const guided = taken.sketched && model(name)?.listens?.includes("sketch");
-  for (const crop of taken.crops) {
-    const { width, height } = crop;
-    const opaque = new Uint8Array(width * height * 3);
-    for (let at = 0; at < width * height; at++)
-      for (let channel = 0; channel < 3; channel++) opaque[at * 3 + channel] = crop.rgba[at * 4 + channel];
-    const request = {
-      image: taken.source.deep
-        ? await deep.crop(taken.source, taken.fills, crop.box, job.abort.signal)
-        : await encodePNG(width, height, 3, opaque),
-      mask: await encodePNG(width, height, 1, crop.hole),
-      sketch: guided ? await encodePNG(width, height, 1, crop.sketch) : null,
-      model: name,
-      dilate: options.dilate,
-      feather: options.feather,
-      seed: options.seed,
-      device: options.device,
-      job: api.jobName(),
-    };
-    const leave = api.follow(request.job, (state) => hear(job, state, size(crop)));
-    const { blob, report } = await api.inpaint(request, job.abort.signal).finally(() => {
+  for (const box of job.crops) {
+    const crop = cut(job, box, options),
+      request = { ...(await requestFor(job, crop, options, name)), job: api.jobName() };
+    if (preview) foresee(job, crop, request);
+    const leave = api.follow(request.job, (state) => hear(job, state, size(box)));
+    const { blob, report } = await api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
       leave();
       job.place = 0;
     });
     job.began ??= job.started;
-    job.done += size(crop);
+    job.done += size(box);
     job.now = 0;
-    const rgba = await decode(blob, width, height);
-    const bits = taken.source.deep ? await deep.kept(blob, crop.box, crop.inside, job.abort.signal) : null;
-    patches.push({ box: crop.box, inside: crop.inside, rgba, bits });
-    reports.push({ ...report, sent: crop.box, seam: seamScore(rgba, crop.inside, width, height) });
+    const rgba = await decode(blob, crop.width, crop.height);
+    const bits = job.document.source.deep ? await deep.kept(blob, box, crop.inside, job.abort.signal) : null;
+    patches.push({ box, inside: crop.inside, rgba, bits });
+    reports.push({ ...report, sent: box, seam: seamScore(rgba, crop.inside, crop.width, crop.height) });
   }
   return { name, patches, reports };
 }
+
+/**
+ * Ask for a quick fill of a crop and show it until the real one is there.
+ * @param {Job} job @param {any} crop @param {any} request
+ */
+async function foresee(job, crop, request) {
+  const { view } = work;
+  try {
+    const quick = { ...request, model: PREVIEW, sketch: null, job: null };
+    const { blob } = await api.inpaint(quick, job.abort.signal, null);
+    const rgba = await decode(blob, crop.width, crop.height);
+    if (!jobs.has(job) || job.document !== work.document) return;
+    view.previews.set(job.hole, [...(view.previews.get(job.hole) ?? []), { box: crop.box, inside: crop.inside, rgba }]);
+    view.draw();
+  } catch {
+    // the real one is on its way, and tells what is wrong
+  }
+}
+
+const BUSY = { state: "waiting", place: 1, fraction: null }; // what a full queue amounts to
 
 /** Note how far the crop under way is. @param {Job} job @param {any} state @param {number} share of the crop */
 function hear(job, { state, place, fraction }, share) {
   job.place = state === "waiting" ? place : 0;
   if (job.place && !job.waited && jobs.values().next().value === job) {
     job.waited = true; // said once, and not of a fill that waits behind this page's own
-    say("Waiting for other fills to end");
+    say(t("fill.waits"));
   }
   if (fraction === null) return;
   job.began ??= performance.now();
@@ -101,10 +122,10 @@ function hear(job, { state, place, fraction }, share) {
 }
 
 /** @param {any} result @returns {number} that the server took for all crops */
-const secondsOf = (result) => result.reports.reduce((sum, each) => sum + (each.seconds ?? 0), 0);
+export const secondsOf = (result) => result.reports.reduce((sum, each) => sum + (each.seconds ?? 0), 0);
 
 /** @param {any} options */
-const settled = (options) => ({
+export const settled = (options) => ({
   dilate: options.dilate ?? dilation(),
   feather: options.feather ?? null,
   seed: options.seed ?? 0,
@@ -115,141 +136,144 @@ const settled = (options) => ({
 /**
  * Fill the hole.
  * @param {{model?: string, dilate?: number, feather?: number | null, seed?: number, context?: string,
- *   device?: string | null}} [given] else the settings
+ *   device?: string | null} | null} [given] else the settings
+ * @param {boolean} [joined] with the gesture that painted the hole: both are one step of undo
  * @returns {Promise<boolean>}
  */
-export async function fill(given) {
-  if (choice) return keep();
+export async function fill(given = null, joined = false) {
   if (!work.document) return false;
   const options = settled(given ?? work.settings),
     name = given?.model ?? work.settings.model;
-  return working(options, 1, async (taken, job) => {
-    const result = await run(taken, name, options, job);
-    if (taken.document === work.document) await take(taken, result, options);
+  return working(options, 1, joined, async (job) => {
+    const quick = job.hole.count > PREVIEW_PIXELS || !model(PREVIEW) || [PREVIEW, "mean"].includes(name);
+    const result = await run(job, name, options, !quick);
+    await take(job, result, options);
   });
 }
 
-/** Fill the same hole with several models, to choose from. @param {string[]} names */
-export async function several(names) {
-  if (choice) drop();
-  if (!work.document || !names.length) return false;
-  const options = settled(work.settings);
-  return working(options, names.length, async (taken, job) => {
-    const fills = [];
-    for (const [index, name] of names.entries()) {
-      say(`${name} (${index + 1} of ${names.length})`);
-      try {
-        fills.push(await run(taken, name, options, job));
-      } catch (error) {
-        if (error.name === "AbortError") throw error;
-        sayError(`${name}: ${error.message}`);
-      }
-      job.done = ((index + 1) * job.total) / names.length;
-      job.now = 0;
-    }
-    if (!fills.length || taken.document !== work.document) return;
-    choice = { fills, chosen: 0, used: taken, options };
-    showChoice();
-  });
+/** Fill the last hole once more, with the next seed. */
+export async function again() {
+  const { document } = work,
+    last = document?.fills[document.fills.length - 1];
+  if (!last) return false;
+  const { hole, options } = last;
+  const painted = document.paint(hole.layer, "fill");
+  return fill({ ...options, model: last.model, seed: options.seed + 1 }, painted);
 }
 
 /**
- * @param {any} options @param {number} rounds in which all crops are filled
- * @param {(taken: any, job: Job) => Promise<void>} task
+ * Lift the hole and have it filled; it goes back into the mask if that does not succeed.
+ * @param {any} options @param {number} rounds in which all crops are filled @param {boolean} joined
+ * @param {(job: Job) => Promise<void>} task
  */
-async function working(options, rounds, task) {
-  let taken;
-  try {
-    taken = snapshot(options);
-  } catch (error) {
-    sayError(error);
+export async function working(options, rounds, joined, task) {
+  const { document, view } = work,
+    hole = document.lift(joined);
+  if (!hole) {
+    say(t("fill.nothing"));
     return false;
   }
-  if (!taken) {
-    say("Paint over what should go first");
-    return false;
-  }
-  for (const { used } of jobs)
-    if (
-      String(Object.values(used.box)) === String(Object.values(taken.used.box)) &&
-      used.bytes.every((value, at) => value === taken.used.bytes[at])
-    ) {
-      say("This hole is being filled already");
-      return false;
-    }
+  const crops = document.crops(options.dilate, options.context, hole.layer),
+    before = [...jobs].filter((job) => job.crops.some((one) => crops.some((two) => raster.intersection(one, two))));
+  /** @type {Job} */
   const job = {
-    used: taken.used,
-    box: taken.used.box,
+    hole,
+    document,
+    crops,
     abort: new AbortController(),
     started: performance.now(),
     began: null,
     place: 0,
     waited: false,
-    total: rounds * taken.crops.reduce((sum, crop) => sum + size(crop), 0),
+    total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
     done: 0,
     now: 0,
+    over: null,
   };
   jobs.add(job);
-  work.view.busy.add(job);
-  work.view.ghost = null;
+  job.over = (async () => {
+    // a fill sees what those before it have made of its surroundings, not the holes they have left
+    for (const each of before) await each.over;
+    if (job.abort.signal.aborted) throw new DOMException("", "AbortError");
+    await task(job);
+  })().then(
+    () => true,
+    (error) => {
+      if (error.name === "AbortError") say(t("fill.cancelled"));
+      else sayError(error);
+      document.giveBack(hole);
+      return false;
+    },
+  );
+  view.film.pointed = null;
   say("");
-  showProgress(jobs);
+  showProgress(jobs, cancel);
+  const done = await job.over;
+  jobs.delete(job);
+  view.previews.delete(hole);
+  view.draw();
+  showProgress(jobs, cancel);
   update();
-  work.view.draw();
-  try {
-    await task(taken, job);
-    return true;
-  } catch (error) {
-    if (error.name === "AbortError") say("Cancelled; nothing changed");
-    else sayError(error);
-    return false;
-  } finally {
-    jobs.delete(job);
-    work.view.busy.delete(job);
-    showProgress(jobs);
-    update();
-    work.view.draw();
+  return done;
+}
+
+/** Fills whose holes have gone back into the mask, by undo, are wanted no more. */
+export function abortLost() {
+  for (const job of jobs) if (!job.document.pending.has(job.hole)) job.abort.abort();
+}
+
+/** @param {Job} [one] else all */
+export function cancel(one) {
+  const found = one ? [one] : [...jobs];
+  for (const job of found) {
+    job.document.giveBack(job.hole);
+    job.abort.abort();
   }
+  return found.length > 0;
 }
 
-export function cancel() {
-  for (const job of jobs) job.abort.abort();
-  return jobs.size > 0;
-}
-
-/** Put a result into the picture. @param {any} taken @param {any} result @param {any} options */
-async function take(taken, result, options) {
-  const { document, view } = work,
-    { box, bytes } = taken.used,
-    first = result.reports[0] ?? {};
-  const seam = Math.max(...result.reports.map((each) => each.seam ?? 0)) || null;
+/** Put a result into the picture. @param {Job} job @param {any} result @param {any} options */
+export async function take(job, result, options) {
+  const { view } = work,
+    { document, hole } = job,
+    { box } = hole,
+    first = result.reports[0] ?? {},
+    sketched = document.layers.sketch.tiles.size > 0,
+    seams = result.reports.map((each) => each.seam).filter((each) => each !== null);
+  const grey = (bytes) => encodePNG(box.right - box.left, box.bottom - box.top, 1, bytes);
   const record = {
     model: result.name,
     label: result.name,
     options: { ...options, feather: first.feather ?? options.feather },
-    report: {
-      ...first,
-      seconds: secondsOf(result),
-      crops: result.reports,
-    },
-    mask: await encodePNG(box.right - box.left, box.bottom - box.top, 1, bytes),
-    sketch: null,
+    report: { ...first, seconds: secondsOf(result), crops: result.reports },
+    hole,
+    mask: await grey(hole.layer.read(box)),
+    sketch: sketched ? await grey(document.layers.sketch.read(box)) : null,
     box,
-    seam,
+    seam: seams.length ? Math.max(...seams) : null,
     thumbnail: thumbnail(result.patches[0], box),
     deep: result.patches.map((patch) => patch.bits).filter(Boolean),
+    waited: (performance.now() - job.started) / 1000,
   };
-  if (taken.sketched)
-    record.sketch = await encodePNG(box.right - box.left, box.bottom - box.top, 1, document.layers.sketch.read(box));
+  if (!document.pending.has(hole) || document !== work.document) return; // taken back meanwhile
+  const alone = !document.layers.mask.measure().count;
   view.remember();
-  document.apply(result.patches, record, work.settings.keepMask ? null : taken.used);
-  if (!work.settings.keepMask) view.ghost = { box, bytes };
-  view.draw();
+  view.previews.delete(hole);
+  document.apply(result.patches, record, hole, work.settings.keepMask);
+  view.rest(hole, alone);
+  const share = (100 * hole.count) / (document.width * document.height);
+  announce(
+    t("fill.told", {
+      share: share.toFixed(share < 0.1 ? 2 : 1),
+      model: result.name,
+      time: record.waited.toFixed(1),
+    }),
+  );
   update();
 }
 
 /** @param {any} patch @param {raster.Box} box @returns {OffscreenCanvas} the fill with a little around it */
-function thumbnail(patch, box) {
+export function thumbnail(patch, box) {
   const width = patch.box.right - patch.box.left,
     height = patch.box.bottom - patch.box.top;
   const image = new OffscreenCanvas(width, height);
@@ -264,81 +288,3 @@ function thumbnail(patch, box) {
   context.drawImage(image, patch.box.left - middle.x + extent / 2, patch.box.top - middle.y + (extent * 3) / 8);
   return small;
 }
-
-// Several results -----------------------------------------------------------------------------------------------------
-
-function showChoice() {
-  const list = element("results"),
-    { view } = work;
-  list.replaceChildren(
-    ...choice.fills.map((result, index) => {
-      const item = document.createElement("div"),
-        picture = document.createElement("canvas");
-      const text = document.createElement("span");
-      Object.assign(picture, { width: 192, height: 144 });
-      picture.getContext("2d").drawImage(thumbnail(result.patches[0], choice.used.used.box), 0, 0);
-      text.textContent = `${result.name}  ${secondsOf(result).toFixed(1)} s`;
-      item.setAttribute("role", "option");
-      item.setAttribute("aria-label", text.textContent);
-      item.tabIndex = -1;
-      item.append(picture, text);
-      item.addEventListener("click", () => choose(index));
-      item.addEventListener("dblclick", () => keep());
-      return item;
-    }),
-  );
-  list.hidden = false;
-  const { box } = choice.used.used,
-    at = view.toStage((box.left + box.right) / 2, box.bottom),
-    { stage } = view;
-  const left = Math.max(12, Math.min(at.x - list.offsetWidth / 2, stage.clientWidth - list.offsetWidth - 12));
-  const top = Math.max(12, Math.min(at.y + 12, stage.clientHeight - list.offsetHeight - 12));
-  list.style.left = `${left}px`;
-  list.style.top = `${top}px`;
-  choose(0);
-  say("Arrow keys choose, Enter keeps one, Escape none");
-}
-
-/** @param {number} index */
-export function choose(index) {
-  if (!choice) return;
-  const count = choice.fills.length;
-  choice.chosen = (index + count) % count;
-  work.view.preview = choice.fills[choice.chosen].patches;
-  [...element("results").children].forEach((item, place) => {
-    item.setAttribute("aria-selected", String(place === choice.chosen));
-    item.tabIndex = place === choice.chosen ? 0 : -1;
-    if (place === choice.chosen) item.focus();
-  });
-  work.view.draw();
-  update();
-}
-
-/** @param {number} by */
-export const turn = (by) => choice && choose(choice.chosen + by);
-
-/** Take the chosen result. */
-export async function keep() {
-  if (!choice) return false;
-  const { fills, chosen, used, options } = choice;
-  drop();
-  say("");
-  set({ model: fills[chosen].name });
-  await take(used, fills[chosen], options);
-  return true;
-}
-
-/** Take none. */
-export function drop() {
-  if (!choice) return false;
-  choice = null;
-  work.view.preview = null;
-  element("results").hidden = true;
-  element("overlay").focus();
-  work.view.draw();
-  update();
-  return true;
-}
-
-/** Whether a sketch would be listened to. */
-export const guided = () => listens("sketch");

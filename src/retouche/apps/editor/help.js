@@ -1,71 +1,74 @@
-// The list of keys, and what the numbers mean.
+// The list of keys.
 
+import { t } from "./strings.js";
 import { element } from "./work.js";
 
+/** @type {[string, [string, string][]][]} heading, keys and meaning, as strings are called */
 const KEYS = [
   [
-    "Tools",
+    "tools",
     [
-      ["B", "brush"],
-      ["E", "eraser"],
-      ["L", "lasso"],
-      ["M", "box"],
-      ["W", "wand"],
-      ["P", "sketch pen"],
-      ["H", "hand"],
-      ["X", "brush and eraser in turn"],
-      ["[ ]", "smaller, larger"],
+      ["B", "tool.brush"],
+      ["E", "tool.eraser"],
+      ["L", "tool.lasso"],
+      ["M", "tool.box"],
+      ["W", "tool.wand"],
+      ["P", "tool.pen"],
+      ["H", "tool.hand"],
+      ["X", "key.turn"],
+      ["[ ]", "key.size"],
     ],
   ],
   [
-    "Mask",
+    "keys.mask",
     [
-      ["Shift", "adds"],
-      ["Alt", "subtracts"],
+      ["Shift", "key.add"],
+      ["Alt", "key.subtract"],
       ["Ctrl I", "invert"],
       ["Ctrl D", "clear"],
     ],
   ],
   [
-    "Fill",
+    "fill",
     [
-      ["Enter", "fill, keep a result"],
+      ["Enter", "key.fill"],
       ["Shift R", "fill"],
-      ["Esc", "cancel"],
-      ["Left Right", "choose a result, or walk through the folder"],
+      ["Esc", "key.cancel"],
+      ["Left Right", "key.walk"],
     ],
   ],
   [
-    "Picture",
+    "picture",
     [
-      ["Wheel", "zoom"],
-      ["Space", "hold to pan"],
-      ["Ctrl 0", "fit"],
-      ["Ctrl 1", "100 %"],
-      ["Tab", "hold for the original"],
-      ["D", "before and after divider"],
+      ["Wheel", "key.scroll"],
+      ["Ctrl Wheel", "key.zoom"],
+      ["Space", "key.pan"],
+      ["Ctrl 0", "key.fit"],
+      ["Ctrl 1", "key.full"],
+      ["Tab", "key.original"],
+      ["D", "key.divider"],
     ],
   ],
   [
-    "File",
+    "keys.file",
     [
-      ["Ctrl O", "open"],
-      ["Shift Ctrl O", "open a folder"],
+      ["Ctrl O", "key.open"],
+      ["Shift Ctrl O", "key.folder"],
       ["Ctrl S", "save"],
-      ["Ctrl C", "copy the picture"],
-      ["Ctrl V", "paste a picture"],
+      ["Ctrl C", "key.copy"],
+      ["Ctrl V", "key.paste"],
       ["Ctrl Z", "undo"],
       ["Shift Ctrl Z", "redo"],
     ],
   ],
   [
-    "Without a pointer",
+    "keys.blind",
     [
-      ["K", "a pointer for the arrow keys"],
-      ["Arrows", "move it; with Shift ten times"],
-      ["Space", "put the tool down, lift it"],
-      ["F6", "from the picture to tools and settings"],
-      ["Shift Tab", "leave the picture"],
+      ["K", "key.pointer"],
+      ["Arrows", "key.move"],
+      ["Space", "key.press"],
+      ["F6", "key.panels"],
+      ["Shift Tab", "key.leave"],
     ],
   ],
 ];
@@ -73,27 +76,28 @@ const KEYS = [
 export function help() {
   const dialog = element("keys");
   if (dialog.open) return dialog.close();
-  if (!dialog.childElementCount) {
+  if (dialog.lang !== document.documentElement.lang) {
+    dialog.lang = document.documentElement.lang;
     const head = document.createElement("header");
-    const title = Object.assign(document.createElement("h2"), { id: "keystitle", textContent: "Keys" });
+    const title = Object.assign(document.createElement("h2"), { id: "keystitle", textContent: t("keys.title") });
     const columns = Object.assign(document.createElement("div"), { className: "columns" });
     for (const [heading, rows] of KEYS) {
       const group = document.createElement("section"),
         list = document.createElement("dl");
-      group.append(Object.assign(document.createElement("h3"), { textContent: heading }), list);
+      group.append(Object.assign(document.createElement("h3"), { textContent: t(heading) }), list);
       for (const [keys, meaning] of rows) {
         const term = document.createElement("dt");
         term.append(
           ...keys.split(" ").map((key) => Object.assign(document.createElement("kbd"), { textContent: key })),
         );
-        list.append(term, Object.assign(document.createElement("dd"), { textContent: meaning }));
+        list.append(term, Object.assign(document.createElement("dd"), { textContent: t(meaning) }));
       }
       columns.append(group);
     }
-    const close = Object.assign(document.createElement("button"), { textContent: "Close", type: "button" });
+    const close = Object.assign(document.createElement("button"), { textContent: t("close"), type: "button" });
     close.addEventListener("click", () => dialog.close());
     head.append(title, close);
-    dialog.append(head, columns);
+    dialog.replaceChildren(head, columns);
   }
   dialog.showModal();
 }

@@ -1,6 +1,7 @@
 // The keyboard. Keys act on the picture unless a field that takes text has the focus.
 
-import { cancel, choosing, drop, fill, keep, turn } from "./fill.js";
+import { choosing, drop, keep, turn } from "./choice.js";
+import { cancel, fill } from "./fill.js";
 import { help } from "./help.js";
 import { choose, chooseFolder, walk } from "./open.js";
 import { grow, jumpPanel, redo, setTool, undo, use } from "./panel.js";
@@ -118,7 +119,7 @@ function compare(on) {
 export function setUpKeys() {
   addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (element("keys").open) return;
+    if (document.querySelector("dialog[open]")) return;
     const typing = target.matches("input:not([type=range]):not([type=checkbox]), textarea");
     const control = target.matches("button, select, input, summary, a, [role=slider], pre");
     const third = event.getModifierState("AltGraph"); // where brackets are typed with it, it is no command

@@ -3,10 +3,13 @@
 import * as api from "./api.js";
 import { bitmapOf, bytesOf, faithful, shows, sixteen } from "./decode.js";
 import { Document } from "./document.js";
-import { cancel, drop, fill } from "./fill.js";
+import { drop } from "./choice.js";
+import { abortLost, cancel, fill } from "./fill.js";
 import { called, fromEntries, fromFiles, natural } from "./folder.js";
+import { sha256 } from "./save.js";
+import { t } from "./strings.js";
 import { Tiles } from "./view.js";
-import { element, listens, say, sayError, set, update, work } from "./work.js";
+import { element, listens, releases, say, sayError, set, update, work } from "./work.js";
 
 const THUMB = 28; // width of the brush on a touch screen, in its pixels
 let warned = null; // the unsaved fills that were pointed out
@@ -16,7 +19,7 @@ function leaving() {
   const { document } = work;
   if (!document?.unsaved || warned === document.fills) return true;
   warned = document.fills;
-  say("This picture has unsaved fills: save it, or do that again to leave it", true);
+  say(t("leave.unsaved"), true);
   return false;
 }
 
@@ -27,10 +30,7 @@ function leaving() {
 export async function openPicture(blob, name, { path = null, listed = false } = {}) {
   if (!leaving()) return false;
   if (!faithful())
-    throw new Error(
-      "this browser alters the pixels that a page reads, against tracking: allow this page to read canvases, " +
-        "so that nothing outside the hole changes",
-    );
+    throw new Error(t("open.altered"));
   const type = blob.type || "";
   let bitmap,
     deep = await sixteen(blob);
@@ -47,7 +47,7 @@ export async function openPicture(blob, name, { path = null, listed = false } = 
   const most = work.config.limits?.pixels;
   if (most && bitmap.width * bitmap.height > most)
     throw new Error(
-      `${name} has ${bitmap.width}x${bitmap.height} pixels: this server takes ${Math.round(most / 1e6)} megapixels`,
+      t("open.large", { name, width: bitmap.width, height: bitmap.height, mega: Math.round(most / 1e6) }),
     );
   cancel(); // a fill under way was for the picture that is left
   drop();
@@ -56,7 +56,10 @@ export async function openPicture(blob, name, { path = null, listed = false } = 
   const { width, height } = tiles;
   const source = { name, path, listed, deep, type, blob, width, height, read: (box) => tiles.read(box) };
   work.document = new Document(source);
-  work.document.on(({ layer }) => layer === "steps" && update());
+  work.document.on(({ layer }) => {
+    if (layer === "steps") update();
+    if (layer === "pending") abortLost();
+  });
   element("empty").hidden = true;
   element("chip").hidden = true;
   work.view.show(work.document, tiles);
@@ -76,7 +79,7 @@ export async function take(file) {
     if (work.document && (await takeMask(file))) return true;
     return await openPicture(file, file.name || "pasted.png");
   } catch (error) {
-    sayError(unreadable(error) ? `${file.name} cannot be read: give a JPEG, PNG, WebP, TIFF or BMP file` : error);
+    sayError(unreadable(error) ? t("open.unreadable", { name: file.name }) : error);
     return false;
   }
 }
@@ -89,7 +92,7 @@ async function takeAll(files) {
   const pictures = files.filter((file) => !called(file.name) && !/\.json$/i.test(file.name));
   if (pictures.length > 1) {
     if ((await openFolder(fromFiles(pictures))) && pictures.length < files.length)
-      say("Masks and sidecars were left out: drop each on its picture", true);
+      say(t("open.leftout"), true);
     return;
   }
   // the picture before its mask, and a sidecar last, whatever the order they came in
@@ -110,8 +113,8 @@ async function takeMask(file) {
   const fits = bitmap.width === document.width && bitmap.height === document.height;
   if (!fits) {
     if (!kind) return false;
-    const sizes = `${bitmap.width}x${bitmap.height} but the picture is ${document.width}x${document.height}`;
-    throw new Error(`${file.name} is ${sizes}: give one of the same size`);
+    const { width, height } = bitmap;
+    throw new Error(t("mask.size", { name: file.name, width, height, across: document.width, down: document.height }));
   }
   const rgba = bytesOf(bitmap),
     bytes = new Uint8Array(rgba.length / 4);
@@ -126,7 +129,7 @@ async function takeMask(file) {
   if (!plain && !kind) return false;
   const sketch = kind === "sketch" && listens("sketch");
   document.setMask(document.box, bytes, sketch ? "load sketch" : "load mask", sketch ? "sketch" : "mask");
-  say(`${file.name} is the ${sketch ? "sketch" : "mask"} now`);
+  say(t(sketch ? "sketch.taken" : "mask.taken", { name: file.name }));
   update();
   return true;
 }
@@ -134,31 +137,44 @@ async function takeMask(file) {
 export async function openExample() {
   try {
     const response = await api.ask("example.jpg");
-    if (await openPicture(await response.blob(), "example.jpg")) say("Paint over the ball, then press Enter");
+    if (await openPicture(await response.blob(), "example.jpg")) say(t(releases() ? "open.example" : "open.example.full"));
   } catch (error) {
     sayError(error);
   }
+}
+
+let doubted = ""; // the sidecar and picture about which was asked
+
+/** Whether a sidecar may be used on the open picture; asks once where it was made for another. @param {any} source */
+async function belongs({ sha256: wanted, name }) {
+  const { blob } = work.document.source;
+  if (!wanted || !blob || !crypto.subtle) return true;
+  const found = await sha256(blob);
+  if (found === wanted || doubted === `${wanted} ${found}`) return true;
+  doubted = `${wanted} ${found}`;
+  say(t("sidecar.other", { name }), true);
+  return false;
 }
 
 /** Do again what a sidecar tells, on the open picture. @param {any} sidecar */
 async function replay(sidecar) {
   const { document } = work;
   if (!String(sidecar.format).startsWith("retouche-edit"))
-    throw new Error("this JSON file is no sidecar of this editor");
-  if (!document) throw new Error("open the sidecar's picture first, then drop the sidecar on it");
+    throw new Error(t("sidecar.none"));
+  if (!document) throw new Error(t("sidecar.first"));
   const { width, height } = sidecar.source;
   if (width !== document.width || height !== document.height)
-    throw new Error(
-      `the sidecar is for ${width}x${height} pixels but the picture is ${document.width}x${document.height}`,
-    );
+    throw new Error(t("sidecar.size", { width, height, across: document.width, down: document.height }));
+  if (!(await belongs(sidecar.source))) return false;
+  drop();
   for (const [index, step] of sidecar.fills.entries()) {
-    say(`Fill ${index + 1} of ${sidecar.fills.length}: ${step.model}`);
+    say(t("sidecar.at", { at: index + 1, count: sidecar.fills.length, model: step.model }));
     document.clear("mask");
     document.setMask(step.box, await greyOf(step.mask), "load mask");
     if (step.sketch) document.setMask(step.box, await greyOf(step.sketch), "load sketch", "sketch");
     if (!(await fill(step))) return false;
   }
-  say(`${sidecar.fills.length} fills done again`);
+  say(t("sidecar.done", { count: sidecar.fills.length }));
   return true;
 }
 
@@ -186,12 +202,12 @@ export async function loadFolder() {
 /** Walk through a folder of this computer. @param {import("./folder.js").Listing} files */
 async function openFolder(files) {
   if (walking) {
-    say("A picture is being opened: try again in a moment");
+    say(t("open.busy"));
     return false;
   }
   const before = work.files;
   if (!files.names.length) {
-    say("There is no JPEG, PNG, WebP, TIFF or BMP file to open", true);
+    say(t("open.empty"), true);
     return false;
   }
   work.files = files;
@@ -223,11 +239,33 @@ export async function walk(by) {
 
 const BETTER_LATER = [0, 401, 429]; // the server is away, wants its token, is busy: nothing is wrong with the picture
 
+/** @type {{width: number, height: number, layer: import("./document.js").Layer} | null} a mask for all of the folder */
+let carried = null;
+
+/** Take the mask along, where the user said that it is kept. */
+function carryMask() {
+  const { document, settings } = work;
+  if (!settings.keepMask || !document) return void (carried = null);
+  const { width, height } = document,
+    layer = document.committed("mask");
+  if (layer.measure().count) carried = { width, height, layer };
+  else if (carried?.width === width && carried.height === height) carried = null; // it was cleared
+}
+
+function layMask() {
+  const { document } = work;
+  if (!carried) return;
+  const { width, height, layer } = carried;
+  if (width === document.width && height === document.height) document.paint(layer, "kept mask");
+  else say(t("mask.waits", { width, height }));
+}
+
 /** Open the next picture that can be read. @param {import("./folder.js").Listing} files @param {number} by */
 async function step(files, by) {
   if (!leaving()) return false;
   const count = files.names.length;
   let refused = "";
+  carryMask();
   for (let tried = 0; tried < count; tried++) {
     const at = (((files.at + by + tried * Math.sign(by)) % count) + count) % count,
       name = files.names[at];
@@ -235,6 +273,7 @@ async function step(files, by) {
       const place = { path: files.served ? name : null, listed: !files.served };
       if (!(await openPicture(await files.open(at), name, place))) return false;
       files.at = at;
+      layMask();
       update();
       if (refused) say(refused, true);
       return true;
@@ -243,7 +282,7 @@ async function step(files, by) {
         sayError(error);
         return false;
       }
-      refused ||= `Passed over ${name}: ${unreadable(error) ? "it cannot be read" : error.message}`;
+      refused ||= t("open.passed", { name, why: unreadable(error) ? t("open.passed.why") : error.message });
     }
   }
   say(refused, true);

@@ -1,9 +1,13 @@
 // Bars and panel: shows the state, turns what is pressed into commands.
 
+import { choosing, drop, keep, several } from "./choice.js";
 import * as filling from "./fill.js";
+import { simple, touched } from "./face.js";
 import { help } from "./help.js";
-import { abandon, cursor, outline } from "./pointer.js";
+import { abandon, cursor, outline, showSize } from "./pointer.js";
+import { elapsed, placeBadges } from "./progress.js";
 import { command, copyCommand, save, saveMask, saveSidecar } from "./save.js";
+import { goodFor, t } from "./strings.js";
 import { TOOLS } from "./tools/index.js";
 import { device, devices, dilation, element, listens, model, say, set, update, work } from "./work.js";
 
@@ -16,23 +20,25 @@ export function setTool(name) {
 
 export function undo() {
   if (!work.document || abandon()) return;
-  const label = (touch(), work.document.undo());
-  say(label ? `Undone: ${label}` : "Nothing to undo");
+  touch();
+  const { hole } = work.document.done[work.document.done.length - 1] ?? {},
+    label = work.document.undo();
+  say(hole ? t("fill.undone") : label ? t("undone", { what: t(`did.${label}`) }) : t("undone.none"));
   update();
 }
 
 export function redo() {
   if (!work.document) return;
   const label = (touch(), work.document.redo());
-  say(label ? `Done again: ${label}` : "Nothing to do again");
+  say(label ? t("redone", { what: t(`did.${label}`) }) : t("redone.none"));
   update();
 }
 
 /** An action: the last fill's outline has been seen. */
 function touch() {
-  work.view.ghost = null;
+  work.view.film.pointed = null;
   element("chip").hidden = true;
-  filling.drop();
+  drop();
 }
 
 /** @param {1 | -1} sign */
@@ -126,8 +132,6 @@ function showTools() {
       const button = document.createElement("button");
       button.type = "button";
       button.id = `tool-${tool.name}`;
-      button.title = `${tool.label} (${tool.key})`;
-      button.setAttribute("aria-label", tool.label);
       button.setAttribute("aria-keyshortcuts", tool.key);
       button.innerHTML = `<svg aria-hidden="true"><use href="#i-${tool.name}"/></svg>`;
       button.addEventListener("click", () => setTool(tool.name));
@@ -136,6 +140,8 @@ function showTools() {
   for (const tool of TOOLS) {
     const button = element(`tool-${tool.name}`);
     button.hidden = Boolean(tool.guide) && !listens(tool.guide);
+    button.title = `${t(`tool.${tool.name}`)} (${tool.key})`;
+    button.setAttribute("aria-label", t(`tool.${tool.name}`));
     button.setAttribute("aria-pressed", String(tool.name === settings.tool));
     button.tabIndex = tool.name === settings.tool ? 0 : -1; // arrow keys move inside the bar
   }
@@ -144,13 +150,16 @@ function showTools() {
 function showOptions() {
   const { settings } = work,
     tool = TOOLS.find((each) => each.name === settings.tool);
-  element("toolname").textContent = tool.label;
-  element("toolhint").textContent = tool.hint.charAt(0).toUpperCase() + tool.hint.slice(1);
+  element("toolname").textContent = t(`tool.${tool.name}`);
+  element("toolhint").textContent = t(`tool.${tool.name}.hint`);
   element("sizerow").hidden = !tool.round;
   element("tolerancerow").hidden = tool.name !== "wand";
+  element("thumb").hidden = !work.document || !tool.round || !(simple() || touched());
   if (tool.round) {
-    element("size").value = String(toSlider(settings[tool.round]));
-    element("size").setAttribute("aria-valuetext", `${settings[tool.round]} pixels`);
+    for (const id of ["size", "thumbsize"]) {
+      element(id).value = String(toSlider(settings[tool.round]));
+      element(id).setAttribute("aria-valuetext", t("pixels", { count: settings[tool.round] }));
+    }
     element("sizevalue").textContent = `${settings[tool.round]} px`;
   }
   element("tolerance").value = String(settings.tolerance);
@@ -161,8 +170,10 @@ function showOptions() {
   element("context").value = settings.context;
   element("dilate").value = settings.dilate ?? "";
   element("feather").value = settings.feather ?? "";
-  element("dilate").placeholder = work.document ? `auto: ${dilation()}` : "auto";
-  element("feather").placeholder = work.document ? `auto: ${Math.floor(dilation() / 2)}` : "auto";
+  element("dilate").placeholder = work.document ? t("auto.is", { value: dilation() }) : t("auto");
+  element("feather").placeholder = work.document
+    ? t("auto.is", { value: Math.floor(dilation() / 2) })
+    : t("auto");
   element("clearsketch").hidden = !listens("sketch");
 }
 
@@ -172,27 +183,32 @@ function showPicture() {
   element("undo").disabled = !open?.done.length;
   element("redo").disabled = !open?.undone.length;
   element("undo").title = open?.done.length
-    ? `Undo: ${open.done[open.done.length - 1].label} (Ctrl+Z)`
-    : "Undo (Ctrl+Z)";
+    ? t("undo.what", { what: t(`did.${open.done[open.done.length - 1].label}`) })
+    : t("undo.title");
   element("save").disabled = !open;
   element("walk").hidden = !files?.names.length;
-  if (files) element("place").textContent = `${files.at + 1} of ${files.names.length}`;
+  if (files) element("place").textContent = t("place", { at: files.at + 1, count: files.names.length });
   element("commandsection").hidden = !open;
   element("savesidecar").hidden = !open?.fills.length;
   element("command").textContent = command();
   const measure = open?.layers.mask.measure() ?? { count: 0 };
-  element("fill").disabled = !open || (!measure.count && !filling.choosing());
-  element("fill").textContent = filling.choosing() ? "Keep" : "Fill";
+  element("fill").disabled = !open || (!measure.count && !choosing());
+  element("fill").textContent = t(choosing() ? "keep" : "fill");
+  element("fill").hidden = simple() && (!open || (!measure.count && !choosing())); // each stroke is filled by itself
   element("bar").querySelector(".dot").classList.toggle("busy", filling.filling());
   if (!open) return;
   element("history").dataset.fills = String(open.fills.length);
   const share = (measure.count / (open.width * open.height)) * 100;
   element("hole").textContent = measure.count
-    ? `hole ${share.toFixed(share < 0.1 ? 2 : 1)} %  ${(measure.count / 1e6).toFixed(measure.count < 1e5 ? 3 : 2)} MP`
-    : "no hole";
+    ? t("hole", {
+        share: share.toFixed(share < 0.1 ? 2 : 1),
+        mega: (measure.count / 1e6).toFixed(measure.count < 1e5 ? 3 : 2),
+      })
+    : t("hole.none");
+  element("hole").hidden = simple() && !measure.count;
   const name = document.createElement("b");
   name.textContent = open.source.name.replace(/^.*\//, "");
-  element("name").replaceChildren(name, `  ${open.width} × ${open.height}${open.unsaved ? "  edited" : ""}`);
+  element("name").replaceChildren(name, `  ${open.width} × ${open.height}${open.unsaved ? `  ${t("edited")}` : ""}`);
   document.title = `${open.unsaved ? "• " : ""}${name.textContent} - Retouche`;
   work.view.ring = dilation();
   work.view.soft = Math.min(settings.feather ?? Math.floor(dilation() / 2), dilation());
@@ -203,23 +219,26 @@ function showPicture() {
 let shownFills = null;
 
 function showHistory(open) {
-  if (shownFills === open.fills && element("history").dataset.name === open.source.name) return;
+  const language = document.documentElement.lang;
+  if (
+    shownFills === open.fills &&
+    element("history").dataset.name === open.source.name &&
+    element("history").lang === language
+  )
+    return;
   shownFills = open.fills;
+  element("history").lang = language;
   element("history").dataset.name = open.source.name;
-  element("historysection").hidden = !open.fills.length && !open.undone.some((step) => step.fills[1].length);
+  element("historysection").hidden = !open.fills.length && !open.undoneFills.length;
   // also those taken back, which a click brings again
-  const longest = open.undone.reduce(
-    (most, step) => (step.fills[1].length > most.length ? step.fills[1] : most),
-    open.fills,
-  );
-  const entries = [null, ...longest].map((fill, index) => {
+  const entries = [null, ...open.fills, ...open.undoneFills].map((fill, index) => {
     const item = document.createElement("span"),
       button = document.createElement("button"),
       text = document.createElement("span");
     item.setAttribute("role", "listitem");
     button.type = "button";
-    text.textContent = index ? String(index) : "start";
-    button.title = fill ? `${index}: ${fill.label}` : "As it came";
+    text.textContent = index ? String(index) : t("history.start");
+    button.title = fill ? `${index}: ${fill.label}` : t("history.came");
     button.setAttribute("aria-label", button.title);
     button.setAttribute("aria-current", String(index === open.fills.length));
     const picture = document.createElement("canvas"),
@@ -242,64 +261,76 @@ function jump(count) {
   touch();
   while (open.fills.length > count && open.undo());
   while (open.fills.length < count && open.redo());
-  if (open.fills.length !== count) say("That far back is no longer kept");
+  if (open.fills.length !== count) say(t("undo.gone"));
   update();
 }
 
-let chipped = null;
+let chipped = null,
+  chippedAs = "";
 
-/** What the last fill did, in a line; a click tells more. */
+/** What the last fill did, in a line; in the full face a click tells more. */
 function showChip(open) {
-  const last = open.fills[open.fills.length - 1];
-  if (chipped === last) return;
-  const grew = last && !open.undone.some((step) => step.fills[1].includes(last));
+  const last = open.fills[open.fills.length - 1],
+    as = `${work.settings.face} ${document.documentElement.lang}`;
+  if (chipped === last && chippedAs === as) return;
+  if (chipped !== last) element("chip").hidden = !last || open.undoneFills.length > 0;
   chipped = last;
-  element("chip").hidden = !last || !grew;
+  chippedAs = as;
   if (!last) return;
+  const more = document.createElement("div"),
+    row = document.createElement("p"),
+    retry = document.createElement("button");
+  retry.type = "button";
+  retry.id = "again";
+  retry.textContent = t("again");
+  retry.addEventListener("click", () => filling.again());
+  more.hidden = true;
+  if (simple()) {
+    const text = t("done", { time: elapsed(last.waited ?? last.report.seconds) });
+    row.append(Object.assign(document.createElement("span"), { textContent: text }), retry);
+  } else row.append(detailsOf(last, more), retry);
+  element("chip").replaceChildren(more, row);
+}
+
+/** @param {any} last fill @param {HTMLElement} more where the details go @returns {HTMLElement} the button that shows them */
+function detailsOf(last, more) {
   const { report } = last,
-    hole = report.holes?.[0];
-  const words = [last.label, `${report.seconds.toFixed(1)} s`];
-  if (hole) words.push(`${report.strategy} ${hole.crop[2] - hole.crop[0]}`, `scale ${Number(hole.scale.toFixed(2))}`);
-  if (last.seam !== null) words.push(`seam ${last.seam.toFixed(2)}`);
-  const button = document.createElement("button"),
-    more = document.createElement("div"),
+    hole = report.holes?.[0],
+    button = document.createElement("button"),
     list = document.createElement("dl");
+  const words = [last.label, t("seconds", { count: report.seconds.toFixed(1) })];
+  if (hole)
+    words.push(
+      `${report.strategy} ${hole.crop[2] - hole.crop[0]}`,
+      t("chip.scale", { scale: Number(hole.scale.toFixed(2)) }),
+    );
+  if (last.seam !== null) words.push(t("chip.seam", { seam: last.seam.toFixed(1) }));
   button.type = "button";
   button.textContent = words.join("  ·  ");
   button.setAttribute("aria-expanded", "false");
+  const paths = report.holes?.filter(({ why }) => why).map(({ method, why }) => `${method} (${why})`) ?? [];
   const facts = [
-    ["Model", `${report.model ?? last.model}${report.layout ? `, ${report.layout}` : ""}`],
+    [t("model"), `${report.model ?? last.model}${report.layout ? `, ${report.layout}` : ""}`],
+    [t("fact.by"), [...new Set(paths)].join(", ")],
+    [t("device"), report.device],
+    [t("fact.time"), t("seconds", { count: report.seconds.toFixed(2) })],
     [
-      "Filled by",
-      report.holes
-        ?.filter(({ why }) => why)
-        .map(({ method, why }) => `${method} (${why})`)
-        .filter((words, at, all) => all.indexOf(words) === at)
-        .join(", ") || null,
+      t("fact.memory"),
+      report.peak_memory_bytes && t("fact.memory.is", { mega: (report.peak_memory_bytes / 2 ** 20).toFixed(0) }),
     ],
-    ["Device", report.device],
-    ["Time", `${report.seconds.toFixed(2)} s`],
+    [t("fact.sent"), report.crops.map(({ sent }) => `${sent.right - sent.left} × ${sent.bottom - sent.top}`).join(", ")],
     [
-      "Memory",
-      report.peak_memory_bytes
-        ? `${(report.peak_memory_bytes / 2 ** 20).toFixed(0)} MiB, the server's most so far`
-        : null,
-    ],
-    ["Sent", report.crops.map(({ sent }) => `${sent.right - sent.left} × ${sent.bottom - sent.top}`).join(", ")],
-    [
-      "Strategy",
+      t("context"),
       hole
-        ? `${report.strategy}: seen at ${Number(hole.scale.toFixed(2))} of its size, passes: ${hole.passes}`
+        ? t("fact.seen", { strategy: report.strategy, scale: Number(hole.scale.toFixed(2)), passes: hole.passes })
         : report.strategy,
     ],
-    ["Grown by", `${last.options.dilate} px, soft edge ${last.options.feather ?? "auto"} px`],
     [
-      "Seam",
-      last.seam === null
-        ? null
-        : `${last.seam.toFixed(2)}: step across the border over steps beside it; 1 is as smooth as around it`,
+      t("fact.grown"),
+      t("fact.grown.is", { dilate: last.options.dilate, feather: last.options.feather ?? t("auto") }),
     ],
-    ["Remarks", report.remarks?.join("; ")],
+    [t("fact.seam"), last.seam === null ? null : t("fact.seam.is", { seam: last.seam.toFixed(2) })],
+    [t("fact.remarks"), report.remarks?.join("; ")],
   ];
   for (const [term, fact] of facts) {
     if (!fact) continue;
@@ -308,19 +339,25 @@ function showChip(open) {
       Object.assign(document.createElement("dd"), { textContent: fact }),
     );
   }
-  more.hidden = true;
   more.append(list);
   button.addEventListener("click", () => {
     more.hidden = !more.hidden;
     button.setAttribute("aria-expanded", String(!more.hidden));
   });
-  element("chip").replaceChildren(more, button);
+  return button;
 }
 
+let shownIn = ""; // language of the models' words
+
 export function showModels() {
-  const { models, config, settings } = work;
+  const { models, config, settings } = work,
+    chosen = new Set([...element("candidates").querySelectorAll("input")].map((box) => box.checked && box.value)),
+    first = !element("candidates").childElementCount;
+  shownIn = document.documentElement.lang;
   const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
-  element("model").replaceChildren(...models.map((each) => option(each.name, each.name)));
+  // in the list what each is good for, once chosen its name alone
+  const words = (each) => [each.name, goodFor(each.method)].filter(Boolean).join(": ");
+  element("model").replaceChildren(...models.map((each) => option(each.name, words(each))));
   element("model").value = settings.model;
   const label = (name) => (name === "cpu" ? "CPU" : name),
     several = devices().length > 1;
@@ -328,7 +365,7 @@ export function showModels() {
   element("device").hidden = several;
   for (const list of document.querySelectorAll("select.devices")) {
     list.hidden = !several;
-    list.replaceChildren(option("", "Any device"), ...devices().map((name) => option(name, label(name))));
+    list.replaceChildren(option("", t("device.any")), ...devices().map((name) => option(name, label(name))));
   }
   element("devicerow").hidden = !several;
   element("device").parentElement.title = config.devices?.map((each) => `${each.name}: ${each.why}`).join("\n") ?? "";
@@ -337,8 +374,12 @@ export function showModels() {
       const row = document.createElement("label"),
         box = document.createElement("input");
       row.className = "check";
-      Object.assign(box, { type: "checkbox", value: each.name, checked: each.kind !== "network" });
-      row.append(box, each.name);
+      Object.assign(box, { type: "checkbox", value: each.name, checked: first ? each.kind !== "network" : chosen.has(each.name) });
+      const name = document.createElement("span"),
+        words = document.createElement("small");
+      name.textContent = each.name;
+      words.textContent = goodFor(each.method);
+      row.append(box, name, words);
       row.title = [each.title, each.licence].filter(Boolean).join("; ");
       return row;
     }),
@@ -362,26 +403,29 @@ export function setUpPanel() {
   on("undo", "click", undo);
   on("redo", "click", redo);
   on("help", "click", help);
-  on("fill", "click", () => filling.fill());
+  on("fill", "click", () => (choosing() ? keep() : filling.fill()));
   on("cancel", "click", () => filling.cancel());
   on("try", "click", () => {
     const names = [...element("candidates").querySelectorAll("input:checked")].map((box) => box.value);
-    if (!names.length) return say("Choose at least one model");
-    filling.several(names);
+    if (!names.length) return say(t("several.none"));
+    several(names);
   });
   on("model", "change", (event) => {
     set({ model: event.target.value });
     if (work.settings.tool === "pen" && !listens("sketch")) setTool("brush");
     if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
-      say(`${model().name} does not listen to the sketch`);
+      say(t("sketch.deaf", { model: model().name }));
   });
   for (const list of document.querySelectorAll("select.devices"))
     list.addEventListener("change", () => set({ device: list.value || null }));
-  on("size", "input", (event) => {
-    const tool = TOOLS.find((each) => each.name === work.settings.tool);
-    set({ [tool.round]: fromSlider(Number(event.target.value)) });
-    cursor();
-  });
+  for (const id of ["size", "thumbsize"])
+    on(id, "input", (event) => {
+      const tool = TOOLS.find((each) => each.name === work.settings.tool);
+      set({ [tool.round]: fromSlider(Number(event.target.value)) });
+      if (id === "thumbsize") showSize(true);
+      else cursor();
+    });
+  on("thumbsize", "change", () => showSize(false));
   on("tolerance", "input", (event) => set({ tolerance: Number(event.target.value) }));
   on("step", "change", (event) => set({ step: Math.min(200, Math.max(1, Number(event.target.value) || 1)) }));
   on("keepmask", "change", (event) => set({ keepMask: event.target.checked }));
@@ -413,11 +457,14 @@ export function setUpPanel() {
     element("zoom").textContent = `${Math.round((work.view.zoom / work.view.ratio) * 100)} %`;
     outline();
     cursor();
+    placeBadges();
   };
   work.changed.add(() => {
     showTools();
     showOptions();
     showPicture();
+    if (shownIn !== document.documentElement.lang) showModels();
+    element("modelhint").textContent = goodFor(model()?.method);
     if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
     for (const list of document.querySelectorAll("select.devices"))
       if (list.value !== (device() ?? "")) list.value = device() ?? "";

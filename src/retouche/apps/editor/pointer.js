@@ -1,6 +1,6 @@
 // Pointer, wheel and touch on the picture: pan, zoom and pinch here, all else goes to the tool.
 
-import { element, update, work } from "./work.js";
+import { element, releases, set, update, work } from "./work.js";
 import { TOOLS } from "./tools/index.js";
 import { fill } from "./fill.js";
 
@@ -51,7 +51,8 @@ function end() {
 function begin(at) {
   const chosen = tool();
   if (!chosen.down || work.view.preview) return;
-  work.view.ghost = null;
+  work.view.film.pointed = null;
+  work.view.wake();
   element("chip").hidden = true;
   stroke = chosen;
   work.view.drawing = true;
@@ -63,8 +64,8 @@ function finish() {
   if (!stroke) return;
   const paints = !["pen", "eraser"].includes(stroke.name),
     changed = stroke.up(work);
+  if (changed && paints && releases()) fill(null, true); // on its way before anything is drawn
   end();
-  if (changed && paints && work.settings.onRelease) fill();
 }
 
 surface.addEventListener("pointerdown", (event) => {
@@ -80,7 +81,7 @@ surface.addEventListener("pointerdown", (event) => {
     if (fingers.size === 2) {
       abandon(); // what one finger began, two take back
       panning = null;
-      pinch = spread();
+      pinch = { ...spread(), size: work.settings.size, zoom: work.view.zoom };
       return;
     }
     if (fingers.size > 2) return;
@@ -105,7 +106,7 @@ surface.addEventListener("pointermove", (event) => {
       { view } = work;
     view.pan(now.x - pinch.x, now.y - pinch.y);
     view.zoomTo((view.zoom / view.ratio) * (now.gap / Math.max(1, pinch.gap)), now.x, now.y);
-    pinch = now;
+    pinch = { ...now, size: pinch.size, zoom: pinch.zoom };
   } else if (event.pointerId !== owner) {
     // hovers beside the one at work
   } else if (panning) {
@@ -122,7 +123,11 @@ surface.addEventListener("pointermove", (event) => {
 for (const name of ["pointerup", "pointercancel"])
   surface.addEventListener(name, (event) => {
     fingers.delete(event.pointerId);
-    if (fingers.size < 2) pinch = null;
+    if (fingers.size < 2 && pinch) {
+      // the brush stays as wide on the glass as it was
+      set({ size: Math.min(1000, Math.max(1, Math.round((pinch.size * pinch.zoom) / work.view.zoom))) });
+      pinch = null;
+    }
     if (event.pointerId !== owner) return;
     owner = null;
     panning = null;
@@ -142,9 +147,14 @@ surface.addEventListener(
     if (!work.document) return;
     const { x, y } = place(event),
       { view } = work;
-    const lines = event.deltaMode === 1 ? 16 : 1;
-    if (event.shiftKey) view.pan(-(event.deltaX + event.deltaY) * lines, 0);
-    else view.zoomTo((view.zoom / view.ratio) * 2 ** (-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0025)), x, y);
+    const lines = event.deltaMode === 1 ? 16 : 1,
+      dx = event.deltaX * lines,
+      dy = event.deltaY * lines;
+    // two fingers that part on a touchpad come as a wheel with Ctrl, in small steps
+    if (event.ctrlKey || event.metaKey)
+      view.zoomTo((view.zoom / view.ratio) * 2 ** (-dy * (Math.abs(dy) < 50 ? 0.01 : 0.0025)), x, y);
+    else if (event.shiftKey) view.pan(-(dx + dy), 0);
+    else view.pan(-dx, -dy);
     cursor();
   },
   { passive: false },
@@ -164,6 +174,12 @@ export function cursor() {
   const size = Math.max(6, ((round ? work.settings[chosen.round] : 1) * view.zoom) / view.ratio);
   ring.style.width = ring.style.height = `${size}px`;
   ring.style.transform = `translate(${at.x - size / 2}px, ${at.y - size / 2}px)`;
+}
+
+/** Show how large the brush is, in the middle of the stage, while its size is chosen. @param {boolean} on */
+export function showSize(on) {
+  over = on ? { x: work.view.stage.clientWidth / 2, y: work.view.stage.clientHeight / 2 } : null;
+  cursor();
 }
 
 /** What lasso and box enclose so far. */

@@ -1,6 +1,7 @@
 // How far the fills under way are: on the button that cancels, and in the line at the bottom.
 
-import { element } from "./work.js";
+import { t } from "./strings.js";
+import { element, work } from "./work.js";
 
 /**
  * One fill: its crops, and its models where several are tried, count as one whole.
@@ -14,11 +15,11 @@ let ticking = 0;
 /** @param {number} seconds */
 const roughly = (seconds) =>
   seconds >= 90
-    ? `${Math.round(seconds / 60)} min`
-    : `${seconds >= 20 ? Math.round(seconds / 5) * 5 : Math.max(1, Math.ceil(seconds))} s`;
+    ? t("minutes", { count: Math.round(seconds / 60) })
+    : t("seconds", { count: seconds >= 20 ? Math.round(seconds / 5) * 5 : Math.max(1, Math.ceil(seconds)) });
 
 /** @param {number} seconds */
-const elapsed = (seconds) => `${seconds < 10 ? seconds.toFixed(1) : Math.floor(seconds)} s`;
+export const elapsed = (seconds) => t("seconds", { count: seconds < 10 ? seconds.toFixed(1) : Math.floor(seconds) });
 
 /** @param {Set<Progress>} jobs the oldest first */
 function tick(jobs) {
@@ -31,18 +32,18 @@ function tick(jobs) {
   const waiting = first.place > 0,
     known = share > 0; // a network's only pass, or a model being loaded, tells nothing until it has ended
   let figures = time,
-    text = `Filling, ${time}`;
+    text = t("filling", { time });
   if (waiting) {
-    figures = `waiting · ${time}`;
-    text = first.place > 1 ? `Waiting, ${first.place - 1} more before it, ${time}` : `Waiting, ${time}`;
+    figures = t("waiting.short", { time });
+    text = first.place > 1 ? t("waiting.behind", { count: first.place - 1, time }) : t("waiting", { time });
   } else if (known) {
     figures = `${percent} % · ${time}`;
     const ran = (now - (first.began ?? first.started)) / 1000,
       left = (ran * (1 - share)) / share;
     const guessed = ran > 2 && share > 0.2; // before, a guess is off by several times
-    text = guessed ? `Filling ${percent} %, about ${roughly(left)} left` : `Filling ${percent} %, ${time}`;
+    text = guessed ? t("filling.left", { percent, left: roughly(left) }) : t("filling.share", { percent, time });
   }
-  if (jobs.size > 1) text += ` (and ${jobs.size - 1} more)`;
+  if (jobs.size > 1) text += ` ${t("and.more", { count: jobs.size - 1 })}`;
   put(element("figures"), ` ${figures}`);
   put(element("progress"), text);
   const value = known ? String(percent) : null;
@@ -50,7 +51,7 @@ function tick(jobs) {
     if (known) element("progress").setAttribute("aria-valuenow", value);
     else element("progress").removeAttribute("aria-valuenow");
   }
-  const words = waiting ? "waiting for other fills" : known ? `${percent} percent` : "filling";
+  const words = waiting ? t("value.waiting") : known ? t("value.percent", { percent }) : t("value.filling");
   if (element("progress").getAttribute("aria-valuetext") !== words)
     element("progress").setAttribute("aria-valuetext", words);
   element("status").classList.toggle("unknown", waiting || !known);
@@ -62,11 +63,59 @@ function put(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-/** Show, or show no more, how far the fills are. @param {Set<Progress>} jobs */
-export function showProgress(jobs) {
+const BADGE_AFTER = 1000; // milliseconds of a fill; sooner it would only be in the way
+/** @type {Map<any, HTMLButtonElement>} the button at each hole that cancels its fill alone */
+const badges = new Map();
+
+/** @param {Set<any>} jobs @param {(job: any) => void} cancel */
+function tickBadges(jobs, cancel) {
+  for (const [job, badge] of badges)
+    if (!jobs.has(job)) {
+      badge.remove();
+      badges.delete(job);
+    }
+  const now = performance.now();
+  for (const job of jobs) {
+    if (now - job.started < BADGE_AFTER) continue;
+    let badge = badges.get(job);
+    if (!badge) {
+      badge = document.createElement("button");
+      badge.type = "button";
+      badge.className = "badge";
+      badge.addEventListener("click", () => cancel(job));
+      element("badges").append(badge);
+      badges.set(job, badge);
+    }
+    const share = Math.min(1, (job.done + job.now) / job.total),
+      text = share > 0 ? `${Math.min(99, Math.floor(share * 100))} %` : elapsed((now - job.started) / 1000);
+    put(badge, `${text} ×`);
+    const label = t("cancel.one");
+    if (badge.title !== label) badge.title = label;
+    badge.setAttribute("aria-label", `${label}, ${text}`);
+  }
+  placeBadges();
+}
+
+/** Each at the upper right of its hole, inside the stage. */
+export function placeBadges() {
+  const { view } = work;
+  for (const [{ hole }, badge] of badges) {
+    const at = view.toStage(hole.box.right, hole.box.top),
+      x = Math.max(4, Math.min(view.stage.clientWidth - badge.offsetWidth - 4, at.x + 4)),
+      y = Math.max(4, Math.min(view.stage.clientHeight - badge.offsetHeight - 4, at.y - badge.offsetHeight - 4));
+    badge.style.transform = `translate(${x}px, ${y}px)`;
+  }
+}
+
+/** Show, or show no more, how far the fills are. @param {Set<any>} jobs @param {(job: any) => void} cancel one */
+export function showProgress(jobs, cancel) {
   clearInterval(ticking);
   const over = !jobs.size;
   element("cancel").hidden = element("progress").hidden = element("line").hidden = over;
-  tick(jobs);
-  if (!over) ticking = setInterval(() => tick(jobs), 100);
+  const all = () => {
+    tick(jobs);
+    tickBadges(jobs, cancel);
+  };
+  all();
+  if (!over) ticking = setInterval(all, 100);
 }

@@ -4,6 +4,7 @@
 import * as api from "./api.js";
 import { bodyOf, packed, patchesOf } from "./deep.js";
 import { encodePNG } from "./png.js";
+import { t } from "./strings.js";
 import { device, dilation, download, element, say, sayError, stem, update, work } from "./work.js";
 
 const MOST_PATCHES = 1000;
@@ -35,8 +36,8 @@ async function sidecarOf(document) {
   return { format: "retouche-edit 1", retouche: work.config.version, source, fills };
 }
 
-/** @param {Blob} blob */
-async function sha256(blob) {
+/** @param {Blob} blob @returns {Promise<string>} in hexadecimal digits */
+export async function sha256(blob) {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
   return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -60,7 +61,7 @@ export async function save() {
   try {
     const patches = await packed(source.deep ? patchesOf(document.fills) : await changesOf(document));
     if (patches.length > MOST_PATCHES)
-      throw new Error("more of the picture has changed than one save takes: save after fewer fills");
+      throw new Error(t("save.many"));
     const body = bodyOf(source);
     body.append("patches", JSON.stringify(patches));
     const output = work.config.output;
@@ -70,7 +71,7 @@ export async function save() {
       if (asked === document) body.append("overwrite", "true");
     }
     const response = await api.ask("/api/v1/save", { method: "POST", body });
-    if (output) say(`Saved ${(await response.json()).saved[0]} in the output folder`);
+    if (output) say(t("save.folder", { name: (await response.json()).saved[0] }));
     else {
       const blob = await response.blob();
       const suffix = {
@@ -87,7 +88,7 @@ export async function save() {
       // of a folder, each picture keeps its name: the result takes its place elsewhere
       const name = `${stem(source.name)}${source.listed ? "" : "_filled"}.${same ? given : kind}`;
       download(blob, name);
-      say(`Saved ${name}`);
+      say(t("save.done", { name }));
     }
     document.saved = document.fills;
     asked = output ? document : null;
@@ -96,7 +97,7 @@ export async function save() {
   } catch (error) {
     if (error.status === 409) {
       asked = document;
-      say(`${source.path ?? source.name} exists in the output folder: save again to replace it`, true);
+      say(t("save.exists", { name: source.path ?? source.name }), true);
     } else sayError(error);
     return false;
   }
@@ -123,9 +124,9 @@ export async function copyPicture() {
     // a promise of the file, for the browser asks within the key press whether it may
     const png = encodePNG(document.width, document.height, 4, document.read(document.box));
     await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
-    say("Copied the picture");
+    say(t("copy.done"));
   } catch {
-    say("The browser did not allow copying: save the picture instead", true);
+    say(t("copy.refused"), true);
   }
 }
 
@@ -151,9 +152,9 @@ export function command() {
 export async function copyCommand() {
   try {
     await navigator.clipboard.writeText(command());
-    say("Copied; save the mask beside the picture to run it");
+    say(t("copy.command"));
   } catch {
     getSelection()?.selectAllChildren(element("command"));
-    say("Selected: copy it with Ctrl+C");
+    say(t("copy.selected"));
   }
 }

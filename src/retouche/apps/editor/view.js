@@ -1,6 +1,8 @@
-// Draws a document: the picture as tiles, the mask as a veil with an outline, zoom, pan, compare. Changes nothing.
+// Draws a document: the picture as tiles, over it what `film.js` makes of mask and holes; zoom, pan, compare. Changes
+// nothing.
 
 import { TILE } from "./document.js";
+import { Film } from "./film.js";
 import { intersection } from "./raster.js";
 
 /** @typedef {import("./raster.js").Box} Box @typedef {import("./document.js").Document} Document */
@@ -8,13 +10,7 @@ import { intersection } from "./raster.js";
 const BIG = 1024; // side of a picture tile
 const OVERVIEW = 2048; // longest side of the picture that is drawn when zoomed out
 const NEAR = 2; // from this zoom on single pixels are shown
-const CELL = 8; // mask pixels that are drawn as one when zoomed out
 const FADE = 150; // milliseconds
-const VEIL = 0x803c7aff,
-  LIGHT = 0xf0ffffff,
-  DARK = 0xd0101010,
-  STROKE = 0xf5ffe680; // ABGR
-const RING = "rgba(255, 160, 100, 0.3)";
 
 /** The source's pixels, as bitmaps to draw and bytes to read. */
 export class Tiles {
@@ -63,7 +59,6 @@ export class Tiles {
 }
 
 const CANVASES = new WeakMap(); // bytes -> canvas
-const REDUCED = new WeakMap(); // mask tile -> whether each cell holds a set pixel
 
 /**
  * @param {Uint8Array | Uint8ClampedArray} bytes RGBA @param {number} width @param {number} height
@@ -80,18 +75,6 @@ function canvasOf(bytes, width, height, inside = null) {
   return canvas;
 }
 
-/** @param {Uint8Array} tile */
-function reduced(tile) {
-  let cells = REDUCED.get(tile);
-  if (cells) return cells;
-  const side = TILE / CELL;
-  cells = new Uint8Array(side * side);
-  for (let at = 0; at < tile.length; at++)
-    if (tile[at]) cells[Math.floor(at / TILE / CELL) * side + Math.floor((at % TILE) / CELL)] = 255;
-  REDUCED.set(tile, cells);
-  return cells;
-}
-
 export class View {
   /** @param {HTMLElement} stage holding the canvases "picture" and "overlay" */
   constructor(stage) {
@@ -99,8 +82,7 @@ export class View {
     this.picture = /** @type {HTMLCanvasElement} */ (stage.querySelector("#picture"));
     this.overlay = /** @type {HTMLCanvasElement} */ (stage.querySelector("#overlay"));
     this.paper = this.picture.getContext("2d", { alpha: false, desynchronized: true });
-    this.film = this.overlay.getContext("2d", { desynchronized: true });
-    this.veil = new OffscreenCanvas(1, 1); // the mask alone, as on the overlay
+    this.film = new Film(this);
     /** @type {Document | null} */
     this.document = null;
     /** @type {Tiles | null} */
@@ -115,10 +97,9 @@ export class View {
     this.ring = 0; // pixels of growth that are hinted at
     this.soft = 0; // the outermost of them that blend
     this.drawing = false; // a gesture is under way: only what it touches is redrawn
-    /** @type {{box: Box, bytes: Uint8Array} | null} the last fill's hole, as an outline */
-    this.ghost = null;
-    /** @type {Set<{box: Box}>} holes being filled */
-    this.busy = new Set();
+    this.rested = false; // a kept mask after its fill: not shown until it is worked on
+    /** @type {Map<import("./document.js").Hole, {box: Box, rgba: Uint8ClampedArray, inside: Uint8Array}[]>} quick fills */
+    this.previews = new Map();
     /** @type {{box: Box, rgba: Uint8ClampedArray, inside: Uint8Array}[] | null} results not yet taken */
     this.preview = null;
     /** @type {{image: OffscreenCanvas, started: number} | null} */
@@ -141,17 +122,15 @@ export class View {
     this.tiles?.close();
     this.document = document;
     this.tiles = tiles;
-    this.ghost = this.preview = this.fade = null;
-    this.busy.clear();
+    this.preview = this.fade = null;
+    this.rested = false;
+    this.previews.clear();
+    this.film.forget();
     document.on(({ layer, box }) => {
-      if (layer === "steps") return;
-      if (layer === "pixels" || !box) return this.draw();
-      for (const index of document.layers[layer].touched(box)) {
-        const tile = document.layers[layer].tiles.get(index);
-        if (tile) REDUCED.delete(tile);
-      }
-      if (this.drawing) this.drawMask(this.onScreen(box));
-      else this.draw();
+      if (layer === "mask") this.wake();
+      if (layer === "pixels") this.draw();
+      else if (layer === "pending") this.film.draw();
+      else if (layer === "mask" || layer === "sketch") this.film.changed(document.layers[layer], box);
     });
     this.fit();
   }
@@ -161,7 +140,7 @@ export class View {
     const height = Math.max(1, Math.round(this.stage.clientHeight * this.ratio));
     if (this.picture.width === width && this.picture.height === height) return;
     const fitted = this.fitted;
-    for (const canvas of [this.picture, this.overlay, this.veil]) Object.assign(canvas, { width, height });
+    for (const canvas of [this.picture, this.overlay]) Object.assign(canvas, { width, height });
     if (fitted && this.document) this.fit();
     this.draw(true);
   }
@@ -193,8 +172,9 @@ export class View {
 
   /** @param {number} dx @param {number} dy stage pixels */
   pan(dx, dy) {
-    this.left -= (dx * this.ratio) / this.zoom;
-    this.top -= (dy * this.ratio) / this.zoom;
+    // by whole pixels of the screen, so that what is drawn of the mask can be moved along
+    this.left -= Math.round(dx * this.ratio) / this.zoom;
+    this.top -= Math.round(dy * this.ratio) / this.zoom;
     this.settle();
   }
 
@@ -243,10 +223,38 @@ export class View {
 
   // Drawing ---------------------------------------------------------------------------------------------------------
 
-  /** @param {boolean} now */
+  /** Picture and film, in the next frame. @param {boolean} now */
   draw(now = false) {
     if (now) return this.paint();
     this.pending ||= requestAnimationFrame(() => this.paint());
+  }
+
+  /** What lies outside of steps has changed: results on show, or what is to be seen of the mask. */
+  stale() {
+    this.film.forget();
+    this.draw();
+  }
+
+  /** Show a kept mask again. */
+  wake() {
+    if (!this.rested) return;
+    this.rested = false;
+    this.stale();
+  }
+
+  /**
+   * A fill has come in: its outline is seen for a moment.
+   * @param {import("./document.js").Hole} hole @param {boolean} hide the mask, of which the hole is all
+   */
+  rest(hole, hide) {
+    this.rested = hide;
+    this.film.point(hole);
+    this.stale();
+  }
+
+  /** @returns {boolean} whether mask and holes are to be seen */
+  get masked() {
+    return this.maskShown && !this.before && !this.preview;
   }
 
   /** Keep what is shown, to fade from it. */
@@ -264,8 +272,8 @@ export class View {
     paper.globalAlpha = 1;
     paper.fillStyle = getComputedStyle(this.stage).backgroundColor;
     paper.fillRect(0, 0, picture.width, picture.height);
-    if (!this.document) return this.film.clearRect(0, 0, picture.width, picture.height);
-    const side = Math.round((this.divider ?? 0) * picture.width);
+    if (!this.document) return;
+    const { side } = this;
     if (this.before) this.paintPicture(true);
     else if (this.divider === null) this.paintPicture(false);
     else {
@@ -281,8 +289,12 @@ export class View {
         this.draw();
       } else this.fade = null;
     }
-    this.drawMask({ left: 0, top: 0, right: picture.width, bottom: picture.height });
-    if (this.busy.size) this.shimmer();
+    this.film.paint();
+  }
+
+  /** Device pixels at the left that show the original. */
+  get side() {
+    return Math.round((this.divider ?? 0) * this.picture.width);
   }
 
   /** @param {number} left @param {number} right @param {() => void} paint */
@@ -327,7 +339,7 @@ export class View {
       const canvas = canvasOf(bytes, TILE, TILE);
       paper.drawImage(canvas, 0, 0, box.right - box.left, box.bottom - box.top, ...at);
     }
-    for (const patch of this.preview ?? []) {
+    for (const patch of this.preview ?? [...this.previews.values()].flat()) {
       const at = place(patch.box),
         width = patch.box.right - patch.box.left;
       if (at) paper.drawImage(canvasOf(patch.rgba, width, patch.box.bottom - patch.box.top, patch.inside), ...at);
@@ -348,145 +360,5 @@ export class View {
     }
     this.paper.fillStyle = this.checks;
     this.paper.fillRect(at[0], at[1], at[2], at[3]);
-  }
-
-  /** @param {Box} dirty device pixels */
-  drawMask(dirty) {
-    const all = { left: 0, top: 0, right: this.overlay.width, bottom: this.overlay.height };
-    const box = intersection(dirty, all);
-    if (!box || !this.document) return;
-    const image = this.maskImage(box),
-      whole = dirty.left <= 0 && dirty.right >= all.right && !this.drawing;
-    this.veil.getContext("2d").putImageData(image, box.left, box.top);
-    this.film.putImageData(image, box.left, box.top);
-    clearTimeout(this.hinting); // only once the picture rests: it costs more than all the rest
-    if (whole && this.ring > 0 && this.maskShown && !this.before && !this.preview)
-      this.hinting = setTimeout(() => this.drawing || this.busy.size || this.hint(), 60);
-  }
-
-  /** @param {Box} box device pixels @returns {ImageData} */
-  maskImage(box) {
-    const width = box.right - box.left,
-      height = box.bottom - box.top,
-      wide = width + 2;
-    const image = new ImageData(width, height);
-    if (!this.maskShown || this.before || this.preview) return image;
-    // what each device pixel and a rim around them show: 1 mask, 2 the last fill's hole, 3 sketch
-    const kinds = new Uint8Array(wide * (height + 2)),
-      { mask, sketch } = this.document.layers;
-    this.sample(mask, box, kinds, 1);
-    if (this.ghost) this.sampleGhost(box, kinds);
-    if (sketch.tiles.size) this.sample(sketch, box, kinds, 3);
-    const pixels = new Uint32Array(image.data.buffer);
-    for (let y = 0; y < height; y++)
-      for (let x = 0; x < width; x++) {
-        const at = (y + 1) * wide + x + 1,
-          kind = kinds[at];
-        const rim =
-          kinds[at - 1] !== kind || kinds[at + 1] !== kind || kinds[at - wide] !== kind || kinds[at + wide] !== kind;
-        if (kind === 3) pixels[y * width + x] = STROKE;
-        else if (rim) pixels[y * width + x] = kind ? LIGHT : DARK;
-        else if (kind === 1) pixels[y * width + x] = VEIL;
-      }
-    return image;
-  }
-
-  /** @param {import("./document.js").Layer} layer @param {Box} box @param {Uint8Array} kinds @param {number} kind */
-  sample(layer, box, kinds, kind) {
-    if (!layer.tiles.size) return;
-    const wide = box.right - box.left + 2,
-      high = box.bottom - box.top + 2,
-      small = this.zoom <= 0.25;
-    const columns = new Int32Array(wide);
-    for (let x = 0; x < wide; x++) columns[x] = Math.floor(this.left + (box.left + x - 0.5) / this.zoom);
-    for (let y = 0; y < high; y++) {
-      const row = Math.floor(this.top + (box.top + y - 0.5) / this.zoom);
-      if (row < 0 || row >= layer.height) continue;
-      const first = Math.floor(row / TILE) * layer.across,
-        inside = row % TILE;
-      for (let x = 0, index = -1, bytes = null; x < wide; x++) {
-        const column = columns[x];
-        if (column < 0 || column >= layer.width) continue;
-        const at = first + Math.floor(column / TILE);
-        if (at !== index) {
-          index = at;
-          bytes = layer.tiles.get(index) ?? null;
-          if (bytes && small) bytes = reduced(bytes);
-        }
-        if (!bytes) continue;
-        const local = column % TILE;
-        const set = small
-          ? bytes[Math.floor(inside / CELL) * (TILE / CELL) + Math.floor(local / CELL)]
-          : bytes[inside * TILE + local];
-        if (set) kinds[y * wide + x] = kind;
-      }
-    }
-  }
-
-  /** @param {Box} box @param {Uint8Array} kinds */
-  sampleGhost(box, kinds) {
-    const { box: at, bytes } = this.ghost,
-      width = at.right - at.left;
-    const wide = box.right - box.left + 2,
-      high = box.bottom - box.top + 2;
-    for (let y = 0; y < high; y++) {
-      const row = Math.floor(this.top + (box.top + y - 0.5) / this.zoom) - at.top;
-      if (row < 0 || row >= at.bottom - at.top) continue;
-      for (let x = 0; x < wide; x++) {
-        const column = Math.floor(this.left + (box.left + x - 0.5) / this.zoom) - at.left;
-        if (column >= 0 && column < width && bytes[row * width + column]) kinds[y * wide + x] ||= 2;
-      }
-    }
-  }
-
-  /** How far the hole will grow, and how soft its edge will be: a pale rim under the veil, paler where it blends. */
-  hint() {
-    if (!this.document?.layers.mask.tiles.size) return;
-    const { film, overlay } = this,
-      rim = new OffscreenCanvas(overlay.width, overlay.height);
-    const context = rim.getContext("2d");
-    for (const pixels of [this.ring, this.ring - this.soft]) {
-      const reach = pixels * this.zoom;
-      if (reach < 1) continue;
-      context.globalCompositeOperation = "source-over";
-      context.clearRect(0, 0, rim.width, rim.height);
-      for (let turn = 0; turn < 24; turn++) {
-        const angle = (turn * Math.PI) / 12;
-        context.drawImage(this.veil, Math.cos(angle) * reach, Math.sin(angle) * reach);
-      }
-      context.globalCompositeOperation = "source-in";
-      context.fillStyle = RING;
-      context.fillRect(0, 0, rim.width, rim.height);
-      film.globalCompositeOperation = "destination-over";
-      film.drawImage(rim, 0, 0);
-    }
-    film.globalCompositeOperation = "source-over";
-  }
-
-  /** A slow light inside the holes being filled, and only there. */
-  shimmer() {
-    if (this.quiet.matches || this.before) return;
-    const { film, overlay } = this,
-      share = (performance.now() % 2400) / 2400;
-    film.globalCompositeOperation = "source-atop";
-    for (const { box } of this.busy) {
-      const at = this.onScreen(box),
-        width = at.right - at.left;
-      const middle = at.left + (share * 2 - 0.5) * width;
-      const light = film.createLinearGradient(middle - width / 2, 0, middle + width / 2, 0);
-      light.addColorStop(0, "rgba(255, 255, 255, 0)");
-      light.addColorStop(0.5, "rgba(255, 255, 255, 0.55)");
-      light.addColorStop(1, "rgba(255, 255, 255, 0)");
-      film.fillStyle = light;
-      film.fillRect(at.left, at.top, width, Math.min(at.bottom, overlay.height) - at.top);
-    }
-    film.globalCompositeOperation = "source-over";
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.film.clearRect(0, 0, overlay.width, overlay.height);
-      this.film.drawImage(this.veil, 0, 0);
-      if (this.busy.size) this.shimmer();
-      else this.draw();
-    }, 50);
   }
 }

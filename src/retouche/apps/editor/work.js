@@ -14,6 +14,8 @@ const DEFAULTS = {
   tool: "brush",
   context: "near",
   device: null,
+  face: "simple", // or "full"
+  language: null, // else the browser's
 };
 
 /** @type {{document: import("./document.js").Document | null, view: import("./view.js").View, settings: any,
@@ -66,6 +68,9 @@ export const devices = () => work.config.devices?.map((each) => each.name) ?? ["
 /** @param {string | null} [name] @returns {string | null} that device, if this server has it and others; null = any */
 export const device = (name = work.settings.device) => (devices().length > 1 && devices().includes(name) ? name : null);
 
+/** Whether a stroke is filled when it ends. */
+export const releases = () => work.settings.face === "simple" || work.settings.onRelease;
+
 /** Pixels by which the hole grows, as set or by default. */
 export const dilation = () => work.settings.dilate ?? work.document?.defaultDilation ?? 1;
 
@@ -79,6 +84,11 @@ export function say(text, wrong = false) {
   line.classList.toggle("error", wrong);
   clearTimeout(clearing);
   if (text && !wrong) clearing = setTimeout(() => (line.textContent = ""), 6000);
+}
+
+/** For screen readers alone. @param {string} text */
+export function announce(text) {
+  element("told").textContent = text;
 }
 
 /** @param {unknown} error */

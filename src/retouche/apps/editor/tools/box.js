@@ -15,8 +15,6 @@ const box = () => ({
 export default {
   name: "box",
   key: "M",
-  label: "Box",
-  hint: "drag a rectangle; Alt subtracts",
   cursor: "crosshair",
   down(work, point) {
     value = point.alt ? 0 : 255;

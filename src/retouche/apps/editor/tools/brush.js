@@ -42,8 +42,6 @@ export function painter(layer, erases) {
 export default {
   name: "brush",
   key: "B",
-  label: "Brush",
-  hint: "paint over what should go; Alt erases",
   round: "size",
   ...painter("mask", false),
 };

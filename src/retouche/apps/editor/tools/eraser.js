@@ -5,8 +5,6 @@ import { painter } from "./brush.js";
 export default {
   name: "eraser",
   key: "E",
-  label: "Eraser",
-  hint: "take parts of the mask away; Shift paints",
   round: "size",
   ...painter("mask", true),
 };

@@ -9,11 +9,10 @@ import pen from "./pen.js";
 import wand from "./wand.js";
 
 /**
+ * What a tool is called, and how it is used, say the strings "tool.NAME" and "tool.NAME.hint".
  * @typedef {object} Tool
  * @property {string} name
  * @property {string} key
- * @property {string} label
- * @property {string} hint
  * @property {string} [cursor] of the pointer, as CSS says it
  * @property {string} [round] the setting that is its diameter
  * @property {"sketch"} [guide] what the model must listen to

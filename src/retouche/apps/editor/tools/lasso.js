@@ -8,8 +8,6 @@ let points = [],
 export default {
   name: "lasso",
   key: "L",
-  label: "Lasso",
-  hint: "draw around what should go; Alt subtracts",
   cursor: "crosshair",
   down(work, point) {
     value = point.alt ? 0 : 255;

@@ -5,8 +5,6 @@ import { painter } from "./brush.js";
 export default {
   name: "pen",
   key: "P",
-  label: "Sketch pen",
-  hint: "draw the lines that the fill should follow; Alt erases",
   round: "penSize",
   guide: /** @type {"sketch"} */ ("sketch"),
   ...painter("sketch", false),

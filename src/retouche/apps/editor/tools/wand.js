@@ -6,8 +6,6 @@ import { flood } from "../raster.js";
 export default {
   name: "wand",
   key: "W",
-  label: "Wand",
-  hint: "click a colour to take its surface; Alt subtracts",
   cursor: "crosshair",
   down(work, point) {
     const { document, settings } = work,

@@ -1,0 +1,116 @@
+// Several models on one hole: their results lie as thumbnails over it; one is kept, or none.
+
+import { run, secondsOf, settled, take, thumbnail, working } from "./fill.js";
+import { t } from "./strings.js";
+import { element, say, sayError, set, update, work } from "./work.js";
+
+/** @type {{fills: any[], chosen: number, job: any, options: any} | null} */
+let choice = null;
+
+export const choosing = () => choice !== null;
+
+/** Fill the same hole with several models, to choose from. @param {string[]} names */
+export async function several(names) {
+  drop();
+  if (!work.document || !names.length) return false;
+  const options = settled(work.settings);
+  return working(options, names.length, false, async (job) => {
+    const fills = [];
+    for (const [index, name] of names.entries()) {
+      say(t("several.at", { model: name, at: index + 1, count: names.length }));
+      try {
+        fills.push(await run(job, name, options));
+      } catch (error) {
+        if (error.name === "AbortError") throw error;
+        sayError(`${name}: ${error.message}`);
+      }
+      job.done = ((index + 1) * job.total) / names.length;
+      job.now = 0;
+    }
+    if (job.document !== work.document || job.abort.signal.aborted) return;
+    if (!fills.length) return void job.document.giveBack(job.hole);
+    drop();
+    offer({ fills, chosen: 0, job, options });
+  });
+}
+
+/** @param {any} found */
+function offer(found) {
+  choice = found;
+  const list = element("results"),
+    { view } = work,
+    { box } = choice.job.hole;
+  list.replaceChildren(
+    ...choice.fills.map((result, index) => {
+      const item = document.createElement("div"),
+        picture = document.createElement("canvas");
+      const text = document.createElement("span");
+      Object.assign(picture, { width: 192, height: 144 });
+      picture.getContext("2d").drawImage(thumbnail(result.patches[0], box), 0, 0);
+      text.textContent = `${result.name}  ${t("seconds", { count: secondsOf(result).toFixed(1) })}`;
+      item.setAttribute("role", "option");
+      item.setAttribute("aria-label", text.textContent);
+      item.tabIndex = -1;
+      item.append(picture, text);
+      item.addEventListener("click", () => choose(index));
+      item.addEventListener("dblclick", () => keep());
+      return item;
+    }),
+  );
+  list.hidden = false;
+  const at = view.toStage((box.left + box.right) / 2, box.bottom),
+    { stage } = view;
+  const left = Math.max(12, Math.min(at.x - list.offsetWidth / 2, stage.clientWidth - list.offsetWidth - 12));
+  const top = Math.max(12, Math.min(at.y + 12, stage.clientHeight - list.offsetHeight - 12));
+  list.style.left = `${left}px`;
+  list.style.top = `${top}px`;
+  choose(0);
+  say(t("several.choose"));
+}
+
+/** @param {number} index */
+function choose(index) {
+  if (!choice) return;
+  const count = choice.fills.length;
+  choice.chosen = (index + count) % count;
+  work.view.preview = choice.fills[choice.chosen].patches;
+  [...element("results").children].forEach((item, place) => {
+    item.setAttribute("aria-selected", String(place === choice.chosen));
+    item.tabIndex = place === choice.chosen ? 0 : -1;
+    if (place === choice.chosen) item.focus();
+  });
+  work.view.stale();
+  update();
+}
+
+/** @param {number} by */
+export const turn = (by) => choice && choose(choice.chosen + by);
+
+/** Take the chosen result. */
+export async function keep() {
+  if (!choice) return false;
+  const { fills, chosen, job, options } = choice;
+  close();
+  say("");
+  set({ model: fills[chosen].name });
+  await take(job, fills[chosen], options);
+  return true;
+}
+
+/** Take none: the hole goes back into the mask. */
+export function drop() {
+  if (!choice) return false;
+  const { job } = choice;
+  close();
+  job.document.giveBack(job.hole);
+  element("overlay").focus();
+  return true;
+}
+
+function close() {
+  choice = null;
+  work.view.preview = null;
+  element("results").hidden = true;
+  work.view.stale();
+  update();
+}
