@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,14 @@ def saved(page: Any, path: Path, key: str = "Control+s") -> Path:
         page.keyboard.press(key)
     waiting.value.save_as(path)
     return path
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that will be true soon."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
 
 
 def candidates(page: Any, *names: str) -> None:

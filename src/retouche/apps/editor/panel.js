@@ -355,9 +355,7 @@ export function showModels() {
     first = !element("candidates").childElementCount;
   shownIn = document.documentElement.lang;
   const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
-  // in the list what each is good for, once chosen its name alone
-  const words = (each) => [each.name, goodFor(each.method)].filter(Boolean).join(": ");
-  element("model").replaceChildren(...models.map((each) => option(each.name, words(each))));
+  element("model").replaceChildren(...models.map((each) => option(each.name, each.name)));
   element("model").value = settings.model;
   const label = (name) => (name === "cpu" ? "CPU" : name),
     several = devices().length > 1;
@@ -410,6 +408,15 @@ export function setUpPanel() {
     if (!names.length) return say(t("several.none"));
     several(names);
   });
+  // in the open list what each is good for, closed the name alone
+  const name = (words) => () => {
+    for (const option of element("model").options) {
+      const about = words && goodFor(model(option.value)?.method);
+      option.textContent = about ? `${option.value}: ${about}` : option.value;
+    }
+  };
+  on("model", "focus", name(true));
+  on("model", "blur", name(false));
   on("model", "change", (event) => {
     set({ model: event.target.value });
     if (work.settings.tool === "pen" && !listens("sketch")) setTool("brush");
