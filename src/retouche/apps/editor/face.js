@@ -49,11 +49,11 @@ export function setUpFace() {
   });
   work.changed.add(() => {
     const face = element("face"),
-      name = simple() ? "more" : "less";
+      name = t(simple() ? "more" : "less");
     document.body.dataset.face = work.settings.face;
-    face.querySelector("span").textContent = t(name);
-    face.title = t(`${name}.title`);
-    face.setAttribute("aria-label", t(name));
+    face.querySelector("span").textContent = name;
+    face.title = t(simple() ? "more.title" : "less.title");
+    face.setAttribute("aria-label", name);
     face.setAttribute("aria-pressed", String(!simple()));
     element("how").textContent = t(simple() ? "empty.how" : "empty.how.full");
   });
