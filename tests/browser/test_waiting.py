@@ -158,7 +158,7 @@ def test_several_models_are_one_whole(server: str, look: Callable[..., Any], pic
     page = painted(ready(look(server)), picture)
     held = Held(page, let_through=1)
     held.tell("running", fraction=0.5)
-    page.evaluate("import('/fill.js').then((filling) => { filling.several(['mean', 'harmonic']); })")
+    page.evaluate("import('/choice.js').then((choice) => { choice.several(['mean', 'harmonic']); })")
     shows(page, "75 %")
     held.go()
     page.wait_for_selector("#results:not([hidden])")

@@ -271,7 +271,7 @@ export class Document {
   }
 
   /**
-   * Change a tile as a step left it. What came after stays on top: later steps, the gesture under way, steps taken back.
+   * Change a tile as a step left it. What came after stays on top: later steps, the gesture under way, what was undone.
    * @param {Step} step done, or about to be pushed @param {LayerName} name @param {number} index
    * @param {(tile: Uint8Array | undefined) => Uint8Array | undefined} make gives another tile, or the same one
    */
@@ -401,7 +401,7 @@ export class Document {
     return true;
   }
 
-  /** Add a hole to the mask. @param {Layer} layer @param {string} label @returns {boolean} whether it was not yet there */
+  /** Add a hole to the mask. @param {Layer} layer @param {string} label @returns {boolean} whether some of it was new */
   paint(layer, label) {
     const step = made(label);
     this.unite({ layer, step });

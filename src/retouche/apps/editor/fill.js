@@ -1,4 +1,4 @@
-// From the hole to the fill: lift the hole out of the mask, cut the crops, send them, take the answers into the picture.
+// From the hole to the fill: lift the hole out of the mask, cut the crops, send them, put the answers into the picture.
 // A hole on its way is an object of its own: what is painted, undone or filled meanwhile does not meet it.
 
 import * as api from "./api.js";
@@ -9,12 +9,12 @@ import { seamScore } from "./seam.js";
 import { decode } from "./decode.js";
 import { t } from "./strings.js";
 import { showProgress } from "./progress.js";
-import { announce, device, dilation, model, say, sayError, update, work } from "./work.js";
+import { announce, device, dilation, keepsMask, model, say, sayError, update, work } from "./work.js";
 
 /** @typedef {import("./document.js").Hole} Hole */
 /**
  * @typedef {import("./progress.js").Progress & {hole: Hole, document: import("./document.js").Document,
- *   crops: raster.Box[], abort: AbortController, waited: boolean, over: Promise<any>}} Job
+ *   crops: raster.Box[], abort: AbortController, waited: boolean, foreseen: number, over: Promise<any>}} Job
  */
 /** @type {Set<Job>} the oldest first */
 const jobs = new Set();
@@ -95,6 +95,7 @@ export async function run(job, name, options, preview = false) {
  */
 async function foresee(job, crop, request) {
   const { view } = work;
+  job.foreseen++;
   try {
     const quick = { ...request, model: PREVIEW, sketch: null, job: null };
     const { blob } = await api.inpaint(quick, job.abort.signal, null);
@@ -104,6 +105,8 @@ async function foresee(job, crop, request) {
     view.draw();
   } catch {
     // the real one is on its way, and tells what is wrong
+  } finally {
+    job.foreseen--;
   }
 }
 
@@ -111,7 +114,7 @@ const BUSY = { state: "waiting", place: 1, fraction: null }; // what a full queu
 
 /** Note how far the crop under way is. @param {Job} job @param {any} state @param {number} share of the crop */
 function hear(job, { state, place, fraction }, share) {
-  job.place = state === "waiting" ? place : 0;
+  job.place = state === "waiting" ? Math.max(0, place - job.foreseen) : 0; // not behind its own quick fill
   if (job.place && !job.waited && jobs.values().next().value === job) {
     job.waited = true; // said once, and not of a fill that waits behind this page's own
     say(t("fill.waits"));
@@ -185,6 +188,7 @@ export async function working(options, rounds, joined, task) {
     began: null,
     place: 0,
     waited: false,
+    foreseen: 0,
     total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
     done: 0,
     now: 0,
@@ -259,7 +263,7 @@ export async function take(job, result, options) {
   const alone = !document.layers.mask.measure().count;
   view.remember();
   view.previews.delete(hole);
-  document.apply(result.patches, record, hole, work.settings.keepMask);
+  document.apply(result.patches, record, hole, keepsMask());
   view.rest(hole, alone);
   const share = (100 * hole.count) / (document.width * document.height);
   announce(

@@ -126,7 +126,8 @@ export class Film {
     let parts = this.changes.map((box) => view.onScreen(box));
     this.changes = [];
     if (place === this.place && !x && !y && Math.abs(dx) + Math.abs(dy) < 0.02) return { whole: false, parts };
-    const moves = Math.abs(dx - x) + Math.abs(dy - y) < 0.02 && Math.abs(x) < canvas.width && Math.abs(y) < canvas.height;
+    const seen = Math.abs(x) < canvas.width && Math.abs(y) < canvas.height,
+      moves = seen && Math.abs(dx - x) + Math.abs(dy - y) < 0.02;
     const { left, top, right, bottom } = this.all;
     if (place === this.place && moves) {
       for (const layer of [this.veil, this.rim]) {

@@ -9,7 +9,7 @@ import { called, fromEntries, fromFiles, natural } from "./folder.js";
 import { sha256 } from "./save.js";
 import { t } from "./strings.js";
 import { Tiles } from "./view.js";
-import { element, listens, releases, say, sayError, set, update, work } from "./work.js";
+import { element, keepsMask, listens, releases, say, sayError, set, update, work } from "./work.js";
 
 const THUMB = 28; // width of the brush on a touch screen, in its pixels
 let warned = null; // the unsaved fills that were pointed out
@@ -137,7 +137,8 @@ async function takeMask(file) {
 export async function openExample() {
   try {
     const response = await api.ask("example.jpg");
-    if (await openPicture(await response.blob(), "example.jpg")) say(t(releases() ? "open.example" : "open.example.full"));
+    const opened = await openPicture(await response.blob(), "example.jpg");
+    if (opened) say(t(releases() ? "open.example" : "open.example.full"));
   } catch (error) {
     sayError(error);
   }
@@ -244,8 +245,8 @@ let carried = null;
 
 /** Take the mask along, where the user said that it is kept. */
 function carryMask() {
-  const { document, settings } = work;
-  if (!settings.keepMask || !document) return void (carried = null);
+  const { document } = work;
+  if (!keepsMask() || !document) return void (carried = null);
   const { width, height } = document,
     layer = document.committed("mask");
   if (layer.measure().count) carried = { width, height, layer };

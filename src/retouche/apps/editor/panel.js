@@ -1,11 +1,12 @@
 // Bars and panel: shows the state, turns what is pressed into commands.
 
+import { showChip } from "./chip.js";
 import { choosing, drop, keep, several } from "./choice.js";
 import * as filling from "./fill.js";
 import { simple, touched } from "./face.js";
 import { help } from "./help.js";
 import { abandon, cursor, outline, showSize } from "./pointer.js";
-import { elapsed, placeBadges } from "./progress.js";
+import { placeBadges } from "./progress.js";
 import { command, copyCommand, save, saveMask, saveSidecar } from "./save.js";
 import { goodFor, t } from "./strings.js";
 import { TOOLS } from "./tools/index.js";
@@ -265,88 +266,6 @@ function jump(count) {
   update();
 }
 
-let chipped = null,
-  chippedAs = "";
-
-/** What the last fill did, in a line; in the full face a click tells more. */
-function showChip(open) {
-  const last = open.fills[open.fills.length - 1],
-    as = `${work.settings.face} ${document.documentElement.lang}`;
-  if (chipped === last && chippedAs === as) return;
-  if (chipped !== last) element("chip").hidden = !last || open.undoneFills.length > 0;
-  chipped = last;
-  chippedAs = as;
-  if (!last) return;
-  const more = document.createElement("div"),
-    row = document.createElement("p"),
-    retry = document.createElement("button");
-  retry.type = "button";
-  retry.id = "again";
-  retry.textContent = t("again");
-  retry.addEventListener("click", () => filling.again());
-  more.hidden = true;
-  if (simple()) {
-    const text = t("done", { time: elapsed(last.waited ?? last.report.seconds) });
-    row.append(Object.assign(document.createElement("span"), { textContent: text }), retry);
-  } else row.append(detailsOf(last, more), retry);
-  element("chip").replaceChildren(more, row);
-}
-
-/** @param {any} last fill @param {HTMLElement} more where the details go @returns {HTMLElement} the button that shows them */
-function detailsOf(last, more) {
-  const { report } = last,
-    hole = report.holes?.[0],
-    button = document.createElement("button"),
-    list = document.createElement("dl");
-  const words = [last.label, t("seconds", { count: report.seconds.toFixed(1) })];
-  if (hole)
-    words.push(
-      `${report.strategy} ${hole.crop[2] - hole.crop[0]}`,
-      t("chip.scale", { scale: Number(hole.scale.toFixed(2)) }),
-    );
-  if (last.seam !== null) words.push(t("chip.seam", { seam: last.seam.toFixed(1) }));
-  button.type = "button";
-  button.textContent = words.join("  ·  ");
-  button.setAttribute("aria-expanded", "false");
-  const paths = report.holes?.filter(({ why }) => why).map(({ method, why }) => `${method} (${why})`) ?? [];
-  const facts = [
-    [t("model"), `${report.model ?? last.model}${report.layout ? `, ${report.layout}` : ""}`],
-    [t("fact.by"), [...new Set(paths)].join(", ")],
-    [t("device"), report.device],
-    [t("fact.time"), t("seconds", { count: report.seconds.toFixed(2) })],
-    [
-      t("fact.memory"),
-      report.peak_memory_bytes && t("fact.memory.is", { mega: (report.peak_memory_bytes / 2 ** 20).toFixed(0) }),
-    ],
-    [t("fact.sent"), report.crops.map(({ sent }) => `${sent.right - sent.left} × ${sent.bottom - sent.top}`).join(", ")],
-    [
-      t("context"),
-      hole
-        ? t("fact.seen", { strategy: report.strategy, scale: Number(hole.scale.toFixed(2)), passes: hole.passes })
-        : report.strategy,
-    ],
-    [
-      t("fact.grown"),
-      t("fact.grown.is", { dilate: last.options.dilate, feather: last.options.feather ?? t("auto") }),
-    ],
-    [t("fact.seam"), last.seam === null ? null : t("fact.seam.is", { seam: last.seam.toFixed(2) })],
-    [t("fact.remarks"), report.remarks?.join("; ")],
-  ];
-  for (const [term, fact] of facts) {
-    if (!fact) continue;
-    list.append(
-      Object.assign(document.createElement("dt"), { textContent: term }),
-      Object.assign(document.createElement("dd"), { textContent: fact }),
-    );
-  }
-  more.append(list);
-  button.addEventListener("click", () => {
-    more.hidden = !more.hidden;
-    button.setAttribute("aria-expanded", String(!more.hidden));
-  });
-  return button;
-}
-
 let shownIn = ""; // language of the models' words
 
 export function showModels() {
@@ -372,7 +291,8 @@ export function showModels() {
       const row = document.createElement("label"),
         box = document.createElement("input");
       row.className = "check";
-      Object.assign(box, { type: "checkbox", value: each.name, checked: first ? each.kind !== "network" : chosen.has(each.name) });
+      const checked = first ? each.kind !== "network" : chosen.has(each.name);
+      Object.assign(box, { type: "checkbox", value: each.name, checked });
       const name = document.createElement("span"),
         words = document.createElement("small");
       name.textContent = each.name;

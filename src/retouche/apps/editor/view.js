@@ -90,6 +90,7 @@ export class View {
     this.zoom = 1; // device pixels for one of the picture's
     this.left = 0; // the picture's point at the stage's corner
     this.top = 0;
+    this.owed = { x: 0, y: 0 }; // device pixels not panned yet
     this.before = false; // the original alone
     /** @type {number | null} share of the stage left of which the original shows */
     this.divider = null;
@@ -172,9 +173,13 @@ export class View {
 
   /** @param {number} dx @param {number} dy stage pixels */
   pan(dx, dy) {
-    // by whole pixels of the screen, so that what is drawn of the mask can be moved along
-    this.left -= Math.round(dx * this.ratio) / this.zoom;
-    this.top -= Math.round(dy * this.ratio) / this.zoom;
+    // by whole pixels of the screen, so that what is drawn of the mask can be moved along; the rest waits for the next
+    const { owed, ratio, zoom } = this,
+      x = Math.round(dx * ratio + owed.x),
+      y = Math.round(dy * ratio + owed.y);
+    this.owed = { x: dx * ratio + owed.x - x, y: dy * ratio + owed.y - y };
+    this.left -= x / zoom;
+    this.top -= y / zoom;
     this.settle();
   }
 

@@ -71,6 +71,9 @@ export const device = (name = work.settings.device) => (devices().length > 1 && 
 /** Whether a stroke is filled when it ends. */
 export const releases = () => work.settings.face === "simple" || work.settings.onRelease;
 
+/** Whether the mask stays after a fill, and goes along through a folder. */
+export const keepsMask = () => work.settings.face === "full" && work.settings.keepMask;
+
 /** Pixels by which the hole grows, as set or by default. */
 export const dilation = () => work.settings.dilate ?? work.document?.defaultDilation ?? 1;
 
