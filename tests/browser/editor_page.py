@@ -73,7 +73,7 @@ def fill(page: Any, key: str = "Enter") -> dict[str, Any]:
     """Press fill, wait for it, give what was done."""
     before = int(page.get_attribute("#history", "data-fills") or 0)
     page.keyboard.press(key)
-    page.locator(f'#history[data-fills="{before + 1}"]').wait_for(state="attached")
+    page.locator(f'#history[data-fills="{before + 1}"]').wait_for(state="attached", timeout=60_000)
     return page.evaluate(
         """async () => {
           const { report, options } = (await import("/work.js")).work.document.fills.at(-1);
