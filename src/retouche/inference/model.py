@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
-from retouche.image import Box, pad_to
+from retouche.image import Box
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
 from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
@@ -37,7 +37,7 @@ from retouche.masks import (
 )
 from retouche.methods import find
 from retouche.methods.harmonic import fill as harmonic
-from retouche.methods.method import Generator, Method, Scope
+from retouche.methods.method import Generator, Method, Scope, at_any_size
 from retouche.pictures import Picture, PictureLike, open_picture
 from retouche.progress import listening, part, rising, shares, tell
 
@@ -394,19 +394,14 @@ class Model:
         if self.scope.centre is not None:
             image, mask = _only_centre_hole(image, mask, *self.scope.centre)
         sketch, structure = self._guide_windows(guides, crop, scale, image)
-        image, inner = pad_to(image, self.multiple, self.smallest)
-        mask, _ = pad_to(mask, self.multiple, self.smallest)
-        sketch, structure = (
-            None if guide is None else pad_to(guide, self.multiple, self.smallest)[0].to(self.device)
-            for guide in (sketch, structure)
-        )
-        made = self.generator(image.to(self.device), mask.to(self.device), sketch=sketch, structure=structure)
-        if made.refined is None:
+        sketch, structure = (None if guide is None else guide.to(self.device) for guide in (sketch, structure))
+        made = at_any_size(self.generator, image.to(self.device), mask.to(self.device), sketch, structure)
+        if made is None:
             raise WeightsError(
                 f"{self.name} holds only the structure network of {self.method}: "
                 "give the folder that holds the texture network too"
             )
-        return made.refined[..., inner[1] : inner[3], inner[0] : inner[2]].float().cpu()
+        return made.float().cpu()
 
     def _guide_windows(
         self, guides: Guides, crop: Box, scale: float, image: Tensor

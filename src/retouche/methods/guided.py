@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retouche.image import pad_to
 from retouche.layers.laplace import membrane
 from retouche.methods import exemplar
 from retouche.methods.layout import OVERVIEW
 from retouche.methods.loading import shipped
-from retouche.methods.method import Method
+from retouche.methods.method import Method, at_any_size
 from retouche.progress import part
 
 FINISHING = 0.15
@@ -89,12 +88,8 @@ def finished(image: Tensor, hole: Tensor, collage: Tensor) -> Tensor:
     near = [slice(max(0, int(at[0]) - SEEN), int(at[-1]) + 1 + SEEN) for at in (rows, columns)]
     here, box = hole[near[0], near[1]], (..., near[0], near[1])
     mask = here[None, None].to(image)
-    sides = network.multiple, network.smallest
-    padded, inner = pad_to(image[box].masked_fill(here, 0), *sides)
-    padded_mask, padded_collage = (pad_to(each, *sides)[0] for each in (mask, collage[box]))
-    made = network(padded, padded_mask, structure=padded_collage).refined
+    made = at_any_size(network, image[box].masked_fill(here, 0), mask, structure=collage[box])
     assert made is not None
-    made = made[..., inner[1] : inner[3], inner[0] : inner[2]]
     depth = exemplar.depth_of(here, 3 * INNER)
     share = DEEP * (1 - torch.exp(-(depth / INNER).square()))
     result = image.clone()
@@ -114,12 +109,8 @@ def laid_out(image: Tensor, hole: Tensor, sketch: Tensor | None = None) -> Tenso
     Returns: (1, 3, H, W)
     """
     small, small_mask, strokes = _overview(image.masked_fill(hole, 0), hole, sketch)
-    padded, inner = pad_to(small, 8, 16)
-    padded_mask, _ = pad_to(small_mask, 8, 16)
-    padded_strokes = None if strokes is None else pad_to(strokes, 8, 16)[0]
-    made = shipped("layout", image.device)(padded, padded_mask, sketch=padded_strokes).refined
+    made = at_any_size(shipped("layout", image.device), small, small_mask, sketch=strokes)
     assert made is not None
-    made = made[..., inner[1] : inner[3], inner[0] : inner[2]]
     large = F.interpolate(made, image.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
     return torch.where(hole, large, image)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retouche.errors import InputError
+from retouche.image import pad_to
 from retouche.weights.layout import Layout, Order
 
 Fill = Callable[..., Tensor]
@@ -116,6 +117,25 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
     if not torch.compiler.is_compiling() and not (image.isfinite().all() and mask.isfinite().all()):
         raise InputError("image or mask holds NaN or infinity: clean it first")
     return image, mask.to(image).expand(n, 1, h, w)
+
+
+def at_any_size(
+    network: Generator, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+) -> Tensor | None:
+    """A generator's prediction for pictures of any size: mirrored beyond the border to a size it takes, then cropped.
+
+    Args:
+        image, mask, sketch, structure: as of `Generator.forward`, sides from 1 pixel on
+
+    Returns: (N, 3, H, W), or None from a network without one (a structure network alone)
+    """
+
+    def grown(x: Tensor) -> Tensor:
+        return pad_to(x, network.multiple, network.smallest)[0]
+
+    sketch, structure = (None if guide is None else grown(guide) for guide in (sketch, structure))
+    refined = network(grown(image), grown(mask), sketch=sketch, structure=structure).refined
+    return None if refined is None else refined[..., : image.shape[-2], : image.shape[-1]]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from retouche.image import pad_to
 from retouche.masks import dilate, opened
 from retouche.methods import guided
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.loading import shipped
-from retouche.methods.method import Method, Route
+from retouche.methods.method import Method, Route, at_any_size
 
 THICK = 12
 """A hole is thick where a square of 2 * THICK + 1 pixels fits into it."""
@@ -76,12 +75,9 @@ def _by(path: str, image: Tensor, mask: Tensor, seed: int, sketch: Tensor | None
 @torch.no_grad()
 def thin(image: Tensor, mask: Tensor) -> Tensor:
     """What the thin network makes of a whole picture: image (1, 3, H, W), mask (1, 1, H, W) -> (1, 3, H, W)."""
-    network = shipped("thin", image.device)
-    padded, inner = pad_to(image, network.multiple, network.smallest)
-    padded_mask, _ = pad_to(mask, network.multiple, network.smallest)
-    made = network(padded, padded_mask).refined
+    made = at_any_size(shipped("thin", image.device), image, mask)
     assert made is not None
-    return made[..., inner[1] : inner[3], inner[0] : inner[2]]
+    return made
 
 
 METHOD = Method(
