@@ -25,6 +25,7 @@ ROOMS = {  # room -> rooms it may import
     "data": {"layers", "folders", "pictures", "image", "masks", "errors"},
     "metrics": {"weights", "image", "masks", "errors"},
     "inference": {"methods", "weights", "pictures", "image", "masks", "progress", "ambient", "errors"},
+    "finders": {"layers", "pictures", "image", "masks", "errors"},
     "training": {"backbones", "methods", "weights", "data", "metrics", "layers", "losses"}
     | {"files", "image", "masks", "errors"},
     "evaluation": {
@@ -43,6 +44,7 @@ ROOMS = {  # room -> rooms it may import
     },
     "export": {"methods", "weights", "image", "masks", "errors"},
     "apps": {
+        "finders",
         "inference",
         "training",
         "evaluation",

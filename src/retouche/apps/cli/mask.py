@@ -8,19 +8,22 @@ The last line printed is the set's hash: two sets with the same hash are the sam
 examples:
   retouche mask masks/ --masks wide:2,box:1 --count 1000 --size 256
   retouche mask masks/ --masks irregular --size 512x768 --seed 1
+
+Masks that find themselves (watermarks, dust): retouche mask find --help
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import mask_find, terminal
 from retouche.errors import InputError
 
 
@@ -42,8 +45,19 @@ class Options:
     """What was made as one JSON object on stdout."""
 
 
-def main(options: Options) -> int:
-    """Draw, write, count."""
+def parse(words: Sequence[str]) -> Options | mask_find.Options:
+    """The flags of `retouche mask DIR` or of `retouche mask find`."""
+    if words and words[0] == "find":
+        return terminal.parse(mask_find.Options, words[1:], "mask find", mask_find.__doc__ or "")
+    return terminal.parse(Options, words, "mask", __doc__ or "")
+
+
+def main(options: Options | mask_find.Options) -> int:
+    """Draw, write, count; or find."""
+    return mask_find.main(options) if isinstance(options, mask_find.Options) else _draw(options)
+
+
+def _draw(options: Options) -> int:
     height, width = _size(options.size)
     if options.count < 1:
         raise InputError(f"--count is {options.count}: give 1 or more")
