@@ -63,16 +63,16 @@ def same_size(paths: Sequence[Path]) -> Series:
     return Series(chosen, size, tuple(path for path in paths if sizes[path] != size))
 
 
-def find_mark(series: Series, advance: Callable[[], None] = lambda: None) -> Found | None:
+def find_mark(series: Series, advance: Callable[[float], None] = lambda done: None) -> Found | None:
     """The mark at the same place of all pictures; None if nothing stays the same.
 
     Args:
-        advance: called after each picture that was read; there are at most 2 * `MOST`
+        advance: called with the number of pictures read; there are at most 2 * `MOST`
     """
     height, width = series.size
     factor = -(-max(height, width) // SMALL)
     chosen = _spread(series.paths, MOST)
-    small = np.stack([_small(path, factor, advance) for path in chosen])
+    small = np.stack([_small(path, factor, advance, number) for number, path in enumerate(chosen, 1)])
     region = region_of(outline(small))
     if not region.any():
         return None
@@ -85,7 +85,7 @@ def find_mark(series: Series, advance: Callable[[], None] = lambda: None) -> Fou
     else:
         pixels = 3 * (box[2] - box[0]) * (box[3] - box[1])
         chosen = _spread(series.paths, max(FEWEST, min(MOST, VALUES // pixels)))
-        stack = np.stack([_pixels(path, box, advance) for path in chosen])
+        stack = np.stack([_pixels(path, box, advance, len(small) + number) for number, path in enumerate(chosen, 1)])
     mark = estimate(stack)
     return None if mark is None else Found(mark, box)
 
@@ -107,15 +107,15 @@ def values(picture: Picture, box: Box | None = None) -> Floats:
     return ((picture.rgb(box)[0].permute(1, 2, 0) + 1) / 2).contiguous().numpy()
 
 
-def _pixels(path: Path, box: Box, advance: Callable[[], None]) -> Floats:
+def _pixels(path: Path, box: Box, advance: Callable[[float], None], number: int) -> Floats:
     pixels = values(open_picture(path), box)
-    advance()
+    advance(number)
     return pixels
 
 
-def _small(path: Path, factor: int, advance: Callable[[], None]) -> Floats:
+def _small(path: Path, factor: int, advance: Callable[[float], None], number: int) -> Floats:
     image = (open_picture(path).rgb() + 1) / 2
-    advance()
+    advance(number)
     if factor > 1:
         image = functional.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
     return image[0].permute(1, 2, 0).contiguous().numpy()

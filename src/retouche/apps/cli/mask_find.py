@@ -128,7 +128,7 @@ def _watermark(options: Options, sources: Sequence[Source]) -> int:
                 holes += bool(rest.any())
                 if number < SHOWN:
                     panels += _panels(source, hole, picture)
-            advance()
+            advance(number + 1)
     _write_sheet(panels, options.output)
     share = float(hole.mean())
     strength = float(np.quantile(found.mark.opacity[found.mark.mask], 0.9))
@@ -200,7 +200,7 @@ def _dust(options: Options, sources: Sequence[Source]) -> int:
             except (RetoucheError, OSError) as error:
                 failed += 1
                 terminal.complain(f"failed: {source.path}: {error}")
-            advance()
+            advance(number + 1)
     _write_sheet(panels, options.output)
     if options.json:
         terminal.show_json({"folder": str(options.output), "shares": shares, "failed": failed})
