@@ -152,6 +152,22 @@ def narrow(seed: int, **present: bool) -> structure_flow.StructureFlow:
     return structure_flow.StructureFlow(Network(width=8, **present)).eval()
 
 
+def test_the_structure_network_alone_takes_multiples_of_eight() -> None:
+    network = narrow(0, texture=False)
+    for height, width in ((16, 24), (40, 16), (56, 64)):
+        image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        mask = torch.zeros(1, 1, height, width)
+        mask[..., 4:10, 5:12] = 1
+        with torch.no_grad():
+            made = network(image, mask, structure=image).structure
+            known = image * (1 - mask)
+            assert torch.equal(made, network.structure(torch.cat([known, known, mask], 1)))
+    with pytest.raises(InputError, match="multiples of 8, at least 16"):
+        network(torch.zeros(1, 3, 8, 24), torch.zeros(1, 1, 8, 24))
+    with pytest.raises(InputError, match="multiples of 16, at least 48"):
+        narrow(0)(torch.zeros(1, 3, 40, 56), torch.zeros(1, 1, 40, 56))
+
+
 def test_folder_chains_both_networks(tmp_path: Path) -> None:
     whole, critics = narrow(0), METHOD.critics(Network(width=8))
     save(tmp_path, s_gen=whole.structure, f_gen=whole.texture, s_dis=critics["structure"], f_dis=critics["texture"])

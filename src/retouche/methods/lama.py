@@ -36,6 +36,7 @@ from retouche.methods.lama_fast import (
     parts_apart,
     tail,
 )
+from retouche.methods.lama_refine import refined
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
 from retouche.methods.recipe import adam
 from retouche.weights.layout import Layout, Part, Parts
@@ -150,7 +151,7 @@ class LamaGenerator(Generator):
         spread = round(deep * config.share)
         if not 0 < spread < deep or spread < 2:
             raise InputError(f"lama has a local and a global half: share {config.share} leaves one of them empty")
-        self.blocks = config.blocks
+        self.blocks, self.refine = config.blocks, False
         halves = deep - spread, spread
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
@@ -176,6 +177,11 @@ class LamaGenerator(Generator):
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return Prediction(2 * self.layer_by_layer(seen) - 1)
         weights = self.folded()
+        if self.refine:
+            # fitting needs gradients, and tensors that were not born where there are none
+            with torch.inference_mode(False), torch.enable_grad():
+                pairs = zip(((image + 1) / 2).clone().split(1), mask.clone().split(1), strict=True)
+                return Prediction(2 * torch.cat([refined(weights, *pair) for pair in pairs]) - 1)
         x = head(weights, seen)
         transforms = Transforms.of(x[0])
         for layers in weights.blocks:
@@ -199,6 +205,10 @@ class LamaGenerator(Generator):
         tensors = [*self.parameters(), *self.buffers()]
         if any(tensor.is_inference() for tensor in tensors):  # these do not tell when they change
             return self._folded()
+        with torch.inference_mode(False), torch.no_grad():  # refinement needs weights that gradients may pass
+            return self._folded_once(tensors)
+
+    def _folded_once(self, tensors: list[Tensor]) -> Folded:
         state = [(tensor.data_ptr(), tensor._version, tensor.dtype) for tensor in tensors]
         if self._kept is None or self._kept[0] != state:
             self._kept = state, self._folded()

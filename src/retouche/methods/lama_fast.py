@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from retouche.layers.fourier import tables
 
@@ -150,15 +151,10 @@ def _spectral(layer: Layer, x: Tensor, transforms: Transforms) -> Tensor:
     full = a.to(transforms.across.dtype).view(n, h, w, c)
     k = w // 2 + 1
     parts = (transforms.across @ full).view(n, h, 2, k, c).transpose(1, 2).reshape(n, 2 * h, k * c)
-    parts = (transforms.down @ parts).view(n, 2, h * k, c).to(a.dtype)
-    kernel, bias = layer.frequencies.kernel, _bias(layer.frequencies)
-    real, imaginary = (parts[:, i].reshape(-1, c) for i in (0, 1))
-    made = [
-        torch.addmm(torch.addmm(bias[half], real, kernel[:c, half]), imaginary, kernel[c:, half])
-        for half in (slice(0, c), slice(c, 2 * c))
-    ]
-    both = functional.relu_(torch.stack([part.view(n, h * k * c) for part in made], 1))  # (N, 2, h K C)
-    back = transforms.up @ both.to(full.dtype).view(n, 2 * h, k * c)
+    parts = (transforms.down @ parts).to(a.dtype).view(n, 2, h * k, c).transpose(1, 2).reshape(-1, 2 * c)
+    made = functional.relu_(torch.addmm(_bias(layer.frequencies), parts, layer.frequencies.kernel))
+    both = made.view(n, h * k, 2, c).transpose(1, 2).reshape(n, 2 * h, k * c).to(full.dtype)
+    back = transforms.up @ both
     back = back.view(n, 2, h, k, c).transpose(1, 2).reshape(n, h, 2 * k, c)
     return a + (transforms.along @ back).to(a.dtype).view(-1, c)
 
@@ -196,11 +192,18 @@ def _before(x: Tensor) -> Tensor:
     return functional.pad(x, (1, 0, 1, 0), mode="reflect")
 
 
-def tail(weights: Folded, x: Halves) -> Tensor:
-    """The halves behind the last block -> picture (N, 3, H, W), 0..1."""
+def tail(weights: Folded, x: Halves, again: bool = False) -> Tensor:
+    """The halves behind the last block -> picture (N, 3, H, W), 0..1.
+
+    Args:
+        again: whether each strip is computed once more for its gradients, instead of being kept
+    """
     y = _doubled(weights.tail[0], torch.cat(x, 1), 0, 2 * x[0].shape[-2])
     height, rows = 4 * y.shape[-2], _strip_rows(4 * y.shape[-1])
-    strips = [_tail_strip(weights, y, first, min(first + rows, height)) for first in range(0, height, rows)]
+    strips = []
+    for first in range(0, height, rows):
+        words = weights, y, first, min(first + rows, height)
+        strips.append(checkpoint(_tail_strip, *words, use_reentrant=False) if again else _tail_strip(*words))
     return strips[0] if len(strips) == 1 else torch.cat(strips, 2)
 
 

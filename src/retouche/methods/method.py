@@ -47,12 +47,14 @@ class Generator(nn.Module):
         multiple: both sides of the image must divide by this
         smallest: no side may be shorter
         largest: no side may be longer, of networks that hold numbers for one size; 0 = any
+        refine: whether it takes many times as long for a better fill; None where it has no such way
         order: of the colours that the layers inside see. Callers give and get red, green, blue whatever it is
     """
 
     multiple: int
     smallest: int
     largest: int = 0
+    refine: bool | None = None
     order: Order = "rgb"
 
     def __call__(

@@ -64,10 +64,10 @@ def halving_filter() -> Tensor:
     return torch.outer(taps, taps) / 64
 
 
-def halved(x: Tensor, kernel: Tensor) -> Tensor:
+def halved(x: Tensor) -> Tensor:
     """Each channel filtered, every second pixel kept; beyond the border is 0."""
-    channels = x.shape[1]
-    return functional.conv2d(x, kernel.to(x).expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)
+    kernel = halving_filter().to(x).expand(x.shape[1], 1, 4, 4)
+    return functional.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -87,7 +87,6 @@ class Unit(nn.Module):
         noise: side of the stored noise, the same for every channel and sample; 0 = none
     """
 
-    fir: Tensor
     noise_const: Tensor
 
     def __init__(self, inputs: int, outputs: int, size: str = "same", noise: int = 0) -> None:
@@ -96,8 +95,6 @@ class Unit(nn.Module):
         self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
         self.conv2 = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.noise = bool(noise)
-        if size == "half":
-            self.register_buffer("fir", halving_filter(), persistent=False)
         if noise:
             self.register_buffer("noise_const", torch.randn(noise, noise))
             self.noise_strength = nn.Parameter(torch.zeros([]))
@@ -105,7 +102,7 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = activated(self.conv1(x))
         if self.size == "half":
-            x = halved(x, self.fir)
+            x = halved(x)
         x = self.conv2(x)
         if self.size == "double":
             x = doubled(x)

@@ -303,12 +303,12 @@ class StructureFlow(Generator):
     it is given as complete. Where the structure network gets none, it is made of the known pixels.
     """
 
-    multiple, smallest = 16, 48  # four halvings; reflection of 2 pixels needs 3 at the deepest
-
     def __init__(self, config: Network) -> None:
         super().__init__()
         if not (config.structure or config.texture):
             raise InputError("structure-flow needs the structure network, the texture network or both")
+        # the flow column halves four times and mirrors 2 pixels there; the structure network three times, and 1 pixel
+        self.multiple, self.smallest = (16, 48) if config.texture else (8, 16)
         self.smoothing = config.smoothing
         self.structure = StructureNetwork(config.width) if config.structure else None
         self.texture = TextureNetwork(config.width) if config.texture else None
