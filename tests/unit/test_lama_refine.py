@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from retouche.apps.cli import main
 from retouche.inference.model import Model
 from retouche.methods import lama_refine
 from retouche.methods.lama import LamaGenerator, Network
@@ -72,10 +76,11 @@ def test_pictures_over_the_limit_are_shrunk_and_enlarged(
 
 def test_models_fill_with_it(network: LamaGenerator) -> None:
     model = Model("lama", "lama", config=Network(width=8, blocks=2), generator=network)
-    network.refine = True
     image, mask = picture(64, 72)
     bytes_ = ((image[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
-    filled = model(bytes_, mask[0, 0].numpy() > 0, dilate=0)
+    plain = model(bytes_, mask[0, 0].numpy() > 0, dilate=0)
+    filled = model.refine()(bytes_, mask[0, 0].numpy() > 0, dilate=0)
+    assert (plain != filled).any()
     assert (filled[mask[0, 0].numpy() == 0] == bytes_[mask[0, 0].numpy() == 0]).all()
 
 
@@ -85,3 +90,17 @@ def test_a_thin_hole_has_nothing_to_compare() -> None:
     assert not eroded(hole).any()
     hole[..., 5:35, 5:35] = True
     assert eroded(hole).any()
+
+
+def test_the_command_line_has_it(network: LamaGenerator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Model("lama", "lama", config=Network(width=8, blocks=2), generator=network).save(tmp_path / "lama.safetensors")
+    image, mask = picture(64, 72)
+    Image.fromarray(((image[0].permute(1, 2, 0) + 1) * 127.5).to(torch.uint8).numpy()).save(tmp_path / "in.png")
+    Image.fromarray((mask[0, 0] * 255).to(torch.uint8).numpy()).save(tmp_path / "mask.png")
+    files = [f"--image={tmp_path / 'in.png'}", f"--mask={tmp_path / 'mask.png'}"]
+    for name, more in (("plain", []), ("fine", ["--refine"])):
+        words = ["run", *files, f"--output={tmp_path / name}.png", f"--model={tmp_path / 'lama.safetensors'}", *more]
+        assert main([*words, "--device=cpu"]) == 0
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "fine.png").read_bytes()
+    assert main(["run", *files, f"--output={tmp_path / 'no.png'}", "--model=mean", "--refine", "--device=cpu"]) == 2
+    assert '"mean" cannot refine' in capsys.readouterr().err

@@ -137,6 +137,16 @@ class Model:
             path.to(device)
         return self
 
+    def refine(self, wanted: bool = True) -> Model:
+        """Take many times as long for better fills of large pictures, where the network has a way to; returns itself.
+
+        Raises: InputError if it has none
+        """
+        if self.generator is None or self.generator.refine is None:
+            raise InputError(f'model "{self.name}" cannot refine its fills: leave that out, or choose lama')
+        self.generator.refine = wanted
+        return self
+
     def save(self, path: str | Path, **header: str) -> None:
         """Write networks and settings to a safetensors file that is runnable alone.
 

@@ -35,6 +35,7 @@ class Settings:
         device: as `choose_device` takes it
         threads: CPU threads of each process; None = PyTorch's choice
         dilate, feather, memory, seed: as `Model` takes them
+        refine: let the model refine its fill, where it can
         invert: white is known, black is hole
         overwrite: an existing output may be replaced
     """
@@ -44,6 +45,7 @@ class Settings:
     threads: int | None = None
     dilate: int | None = None
     feather: int | None = None
+    refine: bool = False
     invert: bool = False
     memory: int | None = None
     seed: int = 0
@@ -58,6 +60,7 @@ class Settings:
             "invert_mask": self.invert,
             "memory_bytes": self.memory,
             "seed": self.seed,
+            **({"refine": True} if self.refine else {}),
         }
 
 
@@ -94,7 +97,10 @@ class Fill:
         self.elsewhere = True
 
     def start(self) -> Facts:
-        """Load the model, once."""
+        """Load the model, once.
+
+        Raises: InputError if it is to refine its fills and cannot
+        """
         settings = self.settings
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
@@ -102,6 +108,8 @@ class Fill:
             with contextlib.ExitStack() as stack:
                 said = stack.enter_context(_heard()) if self.elsewhere else []
                 self.model = load(settings.model).to(choose_device(settings.device).device)
+                if settings.refine:
+                    self.model.refine()
             self.remarks = tuple(said)
             self._hash = model_hash(self.model)
         about = {"model": settings.model, "model_hash": self._hash, "options": settings.options}

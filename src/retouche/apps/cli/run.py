@@ -56,6 +56,8 @@ class Options:
     """Width in pixels of the soft edge inside the grown ring. auto: half of --dilate."""
     invert_mask: terminal.Switch = False
     """Black is the hole."""
+    refine: terminal.Switch = False
+    """Let the model refine its fill of large pictures, where it can (lama): many times slower."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
     """What one pass of the model may take; larger pictures are cropped, scaled or tiled to fit."""
     threads: Annotated[int | None, terminal.without_default("N")] = None
@@ -116,6 +118,7 @@ def main(options: Options) -> int:
         threads=threads,
         dilate=dilate,
         feather=feather,
+        refine=options.refine,
         invert=options.invert_mask,
         memory=memory,
         seed=options.seed,
