@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from retouche.apps.batch.work import Facts, Outcome, Progress, Work
 from retouche.errors import InputError, RetoucheError
 
 AT_ONCE = 8  # pictures that an actor gets together: it reads and writes beside the making
+SECONDS_TO_REACH = 10.0
 TRIES = 5  # of a group whose actor dies; then each of its pictures alone
 _ENDED = "the process that filled it ended every time (out of memory?): use less --memory; --resume keeps what is done"
 
@@ -52,8 +54,9 @@ class Cluster:
         import ray
 
         try:
+            _knock(self.address)
             ray.init(address=self.address, logging_level=logging.ERROR, log_to_driver=False, ignore_reinit_error=True)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise InputError(f"no cluster at {self.address} ({reason}): start one with `ray start --head`") from None
         there = ray.cluster_resources()
@@ -111,6 +114,16 @@ class Cluster:
             import ray
 
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """That somebody listens at HOST:PORT; Ray itself would try for minutes.
+
+    Raises: OSError
+    """
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host, int(port)), SECONDS_TO_REACH).close()
 
 
 def _facts(work: Work) -> Facts | RetoucheError:
