@@ -59,6 +59,8 @@ class Cluster:
         except (OSError, ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise InputError(f"no cluster at {self.address} ({reason}): start one with `ray start --head`") from None
+        # Ray prints news of its machines to stdout, among our results, whatever `log_to_driver` is
+        ray._private.worker._worker_logs_enabled = False
         there = ray.cluster_resources()
         if self.gpu is None:
             self.gpu = there.get("GPU", 0) >= 1
