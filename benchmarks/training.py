@@ -98,7 +98,7 @@ class PlainTrunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from retouche.losses.vgg import vgg
+        from retouche.backbones.vgg import vgg
 
         ours = vgg(19, "random")
         self.names, self.mean, self.deviation = ours.names, ours.mean, ours.deviation
@@ -260,7 +260,7 @@ PRESETS = {"aot-gan": "aot", "deepfill-v2": "nipponjo"}  # one batch for both pl
 
 def our_step(method: str, precision: str, size: int, batch: int) -> Callable[[], None]:
     from retouche.apps.cli.terminal import keep_freed_memory
-    from retouche.losses.vgg import vgg
+    from retouche.backbones.vgg import vgg
     from retouche.methods import find
     from retouche.methods.method import Batch, Tools
     from retouche.training.engine import Engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retouche.backbones import PUBLISHED
 from retouche.methods import METHODS, find, methods
 from retouche.methods.method import Method, Weights
 from retouche.weights.layout import Layout
@@ -22,9 +23,10 @@ leads to the file itself; the others open in a browser only, and are saved under
   `accepted-hashes.json` in the cache and demanded from then on.
 - **Licences** are those stated by the publishers, of the weights as far as anything is said about them; the pictures
   they were trained on may carry terms of their own. "Not stated" means that nothing was found.
-- **Containers.** safetensors; PyTorch `.pth`, `.pt`, `.p`, `.bin` old and new (through PyTorch's `weights_only`
-  reader); Paddle `.pdparams`; TensorFlow V2 checkpoints (prefix, `.index` file or folder); Lua Torch `.t7` in binary.
-  No code in a file is run. TorchScript, HDF5, ONNX and pickled modules are refused with the remedy.
+- **Containers.** safetensors; PyTorch `.pth`, `.pt`, `.p`, `.bin` old and new; Paddle `.pdparams`; TensorFlow V2
+  checkpoints (prefix, `.index` file or folder); Lua Torch `.t7` in binary. No code in a file is run: all readers are
+  our own and know tensors, arrays and containers alone, within bounds that follow from the file's size.
+  TorchScript, HDF5, ONNX and pickled modules are refused with the remedy.
 - **Colours.** Some networks were trained on pictures in the order blue, green, red. Each method's first table says
   which order its files' networks see and how that is known; Retouche exchanges the colours for them, so that pictures
   go in and come out as they are. A file fed in the wrong order still fills, with wrong colours. Where the order is not
@@ -91,7 +93,19 @@ def page() -> str:
     records = {name: find(name) for name in methods() if name in METHODS}
     fills = [f"`{name}` ({record.title})" for name, record in records.items() if record.build is None]
     networks = [section(name, record) for name, record in records.items() if record.build is not None]
-    return f"{HEAD}{''.join(networks)}## Fills without weights\n\n{', '.join(fills)}.\n"
+    return f"{HEAD}{''.join(networks)}## Fills without weights\n\n{', '.join(fills)}.\n\n{trunks()}"
+
+
+def trunks() -> str:
+    """The table of backbones."""
+    rows = "".join(row(weights).replace(f"`{weights.tag}`", f"`{name}`", 1) for name, weights in PUBLISHED.items())
+    return (
+        "## Backbones\n\nFrozen networks whose features are compared, in losses (`--perceptual-weights vgg19`) and\n"
+        "tables (`--lpips-weights alexnet lpips-alex`, `--inception-weights inception`);\n"
+        "`retouche download NAME` fetches one.\n\n"
+        "| name | file | layout | trained on | licence | size | SHA-256 | where |\n|---|---|---|---|---|---|---|---|\n"
+        + rows
+    )
 
 
 if __name__ == "__main__":

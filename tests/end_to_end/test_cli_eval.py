@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from retouche.apps.cli import main
-from retouche.metrics.inception import Inception
-from retouche.metrics.lpips import LPIPS, WIDTHS
+from retouche.backbones.inception import Inception
+from retouche.backbones.lpips import LPIPS, WIDTHS
 
 FILES = ("index.html", "table.json", "table.csv", "pictures.jsonl")
 

@@ -7,8 +7,8 @@ from helpers import about, arrays, filled
 from torch import Tensor, nn
 
 from retouche import losses
+from retouche.backbones.vgg import VGG, vgg
 from retouche.losses.perceptual import PERCEPTUAL_LAYERS, STYLE_LAYERS, features, gram
-from retouche.losses.vgg import VGG, vgg
 from retouche.methods import find
 from retouche.weights.layout import load_strictly
 

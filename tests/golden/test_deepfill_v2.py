@@ -14,7 +14,7 @@ from torch import Tensor
 from retouche.layers import PartialConv2d, contextual_attention
 from retouche.layers.attention import VARIANTS
 from retouche.methods.deepfill_v2 import DeepFillV2Generator, PatchCritic
-from retouche.methods.loading import Loaded, load_file
+from retouche.methods.loading import Networks, load_file
 
 
 @cache
@@ -29,7 +29,7 @@ def published(name: str) -> dict[str, Tensor]:
     return tensors
 
 
-def load(folder: Path, container: dict[str, object], semantics: str = "original") -> Loaded:
+def load(folder: Path, container: dict[str, object], semantics: str = "original") -> Networks:
     """Through a file, as a user would."""
     torch.save(container, folder / "published.pth")
     return load_file(folder / "published.pth", semantics)
@@ -46,7 +46,7 @@ def run(generator: DeepFillV2Generator, image: Tensor, mask: Tensor) -> tuple[Te
     return prediction.coarse.flip(axes), prediction.refined.flip(axes), seen[0]
 
 
-def check_generator(loaded: Loaded, name: str, suffix: str = "") -> None:
+def check_generator(loaded: Networks, name: str, suffix: str = "") -> None:
     data = arrays(name)
     coarse, refined, attention = run(loaded.generator, data["input.image"], data["input.mask"])
     assert_close(coarse, data["output.coarse"], 2e-5)

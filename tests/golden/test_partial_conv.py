@@ -18,11 +18,11 @@ from helpers import about, arrays, assert_close, filled
 from torch import Tensor
 
 import retouche
+from retouche.backbones.vgg import VGG, vgg
 from retouche.errors import WeightsError
 from retouche.image import composite
 from retouche.losses.partial import LAYERS, hole_and_valid, perceptual_and_style_of_both, total_variation
 from retouche.losses.perceptual import features, gram
-from retouche.losses.vgg import VGG, vgg
 from retouche.methods.loading import load_file
 from retouche.methods.method import Batch, Tools
 from retouche.methods.partial_conv import (

@@ -12,7 +12,7 @@ import torch
 from helpers import about, arrays, filled
 from torch import Tensor, nn
 
-from retouche.losses.vgg import VGG, vgg
+from retouche.backbones.vgg import VGG, vgg
 from retouche.methods import find
 from retouche.methods.method import Batch, Prediction, Tools
 from retouche.weights.layout import load_strictly

@@ -8,6 +8,7 @@ from helpers import about, arrays, filled
 from torch import Tensor
 from torch.testing import assert_close
 
+from retouche.backbones.vgg import vgg
 from retouche.errors import InputError, WeightsError
 from retouche.losses.structural import (
     binary_critic,
@@ -16,7 +17,6 @@ from retouche.losses.structural import (
     overlap_reconstruction,
     structural_loss,
 )
-from retouche.losses.vgg import vgg
 from retouche.methods.structural import CENTRE, METHOD, Network, StructuralDiscriminator, StructuralGenerator
 from retouche.weights.layout import Layout, load_strictly
 

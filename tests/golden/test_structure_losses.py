@@ -8,11 +8,11 @@ import pytest
 import torch
 from helpers import about, arrays, assert_close, filled
 
+from retouche.backbones.vgg import VGG, vgg
 from retouche.layers import rtv, structure
 from retouche.layers.structure import SETTINGS
 from retouche.losses import perceptual_loss, sampling_correctness, style_loss
 from retouche.losses.correctness import correctness_map
-from retouche.losses.vgg import VGG, vgg
 
 CORRECTNESS, RTV = "structureflow-correctness", "structureflow-rtv"
 

@@ -96,7 +96,7 @@ def test_copying_is_strict() -> None:
         ({key: value for key, value in tensors.items() if key != name}, "missing"),
         ({**tensors, "_blocks.99.weight": torch.zeros(1)}, "unexpected"),
         ({**tensors, name: tensors[name][:-1]}, "another shape"),
-        ({**tensors, name: tensors[name] * torch.nan}, "not finite"),
+        ({**tensors, name: tensors[name] * torch.nan}, "with NaN"),
     ):
         with pytest.raises(WeightsError, match=said):
             efficientnet_lite(0, broken)

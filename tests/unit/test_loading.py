@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from retouche.apps.cli import main
 from retouche.errors import InputError, WeightsError
-from retouche.methods import METHODS, find, loading
+from retouche.methods import METHODS, find
+from retouche.methods.catalogue import choose, installed
 from retouche.methods.loading import identify, load_file
 from retouche.methods.method import Generator, Method, Prediction, Weights, checked
 from retouche.weights import store
@@ -442,38 +443,38 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_names_and_tags_of_published_files() -> None:
-    assert [weights.file for weights in loading.published("tiny")[1]] == ["a.pth"], "the first without a browser's page"
-    assert [weights.file for weights in loading.published("tiny:page")[1]] == ["p.pth"]
-    assert [weights.file for weights in loading.published("tiny:pair")[1]] == ["s.pth", "t.pth"]
-    with pytest.raises(InputError, match='has no weights "x": known are page, direct, pair'):
-        loading.published("tiny:x")
+    assert [weights.file for weights in choose("tiny").files] == ["a.pth"], "the first without a browser's page"
+    assert [weights.file for weights in choose("tiny:page").files] == ["p.pth"]
+    assert [weights.file for weights in choose("tiny:pair").files] == ["s.pth", "t.pth"]
+    with pytest.raises(InputError, match='has no weights "x"; known: page, direct, pair'):
+        choose("tiny:x")
     with pytest.raises(InputError, match="fills without weights"):
-        loading.published("harmonic")
-    with pytest.raises(WeightsError, match="sii-gan has no published weights: train it"):
-        loading.published("sii-gan")
+        choose("harmonic")
+    with pytest.raises(WeightsError, match='"sii-gan" has no published weights: train it'):
+        choose("sii-gan")
 
 
 def test_files_put_in_the_cache_by_hand_are_found(cache: Path) -> None:
-    assert loading.installed("tiny") is None
+    assert installed("tiny") is None
     with pytest.raises(WeightsError, match=f"no address is known for s.pth .*: save it as {cache}/pair/s.pth"):
-        loading.fetch_published("tiny:pair")
+        choose("tiny:pair").fetched()
     (cache / "pair").mkdir(parents=True)
     saved(cache / "pair" / "s.pth", half("stem"))
     saved(cache / "pair" / "t.pth", half("texture"))
     with pytest.raises(WeightsError, match="--accept-unknown-hash"):
-        loading.installed("tiny:pair")
-    assert loading.fetch_published("tiny:pair", accept_unknown_hash=True) == cache / "pair"
-    assert loading.installed("tiny") == loading.installed("tiny:pair") == cache / "pair"
+        installed("tiny:pair")
+    assert choose("tiny:pair").fetched(accept_unknown_hash=True) == cache / "pair"
+    assert installed("tiny") == installed("tiny:pair") == cache / "pair"
     assert load_file(cache / "pair").config == Network(4)
 
 
 def test_the_verb_download(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["download", "tiny:page"]) == 2
     assert "https://drive.google.com/uc?id=1 opens in a browser only" in capsys.readouterr().err
-    monkeypatch.setattr(store, "fetch", lambda url, sha256, name, accept, progress: cache / name)
+    monkeypatch.setattr(store, "fetch", lambda url, sha256, name, accept, progress, size: cache / name)
     assert main(["download", "tiny"]) == 0
     said = capsys.readouterr()
-    assert said.out.strip() == str(cache / "tiny" / "direct" / "a.pth")
+    assert said.out.strip() == str(cache / "direct" / "a.pth")
     assert "licence of tiny:direct: MIT" in said.err
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from retouche import InputError, losses
+from retouche.backbones.vgg import VGG, vgg
 from retouche.losses.perceptual import gram
 from retouche.losses.reconstruction import distance_to_known
-from retouche.losses.vgg import VGG, vgg
 
 
 def stream(seed: int = 0) -> torch.Generator:

@@ -21,11 +21,11 @@ from torchmetrics.functional.image import (
 )
 
 from retouche import metrics
+from retouche.backbones.inception import FEATURES, Inception, graph_names, inception, tensorflow_resize
+from retouche.backbones.lpips import LPIPS, WIDTHS, lpips
 from retouche.errors import InputError, WeightsError
 from retouche.metrics.features import _of_few
 from retouche.metrics.filters import gaussian_filter
-from retouche.metrics.inception import FEATURES, Inception, graph_names, inception, tensorflow_resize
-from retouche.metrics.lpips import LPIPS, WIDTHS, lpips
 from retouche.metrics.similarity import ssim_uniform
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]
@@ -280,7 +280,7 @@ def test_inception_refuses_what_does_not_fit() -> None:
     with pytest.raises(WeightsError, match="which network"):
         inception(own)
     del own["Mixed_7c.branch1x1.bn.bias"]
-    with pytest.raises(WeightsError, match=r"1 tensors missing \(first: Mixed_7c"):
+    with pytest.raises(WeightsError, match=r"1 missing \(first: Mixed_7c"):
         inception({**own, "fc.weight": torch.zeros(1008, 8)})
 
 

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import retouche
+from retouche.backbones.inception import FEATURES
 from retouche.data.mask_makers import parse_masks
 from retouche.errors import DataError, InputError
 from retouche.evaluation.backbones import Backbones
@@ -39,7 +40,6 @@ from retouche.evaluation.plots import ticks
 from retouche.evaluation.protocol import list_sha256
 from retouche.evaluation.table import BINS, RESAMPLES, Row, as_csv, bin_of, rows_and_differences
 from retouche.inference.load import load
-from retouche.metrics.inception import FEATURES
 
 CPU = torch.device("cpu")
 NOTHING = Backbones(None, None, CPU)

@@ -19,9 +19,9 @@ from torch.nn import functional as f
 
 from retouche.backbones.efficientnet import EfficientNetLite
 from retouche.backbones.scene import SceneEncoder, random_scene
+from retouche.backbones.vgg import VGG, vgg
 from retouche.errors import InputError
 from retouche.layers.attention import VARIANTS
-from retouche.losses.vgg import VGG, vgg
 from retouche.methods import METHODS, find
 from retouche.methods.method import Batch, Recipe, Tools, uniform
 from retouche.methods.recipe import INITIAL

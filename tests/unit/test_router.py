@@ -12,7 +12,7 @@ import torch
 import retouche
 from retouche.masks import dilate, dilate_thick, opened
 from retouche.methods import DEFAULT, find
-from retouche.methods.loading import installed
+from retouche.methods.catalogue import installed
 from retouche.methods.retouche import THICK, route
 
 SHIPPED = ("thin", "layout", "refine")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from retouche import InputError
+from retouche.backbones.vgg import vgg
 from retouche.layers.dilated import DilatedBlock, mirrored, normalised_gate
-from retouche.losses.vgg import vgg
 from retouche.methods import aot_gan, find, sii_gan
 from retouche.methods.aot_gan import AOTGenerator, Network, PatchDiscriminator
 from retouche.methods.method import Generator

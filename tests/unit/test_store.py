@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import http.server
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,8 @@ class Server:
     status: int = 200
     kind: str = "application/octet-stream"
     redirect: str = ""
+    endless: bool = False  # no length is said, and zeros without end follow the content
+    pause: float = 0.0  # seconds between pieces of 1,000 bytes
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -65,9 +69,26 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             if start:
                 self.send_header("Content-Range", f"bytes {start + rules.shift}-{len(rules.content) - 1}/*")
             self.send_header("Content-Type", rules.kind)
-            self.send_header("Content-Length", str(len(body)))
+            if not rules.endless:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: rules.cuts.pop(0)] if rules.cuts else body)
+            if rules.pause:
+                self.drip(body)
+                return
+            if rules.endless:
+                self.close_connection = True
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body)
+                    while True:
+                        self.wfile.write(bytes(1 << 16))
+            with contextlib.suppress(OSError):  # who has enough hangs up
+                self.wfile.write(body[: rules.cuts.pop(0)] if rules.cuts else body)
+
+        def drip(self, body: bytes) -> None:
+            with contextlib.suppress(OSError):
+                for start in range(0, len(body), 1000):
+                    self.wfile.write(body[start : start + 1000])
+                    time.sleep(rules.pause)
 
         def log_message(self, *words: Any) -> None:
             pass
@@ -276,9 +297,10 @@ def test_a_checkpoint_put_there_by_hand_is_one_entry(server: Server, tmp_path: P
     assert store.cached(None, "m/snap-0") is None
 
 
-def test_a_damaged_record_is_named(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("record", ["{", "[1]", "[" * 100_000, "9" * 5000])
+def test_a_damaged_record_is_named(server: Server, tmp_path: Path, record: str) -> None:
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / store.RECORD).write_text("{")
+    (tmp_path / "weights" / store.RECORD).write_text(record)
     with pytest.raises(WeightsError, match="is damaged: remove it"):
         store.fetch(server.address, None, "w.pth", accept_unknown_hash=True)
 
@@ -294,6 +316,43 @@ def test_redirects_to_other_schemes_are_refused(server: Server, address: str) ->
     server.redirect = address
     with pytest.raises(WeightsError, match=r"is not fetched|answers 302"):
         store.fetch(server.address, SHA256, "w.pth")
+
+
+@pytest.mark.parametrize("size", [None, len(CONTENT)])
+def test_no_more_is_written_than_the_file_has(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None
+) -> None:
+    """600 MB were written once for a file of 1 MB whose server sent no length."""
+    monkeypatch.setattr(store, "LARGEST_BYTES", 2_000_000)
+    server.endless = True
+    seen: list[int] = []
+    with pytest.raises(WeightsError, match=r"is larger than the \d+ bytes expected: not kept"):
+        store.fetch(server.address, SHA256, "w.pth", progress=lambda done, _: seen.append(done), size_bytes=size)
+    assert max(seen) < 2_500_000
+    assert beside(tmp_path) == []
+
+
+def test_a_promise_of_too_much_is_refused_before_a_byte_is_written(server: Server, tmp_path: Path) -> None:
+    server.content = bytes(3_000_000)
+    with pytest.raises(WeightsError, match="is larger than the"):
+        store.fetch(server.address, SHA256, "w.pth", size_bytes=len(CONTENT))
+    assert beside(tmp_path) == []
+
+
+def test_a_connection_that_drips_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(store, "ATTEMPTS", 1)
+    server.pause = 0.05
+    with pytest.raises(WeightsError, match=r"it brings \d+ bytes a second"):
+        store.fetch(server.address, SHA256, "w.pth")
+
+
+def test_redirects_in_a_circle_end_in_one_line(server: Server) -> None:
+    server.redirect = server.address
+    with pytest.raises(WeightsError, match="leads on and on") as said:
+        store.fetch(server.address, SHA256, "w.pth")
+    assert "\n" not in str(said.value)
+    assert len(server.asked) <= 1 + store.REDIRECTS
 
 
 def test_browser_pages_are_named_honestly(server: Server, tmp_path: Path) -> None:

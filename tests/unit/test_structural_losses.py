@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from retouche.backbones.vgg import vgg
 from retouche.errors import InputError
 from retouche.losses.structural import (
     binary_critic,
@@ -16,7 +17,6 @@ from retouche.losses.structural import (
     overlap_reconstruction,
     structural_loss,
 )
-from retouche.losses.vgg import vgg
 
 
 def test_border_counts_ten_times() -> None:

@@ -10,11 +10,9 @@ Batch normalisation is folded into the convolutions when weights are copied: the
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import math
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.backbones.files import opened
 from retouche.errors import InputError, WeightsError
+from retouche.weights.layout import check_finite, misfit
 
 NAME = "efficientnet-lite"
 """What a user types before the variant's number."""
@@ -188,21 +188,13 @@ def efficientnet_lite(variant: int, weights: Path | str | Mapping[str, Tensor] |
     """
     with torch.random.fork_rng(devices=[]):
         network = EfficientNetLite(variant)
-    if isinstance(weights, Mapping):
-        tensors, origin = dict(weights), "tensors"
-    else:
-        path = package_file(variant) if weights is None else Path(weights)
-        try:
-            data = path.read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            if weights is None and digest != SHA256[variant]:
-                raise WeightsError(f"{path} is not the published file: install its package anew")
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError):
-            raise WeightsError(f"{path} is no EfficientNet-Lite{variant}: give its published file") from None
-        origin = f"{path.name} {digest[:8]}"
-    _copy(network, tensors, f"the given EfficientNet-Lite{variant}")
-    network.origin = origin
+    given = opened(
+        package_file(variant) if weights is None else weights, f"EfficientNet-Lite{variant}", "give its published file"
+    )
+    if weights is None and given.sha256 != SHA256[variant]:
+        raise WeightsError(f"{given.title} is not the published file: install its package anew")
+    _copy(network, given.tensors, given.title)
+    network.origin = given.origin
     return network
 
 
@@ -239,14 +231,10 @@ def _copy(network: EfficientNetLite, tensors: Mapping[str, Tensor], title: str) 
         for name, tensor in tensors.items()
         if not name.startswith(HEAD) and not name.endswith("num_batches_tracked")
     }
-    for word, names in (
-        ("missing", [name for name in shapes if name not in given]),
-        ("unexpected", [name for name in given if name not in shapes]),
-        ("of another shape", [name for name in shapes if name in given and given[name].shape != shapes[name]]),
-        ("not finite", [name for name in shapes if name in given and not given[name].isfinite().all()]),
-    ):
-        if names:
-            raise WeightsError(f"{title} does not fit: {len(names)} tensors {word} (first: {names[0]})")
+    fits = "give the published file"
+    if said := misfit(shapes, given):
+        raise WeightsError(f"{title} does not fit EfficientNet-Lite: {said}; {fits}")
+    check_finite(given, title, fits)
     with torch.no_grad():
         for name, (layer, norm) in layers.items():
             scale, shift, mean, variance = (

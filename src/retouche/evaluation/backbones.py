@@ -16,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from retouche.backbones.efficientnet import EfficientNetLite, efficientnet_lite, feature_distances, variant_of
+from retouche.backbones.inception import FEATURES, Inception, inception
+from retouche.backbones.lpips import LPIPS as Lpips
+from retouche.backbones.lpips import lpips
 from retouche.errors import InputError
 from retouche.evaluation.measures import (
     FID,
@@ -32,10 +35,7 @@ from retouche.evaluation.measures import (
 )
 from retouche.evaluation.table import ALL, BINS, Row, bin_of
 from retouche.metrics.features import frechet_distance, kernel_distance
-from retouche.metrics.inception import FEATURES, Inception, inception
 from retouche.metrics.indistinguishable import indistinguishable
-from retouche.metrics.lpips import LPIPS as Lpips
-from retouche.metrics.lpips import lpips
 
 SMALLEST_LPIPS = 32
 
@@ -44,7 +44,7 @@ class Backbones:
     """The networks given, and the features seen so far.
 
     Args:
-        inception_weights: a file, or None
+        inception_weights: a file or a downloaded name, or None
         lpips_weights: trunk and heads, or None
         device: where the networks compute
         features: "efficientnet-lite0", 1 or 2, whose features are compared inside the hole; None for none
@@ -54,8 +54,8 @@ class Backbones:
 
     def __init__(
         self,
-        inception_weights: Path | None,
-        lpips_weights: tuple[Path, Path] | None,
+        inception_weights: Path | str | None,
+        lpips_weights: tuple[Path | str, Path | str] | None,
         device: torch.device,
         features: str | None = None,
     ) -> None:

@@ -12,7 +12,8 @@ from retouche.errors import InputError, WeightsError
 from retouche.inference.model import Model
 from retouche.inference.names import resolve
 from retouche.methods import DEFAULT, find
-from retouche.methods.loading import installed, load_file
+from retouche.methods.catalogue import choose, installed
+from retouche.methods.loading import load_file
 from retouche.methods.method import Method
 from retouche.weights.layout import Order
 
@@ -38,7 +39,7 @@ def load(
     """
     meant = resolve(model)
     if isinstance(meant, str):
-        name, _, tag = meant.partition(":")
+        name = meant.partition(":")[0]
         record = find(name)
         if record.fill is not None:
             if order is not None:
@@ -46,21 +47,14 @@ def load(
             paths = {path: load(path, device=device) for path in record.paths}
             method = DEFAULT if name == "default" else name
             return Model(name=str(model), method=method, paths=paths, source_sha256=_networks_sha256(record))
-        path = _installed(name, tag, record)
+        path = installed(meant)
+        if path is None:
+            needed = choose(meant).name
+            raise WeightsError(f'the weights of "{name}" are not here: retouche download {needed}, or give a file')
     else:
         path = meant
-    loaded = load_file(path, semantics=semantics, order=order)
-    made = Model(
-        name=str(model),
-        method=loaded.method,
-        config=loaded.config,
-        generator=loaded.generator,
-        critics=loaded.critics,
-        layout=loaded.layout,
-        preset=loaded.preset,
-        header=loaded.header,
-        source_sha256=loaded.source_sha256,
-    )
+    made = load_file(path, semantics, order=order, kind=Model)
+    made.name = str(model)
     return made.to(device)
 
 
@@ -68,23 +62,6 @@ def _networks_sha256(record: Method) -> str | None:
     """One hash of the shipped networks that a fill asks, so that manifests and tables tell weights apart."""
     hashes = [weights.sha256 or "" for name in record.networks for weights in find(name).weights]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes else None
-
-
-def _installed(name: str, tag: str, record: Method) -> Path:
-    """The downloaded file of a method's published weights.
-
-    Raises: WeightsError saying how to get one
-    """
-    if not record.weights:
-        raise WeightsError(f'"{name}" has no published weights: train it (retouche train {name}) or give a file')
-    tags = [weights.tag for weights in record.weights]
-    if tag and tag not in tags:
-        raise InputError(f'"{name}" has no weights "{tag}"; known: {", ".join(tags)}')
-    if (path := installed(f"{name}:{tag}" if tag else name)) is not None:
-        return path
-    raise WeightsError(
-        f'the weights of "{name}" are not here: retouche download {name}:{tag or tags[0]}, or give a file'
-    )
 
 
 def create(method: str, preset: str | None = None, seed: int = 0) -> Model:

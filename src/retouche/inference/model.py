@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from retouche.ambient import plain_torch
@@ -37,7 +37,8 @@ from retouche.masks import (
 )
 from retouche.methods import find
 from retouche.methods.harmonic import fill as harmonic
-from retouche.methods.method import Generator, Method, Scope, at_any_size
+from retouche.methods.loading import Networks
+from retouche.methods.method import Method, Scope, at_any_size
 from retouche.pictures import Picture, PictureLike, open_picture
 from retouche.progress import listening, part, rising, shares, tell
 
@@ -70,31 +71,13 @@ class Job:
 
 
 @dataclass
-class Model:
+class Model(Networks):
     """A method, its settings and its networks; call it with a picture and a mask.
 
     Attributes:
-        name: what it was loaded by
-        method: "aot-gan", "exemplar", ...
-        config: the method's frozen settings; None for fills without weights
-        generator: tensors in, `Prediction` out; None for fills without weights and for critics' files
-        critics: name -> network, where the file or method has them
-        layout: whose names the file used; None for own files and fresh networks
-        preset: the preset it was created from or saved with
-        header: what the weight file says of itself
-        source_sha256: the weight file's hash; of a fill that asks shipped networks, one hash of theirs
         paths: the models that a method which chooses by the hole sends holes to, by name
     """
 
-    name: str
-    method: str
-    config: Any = None
-    generator: Generator | None = None
-    critics: dict[str, nn.Module] = field(default_factory=dict)
-    layout: str | None = None
-    preset: str | None = None
-    header: dict[str, str] = field(default_factory=dict)
-    source_sha256: str | None = None
     paths: dict[str, Model] = field(default_factory=dict)
 
     @property

@@ -1,5 +1,6 @@
 """What training lowers, as pure functions: tensors in, a scalar out."""
 
+from retouche.backbones.vgg import VGG
 from retouche.losses.adversarial import (
     gradient_penalty,
     hinge_critic,
@@ -26,7 +27,6 @@ from retouche.losses.structural import (
     overlap_reconstruction,
     structural_loss,
 )
-from retouche.losses.vgg import VGG
 
 __all__ = [
     "VGG",

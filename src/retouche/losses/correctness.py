@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.backbones.vgg import VGG
 from retouche.errors import InputError
 from retouche.layers.sampling import gaussian_sample
-from retouche.losses.vgg import VGG
 
 LAYER = "relu3_1"
 PAIRS_AT_ONCE = 1 << 24
@@ -28,7 +28,7 @@ def sampling_correctness(
     at the other. Only the flow gets a gradient. The lower end is exp(-1) = 0.37, not 0.
 
     Args:
-        trunk: a VGG19 of `retouche.losses.vgg`, normalisation "none" as the published code feeds it
+        trunk: a VGG19 of `retouche.backbones.vgg`, normalisation "none" as the published code feeds it
         image: the original, (N, 3, H, W), -1..1
         masked: the image with 0 in its hole, same shape
         flow: (N, 2, h, w), offsets (x, y) in places of the features, (H/4, W/4); averaged to their size if larger

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.backbones.vgg import VGG
 from retouche.errors import InputError
 from retouche.losses.perceptual import feature_distance, style_distance
 from retouche.losses.reconstruction import l1
-from retouche.losses.vgg import VGG
 
 LAYERS = ("pool1", "pool2", "pool3")
 """Of VGG16."""
@@ -87,7 +87,7 @@ def perceptual_and_style_of_both(
     """Feature and Gram distances to the original, of the raw prediction and of the filled picture.
 
     Args:
-        trunk: a VGG16 of `retouche.losses.vgg`, up to pool3 at least
+        trunk: a VGG16 of `retouche.backbones.vgg`, up to pool3 at least
         prediction: (N, 3, H, W), the network's output in -1..1, not cut off there
         filled: original outside the hole
         image: the original

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from retouche.backbones.efficientnet import NAME
+from retouche.backbones.vgg import VGG
 from retouche.errors import InputError
-from retouche.losses.vgg import VGG
 
 Features = Mapping[str, Tensor]
 
@@ -47,7 +47,7 @@ def features(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str
     """One pass of each picture: features of the prediction, and of the image without a graph.
 
     Args:
-        trunk: `retouche.losses.vgg`
+        trunk: `retouche.backbones.vgg`
         prediction: (N, 3, H, W), -1..1
         image: the original, same shape and range
         layers: names of the trunk's layers
@@ -90,7 +90,7 @@ def perceptual_loss(trunk: VGG, prediction: Tensor, image: Tensor, layers: Seque
     """Sum over the layers of the mean absolute difference of features.
 
     Args:
-        trunk: a VGG19 of `retouche.losses.vgg`
+        trunk: a VGG19 of `retouche.backbones.vgg`
         prediction: (N, 3, H, W), -1..1
         image: the original, same shape and range
         layers: names of the trunk's layers, each of weight 1

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.backbones.vgg import VGG
 from retouche.errors import InputError
-from retouche.losses.vgg import VGG
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 """The paper compares sets of VGG16's layers (its figure 3) and finds conv1_1, conv2_1, conv3_1 best; the published code

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.backbones.vgg import VGG
 from retouche.image import composite
 from retouche.layers.dilated import Branch, DilatedBlock, Gate
 from retouche.layers.spectral import SpectralConv2d
 from retouche.losses.adversarial import soft_mask_critic, soft_mask_generator
 from retouche.losses.perceptual import perceptual_and_style
 from retouche.losses.reconstruction import l1
-from retouche.losses.vgg import VGG
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
 from retouche.methods.recipe import across, adam, hole_pixels, judged
 from retouche.weights.layout import Layout, Part, Parts, Tensors

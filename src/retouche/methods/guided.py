@@ -13,8 +13,8 @@ from torch import Tensor
 
 from retouche.layers.laplace import membrane
 from retouche.methods import exemplar
+from retouche.methods.catalogue import shipped
 from retouche.methods.layout import OVERVIEW
-from retouche.methods.loading import shipped
 from retouche.methods.method import Method, at_any_size
 from retouche.progress import part
 

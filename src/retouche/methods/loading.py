@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,41 +16,63 @@ from torch import Tensor, nn
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, RetoucheError, WeightsError
 from retouche.methods import find, methods
-from retouche.methods.method import Generator, Method, Weights
+from retouche.methods.method import Generator, Method
 from retouche.weights import own, store, tensorflow
-from retouche.weights.layout import Layout, Order, Part, Parts, load_strictly
+from retouche.weights.border import border, damaged
+from retouche.weights.layout import (
+    Layout,
+    Order,
+    Part,
+    Parts,
+    bytes_of,
+    load_strictly,
+    misfit,
+    shapes_of,
+    shapes_only,
+    sketched,
+)
 from retouche.weights.read import NoTensorsError, is_own, read_tensors
 
 log = logging.getLogger("retouche")
 
 SEMANTICS = ("original", "port")
+NETWORK_SPARE_BYTES = 256 << 20
+"""What networks may take beyond twice their file: buffers that are not saved, critics whose file is another one."""
+NAMES_OF_NETWORKS, SAMPLE, LIKELY = 5000, 200, 6
+"""Of an unknown file: names from which on it is none of a network; names looked at first; layouts looked at closely."""
 WEIGHT_SUFFIXES = {".safetensors", ".pth", ".pt", ".p", ".pkl", ".bin", ".ckpt", ".pdparams", ".t7"}
 """What is looked at in a folder; a file given by its path may have any name."""
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """Networks from a weight file, in eval mode.
+@dataclass
+class Networks:
+    """A method, its settings and its networks, and where they are from: all of a model but how it fills.
 
     Attributes:
-        method: the method's name
-        layout: whose names the file used; None for networks trained here
+        name: what it was loaded by
+        method: "aot-gan", "exemplar", ...
+        config: the method's frozen settings; None for fills without weights
+        generator: tensors in, `Prediction` out; None for fills without weights and for critics' files
+        critics: name -> network, where the file or method has them
+        layout: whose names the file used; None for own files and fresh networks
         preset: the preset with exactly these settings, if there is one
-        config: the method's frozen dataclass
-        generator: None if the file holds critics only
-        critics: critic's name -> network, as far as the file holds them
-        header: what a safetensors file says of itself
-        source_sha256: hash of the file (of several: hash of their hashes and names)
+        header: what the weight file says of itself
+        source_sha256: the weight file's hash (of several: hash of their hashes and names); of a fill that asks shipped
+            networks, one hash of theirs
     """
 
+    name: str
     method: str
-    layout: str | None
-    preset: str | None
-    config: Any
-    generator: Generator | None
-    critics: dict[str, nn.Module]
-    header: dict[str, str]
-    source_sha256: str
+    config: Any = None
+    generator: Generator | None = None
+    critics: dict[str, nn.Module] = field(default_factory=dict)
+    layout: str | None = None
+    preset: str | None = None
+    header: dict[str, str] = field(default_factory=dict)
+    source_sha256: str | None = None
+
+
+NetworksT = TypeVar("NetworksT", bound=Networks)
 
 
 @dataclass(frozen=True)
@@ -74,56 +96,77 @@ def identify(tensors: Mapping[str, Tensor]) -> list[tuple[str, Layout]]:
     ]
 
 
+@overload
+def load_file(
+    path: Path | str, semantics: str = ..., method: str | None = ..., order: Order | None = ...
+) -> Networks: ...
+@overload
+def load_file(
+    path: Path | str,
+    semantics: str = ...,
+    method: str | None = ...,
+    order: Order | None = ...,
+    *,
+    kind: type[NetworksT],
+) -> NetworksT: ...
 @plain_torch()
 def load_file(
-    path: Path | str, semantics: str = "original", method: str | None = None, order: Order | None = None
-) -> Loaded:
-    """Networks from a file, a TensorFlow checkpoint's prefix, or a folder with one method's files.
+    path: Path | str,
+    semantics: str = "original",
+    method: str | None = None,
+    order: Order | None = None,
+    *,
+    kind: type[Any] = Networks,
+) -> Any:
+    """Networks from a file, a TensorFlow checkpoint's prefix, or a folder with one method's files, in eval mode.
 
     Args:
         path: in a folder the networks of all its weight files are put together; files that hold none are passed over
         semantics: "original", or "port" for a port's own numbers where a converted file has two targets
         method: the only method wanted, by name; None for any
         order: of the colours that the networks see, where the user knows better than the layout
+        kind: what to make of them, `retouche.Model` for one that fills pictures
 
     Raises:
         WeightsError if the file is unsafe, broken, of no known layout, of another method, or does not fit in full
         InputError if a folder holds the same network twice or networks that differ in their colours' order, or
             `semantics` or `order` is unknown
     """
-    path = Path(path)
     if order is not None and order not in get_args(Order):
         raise InputError(f'order is "{order}": give one of {", ".join(get_args(Order))}')
     if semantics not in SEMANTICS:
         raise InputError(f'semantics is "{semantics}": give one of {", ".join(SEMANTICS)}')
+    with border(path):
+        return _loaded(Path(path), semantics, method, order, kind)
+
+
+def _loaded(path: Path, semantics: str, method: str | None, order: Order | None, kind: type[NetworksT]) -> NetworksT:
+    """`load_file`: recognise, build, copy."""
     folder = path.is_dir() and tensorflow.find_prefix(path) is None
     sources = _open_folder(path) if folder else _open(path)
     names = sorted({source.method for source in sources})
     if len(names) > 1:
-        raise WeightsError(f"{path} holds files of {' and '.join(names)}: give one method's files")
+        raise WeightsError(f"holds files of {' and '.join(names)}: give one method's files")
     first = next((source for source in sources if own.GENERATOR in source.parts), sources[0])
     if method is not None and first.method != method:
-        raise WeightsError(
-            f"{path} holds {_title(first.method, first.layout)}, not {method}: give it as {first.method}"
-        )
-    parts = _merged(path, sources)
-    record = find(first.method)
-    config = _config(first, parts, semantics, path)
-    generator, critics = _built(path, first, record, config, parts, sources)
+        raise WeightsError(f"holds {_title(first.method, first.layout)}, not {method}: give it as {first.method}")
     orders = {source.order for source in sources} if order is None else {order}
     if len(orders) > 1:
-        raise InputError(f"{path} holds networks that see colours in different orders: load their files one by one")
-    (seen,) = orders
-    for network in (generator, *critics.values()):
-        if network is not None:
-            network.order = seen  # type: ignore[assignment]  # a plain attribute, as every generator has it
-    return Loaded(
+        raise InputError("holds networks that see colours in different orders: load their files one by one")
+    parts = _merged(path, sources)
+    record = find(first.method)
+    config = _config(first, parts, semantics)
+    networks: dict[str, Any] = _built(first, record, config, parts, sources)
+    for network in networks.values():
+        (network.order,) = orders  # a plain attribute, as every generator has it
+    return kind(
+        name=str(path),
         method=first.method,
+        config=config,
+        generator=networks.pop(own.GENERATOR, None),
+        critics=networks,
         layout=first.layout,
         preset=next((name for name, preset in record.presets.items() if preset == config), None),
-        config=config,
-        generator=generator,
-        critics=critics,
         header=first.header,
         source_sha256=_sha256(sources),
     )
@@ -250,7 +293,7 @@ def _sha256(sources: Sequence[_Source]) -> str:
 # Networks
 
 
-def _config(source: _Source, parts: Parts, semantics: str, path: Path) -> Any:
+def _config(source: _Source, parts: Parts, semantics: str) -> Any:
     """The settings read off the tensors."""
     try:
         return source.config(parts, semantics)
@@ -258,37 +301,56 @@ def _config(source: _Source, parts: Parts, semantics: str, path: Path) -> Any:
         raise
     except (KeyError, IndexError, StopIteration, ValueError) as lacking:  # a tensor that every such file has
         said = f"{_title(source.method, source.layout)} but lacks what tells its settings ({lacking})"
-        raise WeightsError(f"{path} is {said}: fetch it anew") from None
+        raise WeightsError(f"is {said}: fetch it anew") from None
 
 
 def _built(
-    path: Path, first: _Source, record: Method, config: Any, parts: Parts, sources: Sequence[_Source]
-) -> tuple[Generator | None, dict[str, nn.Module]]:
-    """The networks that the tensors are for, filled; what does not fit is said of all of them at once."""
+    first: _Source, record: Method, config: Any, parts: Parts, sources: Sequence[_Source]
+) -> dict[str, nn.Module]:
+    """The networks that the tensors are for, filled; what does not fit is said of all of them at once.
+
+    They are built without memory first: a file's settings are believed once its tensors have the shapes that follow.
+    """
+    title = _title(first.method, first.layout)
+    tensors = {f"{part}.{name}": tensor for part, found in parts.items() for name, tensor in found.items()}
+    try:
+        with sketched(tensors):
+            networks = _fresh(record, config, parts)
+    except InputError as odd:  # settings read off damaged tensors
+        raise WeightsError(f"is {title} with a shape no such network has ({odd}): fetch it anew") from None
+    optional = {
+        part: tuple(pattern for source in sources for pattern in source.optional.get(part, ())) for part in parts
+    }
+    problems = [f"{title} has no network {part} with these settings" for part in parts if part not in networks] + [
+        f"the {part} of {title} does not fit its network of {len(shapes)} tensors: {said}"
+        for part, network in networks.items()
+        if part in parts
+        for shapes in [shapes_of(network)]
+        if (said := misfit(shapes, parts[part], optional[part]))
+    ]
+    if problems:
+        raise WeightsError(f"does not fit: {'; '.join(problems)}")
+    held, wanted = sum(map(_nbytes, tensors.values())), sum(map(bytes_of, networks.values()))
+    if wanted > 2 * held + NETWORK_SPARE_BYTES:
+        raise damaged(f"{held} bytes of tensors for networks of {wanted}")
+    networks = _fresh(record, config, parts)
+    for part, found in parts.items():
+        load_strictly(networks[part], found, optional[part], f"the {part} of {title}")
+    return {part: network.eval() for part, network in networks.items() if part in parts}
+
+
+def _fresh(record: Method, config: Any, parts: Parts) -> dict[str, nn.Module]:
+    """New networks, as far as the parts need them."""
     assert record.build is not None
     with torch.random.fork_rng(devices=[]):  # fresh weights draw numbers; the host's stream stays where it was
-        try:
-            generator = record.build(config) if own.GENERATOR in parts else None
-            critics = record.critics(config) if parts.keys() - {own.GENERATOR} else {}
-        except InputError as odd:  # settings read off damaged tensors
-            title = _title(first.method, first.layout)
-            raise WeightsError(f"{path} is {title} with a shape no such network has ({odd}): fetch it anew") from None
-    networks: dict[str, nn.Module] = {**critics, **({} if generator is None else {own.GENERATOR: generator})}
-    problems = []
-    for part, tensors in parts.items():
-        if part not in networks:
-            problems.append(f"{_title(first.method, first.layout)} has no network {part} with these settings")
-            continue
-        optional = tuple(pattern for source in sources for pattern in source.optional.get(part, ()))
-        try:
-            load_strictly(networks[part], tensors, optional, f"the {part} of {_title(first.method, first.layout)}")
-        except WeightsError as said:
-            problems.append(str(said))
-    if problems:
-        raise WeightsError(f"{path}: {'; '.join(problems)}")
-    for network in networks.values():
-        network.eval()
-    return generator, {name: critic for name, critic in critics.items() if name in parts}
+        networks: dict[str, nn.Module] = {own.GENERATOR: record.build(config)} if own.GENERATOR in parts else {}
+        critics = record.critics(config) if parts.keys() - {own.GENERATOR} else {}
+    return networks | critics
+
+
+def _nbytes(tensor: Tensor) -> int:
+    """Half precision is widened when it is copied."""
+    return tensor.numel() * max(4, tensor.element_size())
 
 
 # What an unknown file looks like
@@ -297,16 +359,32 @@ def _built(
 def _nearest(tensors: Mapping[str, Tensor]) -> str:
     """Which layout's names an unknown file's come nearest to, and what it lacks."""
     best = 0.3, f"its {len(tensors)} names look like no method known here (first: {', '.join([*tensors][:2])})"
+    for method, layout, part_name, prefix in _likely(tensors):
+        part = layout.parts[part_name]
+        renamed = set(part.renamed(tensors, prefix))
+        for names in _names(method, part_name):
+            likeness = len(renamed & names) / len(renamed | names)
+            if likeness > best[0]:
+                best = likeness, _difference(names, renamed, part, _title(method, layout.name))
+    return best[1]
+
+
+def _likely(tensors: Mapping[str, Tensor]) -> list[tuple[str, Layout, str, str]]:
+    """The layouts, their parts and prefixes that share most names with a sample of a file's, the likeliest first."""
+    if len(tensors) > NAMES_OF_NETWORKS:
+        return []
+    sample = dict([*tensors.items()][:: len(tensors) // SAMPLE + 1])
+    found = []
     for method, record in _trainable().items():
         for layout in record.layouts:
             for part_name, part in layout.parts.items():
                 for prefix in part.prefixes:
-                    renamed = set(part.renamed(tensors, prefix))
-                    for names in _names(method, part_name):
-                        likeness = len(renamed & names) / len(renamed | names)
-                        if likeness > best[0]:
-                            best = likeness, _difference(names, renamed, part, _title(method, layout.name))
-    return best[1]
+                    renamed = set(part.renamed(sample, prefix))
+                    shared = max((len(renamed & names) for names in _names(method, part_name, 1)), default=0)
+                    if shared:
+                        found.append((shared, (method, layout, part_name, prefix)))
+    found.sort(key=lambda each: -each[0])
+    return [place for _, place in found[:LIKELY]]
 
 
 def _difference(names: frozenset[str], found: set[str], part: Part, title: str) -> str:
@@ -319,96 +397,14 @@ def _difference(names: frozenset[str], found: set[str], part: Part, title: str) 
 
 
 @cache
-def _names(method: str, part: str) -> tuple[frozenset[str], ...]:
-    """The names of a network's tensors, for every preset of the method that has it."""
+def _names(method: str, part: str, presets: int | None = None) -> tuple[frozenset[str], ...]:
+    """The names of a network's tensors, for every preset of the method (of the first so many) that has it."""
     record = find(method)
     assert record.build is not None
     found = []
-    for preset in record.presets.values():
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    for preset in [*record.presets.values()][:presets]:
+        with torch.random.fork_rng(devices=[]), shapes_only():
             network = record.build(preset) if part == own.GENERATOR else record.critics(preset).get(part)
         if network is not None:
             found.append(frozenset(network.state_dict()))
     return tuple(dict.fromkeys(found))
-
-
-# Published files by name
-
-
-@cache
-def shipped(method: str, device: torch.device) -> Generator:
-    """The generator of a method whose weights come with the package; loaded once per device.
-
-    Raises: WeightsError if the file is not there or not whole
-    """
-    path = installed(method)
-    assert path is not None, f"{method} ships no weights"
-    generator = load_file(path, method=method).generator
-    assert generator is not None
-    return generator.to(device)
-
-
-def published(name: str) -> tuple[str, list[Weights]]:
-    """The published files that NAME or NAME:TAG means.
-
-    Returns: the method's name, and the files of one tag (a method in two networks has two)
-    Raises: InputError if there is no such method or tag, WeightsError if nothing is published
-    """
-    method, _, tag = name.partition(":")
-    record = find(method)
-    if record.build is None:
-        raise InputError(f"{method} fills without weights: there is nothing to download")
-    if not record.weights:
-        raise WeightsError(f"{method} has no published weights: train it, or give a weight file")
-    # of files without a tag given, the first that can be fetched without a browser
-    easy = [weights for weights in record.weights if weights.url and not store.needs_browser(weights.url)]
-    tag = tag or (easy or record.weights)[0].tag
-    files = [weights for weights in record.weights if weights.tag == tag]
-    if not files:
-        tags = ", ".join(dict.fromkeys(weights.tag for weights in record.weights))
-        raise InputError(f'{method} has no weights "{tag}": known are {tags}')
-    return method, files
-
-
-def installed(name: str) -> Path | None:
-    """The checked cache entry of NAME (the first tag that is there) or NAME:TAG: a file, or the folder of several.
-
-    Raises: as `published` and `store.cached`
-    """
-    method, _, tag = name.partition(":")
-    tags = [tag] if tag else list(dict.fromkeys(weights.tag for weights in find(method).weights))
-    for each in tags:
-        _, files = published(f"{method}:{each}")
-        paths = [
-            store.packaged(weights.file) if weights.packaged else store.cached(weights.sha256, _place(method, weights))
-            for weights in files
-        ]
-        if None not in paths:
-            return paths[0] if len(paths) == 1 else store.weights_folder() / method / each
-    return None
-
-
-def _place(method: str, weights: Weights) -> str:
-    """Where a published file is below the weights folder; its bare name says neither method nor data set."""
-    return f"{method}/{weights.tag}/{weights.file}"
-
-
-def fetch_published(name: str, accept_unknown_hash: bool = False, progress: store.Progress | None = None) -> Path:
-    """NAME or NAME:TAG -> the file in the cache (its folder, if there are several), fetched where it is not there.
-
-    Raises: as `published` and `store.fetch`
-    """
-    method, files = published(name)
-    paths = []
-    for weights in files:
-        if weights.packaged:
-            paths.append(store.packaged(weights.file))
-            continue
-        place = _place(method, weights)
-        if weights.url is None and not store.entry_files(store.weights_folder() / place):
-            raise WeightsError(
-                f"no address is known for {weights.file} ({method}:{weights.tag}; {weights.remark or 'by hand'}): "
-                f"save it as {store.weights_folder() / place}"
-            )
-        paths.append(store.fetch(weights.url or "", weights.sha256, place, accept_unknown_hash, progress))
-    return paths[0] if len(paths) == 1 else paths[0].parent

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from retouche.errors import InputError
 from retouche.image import pad_to
 from retouche.weights.layout import Layout, Order
+from retouche.weights.store import Weights as Weights
 
 Fill = Callable[..., Tensor]
 """(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape.
@@ -179,26 +180,6 @@ class Route:
     path: str
     hole: NDArray[np.bool_]
     why: str
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A file of weights: where it is, what it is, and what one may do with it.
-
-    Attributes:
-        packaged: whether it comes with the package itself, in `retouche/weights/shipped`
-    """
-
-    tag: str
-    file: str
-    url: str | None
-    sha256: str | None
-    licence: str
-    trained_on: str
-    layout: str
-    remark: str = ""
-    size_bytes: int | None = None
-    packaged: bool = False
 
 
 @dataclass(frozen=True)

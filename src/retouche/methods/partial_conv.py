@@ -30,11 +30,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.backbones.vgg import NORMALISATIONS, VGG
 from retouche.errors import InputError, WeightsError
 from retouche.image import composite
 from retouche.layers.partial import GroupedPartialConv2d, Window
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations
-from retouche.losses.vgg import NORMALISATIONS, VGG
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
 from retouche.methods.recipe import across, adam, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Order, Part, Parts

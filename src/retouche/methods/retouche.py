@@ -12,8 +12,8 @@ from torch import Tensor
 
 from retouche.masks import dilate, opened
 from retouche.methods import guided
+from retouche.methods.catalogue import shipped
 from retouche.methods.harmonic import fill as harmonic
-from retouche.methods.loading import shipped
 from retouche.methods.method import Method, Route, at_any_size
 
 THICK = 12

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from retouche.backbones.efficientnet import NAME, VARIANTS, efficientnet_lite, variant_of
 from retouche.backbones.scene import ADDRESS, ByResolution
+from retouche.backbones.vgg import vgg
 from retouche.data.augment import Crop
 from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
 from retouche.data.mask_files import check_polarity
@@ -36,7 +37,6 @@ from retouche.errors import DataError, InputError, WeightsError
 from retouche.files import atomic_write
 from retouche.layers.structure import SETTINGS
 from retouche.losses.perceptual import ByBlock
-from retouche.losses.vgg import vgg
 from retouche.masks import hole_ratio
 from retouche.methods import find
 from retouche.methods.method import Batch, Data, Generator, Method, Recipe, Tools

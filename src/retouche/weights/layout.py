@@ -7,19 +7,27 @@ into ours and says which configuration the file needs. Nothing is guessed: what 
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from retouche.errors import WeightsError
+from retouche.weights.border import damaged
 
 Tensors = Mapping[str, Tensor]
 Order = Literal["rgb", "bgr"]
 Parts = dict[str, dict[str, Tensor]]
 """Network ("generator", or a critic's name) -> our tensor name -> tensor."""
+
+MODULES_PER_TENSOR, SPARE_MODULES = 10, 2000
+"""Registrations (modules, weights, buffers) that a network of so many tensors may make while it is built."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,38 @@ class Layout:
         return {name: self.parts[name].translate(claimed[name], prefix) for name, prefix in prefixes.items()}, stray
 
 
+def misfit(shapes: Mapping[str, torch.Size], tensors: Tensors, optional: tuple[str, ...] = ()) -> str:
+    """What keeps tensors from being those of a network: names missing and unexpected, and other shapes, all at once.
+
+    Args:
+        shapes: the network's names -> shapes
+        tensors: our names -> tensors
+        optional: patterns of names that may be missing
+
+    Returns: words after "does not fit", "" where everything fits
+    """
+    missing = [n for n in shapes if n not in tensors and not any(re.fullmatch(pattern, n) for pattern in optional)]
+    unexpected = [name for name in tensors if name not in shapes]
+    wrong = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(shape)}"
+        for name, shape in shapes.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    lists = ((missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape"))
+    return ", ".join(f"{len(names)} {word} (first: {names[0]})" for names, word in lists if names)
+
+
+def shapes_of(network: nn.Module) -> dict[str, torch.Size]:
+    """Names of a network's tensors -> shapes."""
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
 def load_strictly(
-    network: nn.Module, tensors: Tensors, optional: tuple[str, ...] = (), title: str = "the file"
+    network: nn.Module,
+    tensors: Tensors,
+    optional: tuple[str, ...] = (),
+    title: str = "the file",
+    remedy: str = "get it anew",
 ) -> None:
     """Copy tensors into a network; every name and every shape must agree.
 
@@ -134,21 +172,74 @@ def load_strictly(
         tensors: our names -> tensors
         optional: patterns of names that may be missing
         title: what to call the file in the error
+        remedy: what to do where it does not fit
 
     Raises: WeightsError listing missing, unexpected and wrong-shaped tensors at once, and tensors that are not finite
     """
     own = network.state_dict()
-    missing = [n for n in own if n not in tensors and not any(re.fullmatch(pattern, n) for pattern in optional)]
-    unexpected = [name for name in tensors if name not in own]
-    wrong = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
-    if missing or unexpected or wrong:
-        shapes = [f"{n} {tuple(tensors[n].shape)} instead of {tuple(own[n].shape)}" for n in wrong]
-        lists = ((missing, "missing"), (unexpected, "unexpected"), (shapes, "of another shape"))
-        said = [f"{len(names)} {word} (first: {names[0]})" for names, word in lists if names]
-        raise WeightsError(f"{title} does not fit its network of {len(own)} tensors: {', '.join(said)}")
+    if said := misfit(shapes_of(network), tensors, optional):
+        raise WeightsError(f"{title} does not fit its network of {len(own)} tensors: {said}; {remedy}")
+    check_finite(tensors, title, remedy)
+    network.load_state_dict({**own, **{name: tensors[name] for name in own if name in tensors}}, strict=True)
+
+
+def check_finite(tensors: Tensors, title: str, remedy: str) -> None:
+    """That no tensor holds NaN or infinity.
+
+    Raises: WeightsError
+    """
     broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
-        raise WeightsError(
-            f"{title} holds {len(broken)} tensors with NaN or infinity (first: {broken[0]}): get it anew"
-        )
-    network.load_state_dict({**own, **{name: tensors[name] for name in own if name in tensors}}, strict=True)
+        raise WeightsError(f"{title} holds {len(broken)} tensors with NaN or infinity (first: {broken[0]}); {remedy}")
+
+
+# Networks without memory
+
+
+class _NoNumbers(TorchFunctionMode):
+    """Fresh weights get no numbers; those of the meta device are none, yet PyTorch imports 800 modules to make them."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        if name in {"normal_", "uniform_", "trunc_normal_", "normalize"} and args:
+            return args[0]
+        return (torch.empty if name in {"randn", "rand"} else function)(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks built inside take no memory and have no numbers."""
+    with torch.device("meta"), _NoNumbers():
+        yield
+
+
+@contextlib.contextmanager
+def sketched(tensors: Tensors) -> Iterator[None]:
+    """Networks built inside have shapes only, and no more modules and weights than these tensors can be for.
+
+    Raises: WeightsError from inside where a network grows beyond that
+    """
+    me, left = threading.get_ident(), [MODULES_PER_TENSOR * len(tensors) + SPARE_MODULES]
+
+    def count(*words: Any) -> None:
+        if threading.get_ident() == me:  # the hooks are every thread's
+            left[0] -= 1
+            if left[0] < 0:
+                raise damaged(f"{len(tensors)} tensors for a network of many more")
+
+    hooks = [
+        nn.modules.module.register_module_module_registration_hook(count),
+        nn.modules.module.register_module_parameter_registration_hook(count),
+        nn.modules.module.register_module_buffer_registration_hook(count),
+    ]
+    try:
+        with shapes_only():
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def bytes_of(network: nn.Module) -> int:
+    """What its weights and buffers take, those that are not saved included."""
+    return sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))

@@ -11,11 +11,8 @@ Sources: `File.lua`, `generic/Tensor.c` and `generic/Storage.c` of github.com/to
 from __future__ import annotations
 
 import math
-import os
 import re
 import struct
-from io import BufferedReader
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,8 @@ import torch
 from torch import Tensor
 
 from retouche.errors import WeightsError
-from retouche.weights.paddle import REMEDY
+from retouche.weights.border import Stream
+from retouche.weights.pickles import REMEDY, as_tensor
 
 NIL, NUMBER, STRING, TABLE, OBJECT, BOOLEAN = range(6)
 FUNCTIONS = (6, 7, 8)
@@ -51,7 +49,7 @@ def is_lua(head: bytes) -> bool:
     return head.startswith(struct.pack("<ii", TABLE, 1))
 
 
-def read_lua(path: Path) -> Any:
+def read_lua(stream: Stream) -> Any:
     """The tables of a file as nested dictionaries of tensors; other values are left out, an object is its fields.
 
     A table that is met again is empty there: what it holds stands at its first place.
@@ -59,13 +57,12 @@ def read_lua(path: Path) -> Any:
     Raises: WeightsError if the file holds functions, is damaged or cut short, or larger inside than any network
     """
     try:
-        with path.open("rb") as file:
-            reader = _Reader(file)
-            tree = reader.value(0)
-            if reader.left:
-                raise _BrokenError(f"{reader.left} bytes follow its end")
+        reader = _Reader(stream)
+        tree = reader.value(0)
+        if reader.left:
+            raise _BrokenError(f"{reader.left} bytes follow its end")
     except _BrokenError as broken:
-        raise WeightsError(f"{path} is a damaged Lua Torch file ({broken}): fetch it anew") from None
+        raise WeightsError(f"is a damaged Lua Torch file ({broken}): fetch it anew") from None
     return {} if tree is None else tree
 
 
@@ -76,8 +73,8 @@ class _Reader:
         left: bytes to come
     """
 
-    def __init__(self, file: BufferedReader) -> None:
-        self.file, self.left = file, os.fstat(file.fileno()).st_size
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self.left = stream, len(stream)
         self.met: dict[int, Tensor | None] = {}
 
     # Plain values
@@ -87,7 +84,7 @@ class _Reader:
         if not 0 <= length <= self.left:
             raise _BrokenError("it ends early")
         self.left -= length
-        return self.file.read(length)
+        return self.stream.read(length)
 
     def whole(self) -> int:
         """A number of 32 bits."""
@@ -115,7 +112,7 @@ class _Reader:
         if kind == BOOLEAN:
             return self.whole() != 0
         if kind in FUNCTIONS:
-            raise WeightsError(f"{self.file.name} holds code (a Lua function), which is never run: {REMEDY}")
+            raise WeightsError(f"holds code (a Lua function), which is never run: {REMEDY}")
         if kind not in (TABLE, OBJECT):
             raise _BrokenError(f"a value of the kind {kind}")
         index = self.whole()
@@ -179,10 +176,7 @@ class _Reader:
         if count < 0 or count * kind.itemsize > self.left:
             raise _BrokenError("it ends early")
         self.left -= count * kind.itemsize
-        numbers = np.fromfile(self.file, kind, count)
-        if len(numbers) < count:
-            raise _BrokenError("it ends early")
-        return torch.from_numpy(numbers.astype(kind.newbyteorder("="), copy=False)) if count else None
+        return as_tensor(np.frombuffer(self.stream.take(count * kind.itemsize), kind)) if count else None
 
 
 def _code(name: str) -> str:

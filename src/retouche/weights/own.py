@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,9 @@ from retouche.weights.layout import Order, Parts
 FORMAT = "1"
 CRITICS = "critics."
 GENERATOR = "generator"
+
+CONFIG_CHARACTERS, LONGEST, LARGEST = 1 << 16, 1000, 1 << 16
+"""Bounds of a file's settings: of the whole text, of lists and words in it, of numbers."""
 
 ConfigT = TypeVar("ConfigT")
 
@@ -126,7 +131,7 @@ def check_header(header: Mapping[str, str], title: Path | str) -> None:
 
     Raises: WeightsError if the file's format is newer, or a word is missing
     """
-    if not header["format"].isdigit() or int(header["format"]) > int(FORMAT):
+    if not re.fullmatch("[0-9]{1,9}", header["format"]) or int(header["format"]) > int(FORMAT):
         raise WeightsError(
             f"{title} has format {header['format']}, written by retouche {header['retouche']}, "
             f"but this is {retouche.__version__} and reads up to {FORMAT}: update retouche"
@@ -182,8 +187,10 @@ def config_from_json(kind: type[ConfigT], text: str, title: Path | str = "the se
     Raises: WeightsError naming a field that is unknown here, missing without a default, or of another type
     """
     try:
-        return _restored(kind, json.loads(text), "")
-    except json.JSONDecodeError:
+        value = json.loads(text) if len(text) <= CONFIG_CHARACTERS else None
+        _check_bounds(value)
+        return _restored(kind, value, "")
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, thousands of brackets
         raise WeightsError(f"{title} is damaged: its config is no JSON") from None
     except _Misfit as said:
         raise WeightsError(f"{title} was written by another version: config {said}; update retouche") from None
@@ -191,6 +198,22 @@ def config_from_json(kind: type[ConfigT], text: str, title: Path | str = "the se
 
 class _Misfit(Exception):
     """A value that does not fit its field."""
+
+
+def _check_bounds(value: Any, depth: int = 0) -> None:
+    """That a value has the size of a network's setting: what is built from it follows its numbers."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        if len(value) > LONGEST or depth > LONGEST:
+            raise _Misfit(f"has a list of {len(value)} values")
+        for inner in value:
+            _check_bounds(inner, depth + 1)
+    elif isinstance(value, str):
+        if len(value) > LONGEST:
+            raise _Misfit(f"has a word of {len(value)} letters")
+    elif isinstance(value, (int, float)) and not (math.isfinite(value) and abs(value) <= LARGEST):
+        raise _Misfit("has a number that no network's setting is")
 
 
 def _restored(kind: Any, value: Any, place: str) -> Any:
@@ -214,13 +237,13 @@ def _restored(kind: Any, value: Any, place: str) -> Any:
         plain = type(None) if kind is None else kind
         fits = type(value) is plain
     if not fits:
-        raise _Misfit(f"field {place or '(whole)'} is {value!r}")
+        raise _Misfit(f"field {place or '(whole)'} is {value!r:.80}")
     return value
 
 
 def _restored_dataclass(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, dict):
-        raise _Misfit(f"field {place or '(whole)'} is {value!r}")
+        raise _Misfit(f"field {place or '(whole)'} is {value!r:.80}")
     hints = get_type_hints(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}
     if unknown := sorted(value.keys() - fields.keys()):

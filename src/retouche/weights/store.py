@@ -13,14 +13,17 @@ import logging
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retouche.errors import InputError, WeightsError
+from retouche.weights.border import one_line
 
 log = logging.getLogger("retouche")
 
@@ -29,6 +32,11 @@ Progress = Callable[[int, "int | None"], None]
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
+SLOW_SECONDS, SLOW_BYTES = 60.0, 64_000
+"""A connection that brings less in this time is given up."""
+REDIRECTS = 5
+LARGEST_BYTES = 4 << 30
+"""Of a file whose size neither we nor the server know; more is not written."""
 ATTEMPTS = 4
 """How often a cut download is taken up again within one call."""
 
@@ -41,6 +49,26 @@ NO_HOME = Path("/nonexistent")  # by the convention of Debian and others, the ho
 
 BROWSER_HOSTS = ("drive.google.com", "docs.google.com", "pan.baidu.com", "1drv.ms", "onedrive.live.com")
 """They give large files to browsers only, behind a page."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights: where it is, what it is, and what one may do with it.
+
+    Attributes:
+        packaged: whether it comes with the package itself, in `retouche/weights/shipped`
+    """
+
+    tag: str
+    file: str
+    url: str | None
+    sha256: str | None
+    licence: str
+    trained_on: str
+    layout: str
+    remark: str = ""
+    size_bytes: int | None = None
+    packaged: bool = False
 
 
 def cache_folder() -> Path:
@@ -105,6 +133,7 @@ def fetch(
     name: str,
     accept_unknown_hash: bool = False,
     progress: Progress | None = None,
+    size_bytes: int | None = None,
 ) -> Path:
     """A file from the cache, downloaded before if it is not there.
 
@@ -116,6 +145,7 @@ def fetch(
         name: path of the file below the weights folder
         accept_unknown_hash: take a file without known hash as it comes; its hash is recorded and demanded from then on
         progress: told how far it is
+        size_bytes: about how large the file is, where that is known; much more is not written
 
     Raises: WeightsError in one line with the remedy: hash, connection, disk space or address
     """
@@ -137,13 +167,14 @@ def fetch(
         if expected is None:
             part.unlink(missing_ok=True)  # without a hash nothing tells whether the rest belongs to the beginning
         resumed = part.exists()
+        limit = LARGEST_BYTES if size_bytes is None else size_bytes + size_bytes // 10 + (1 << 20)
         if not resumed or sha256_of(part) != expected:  # else killed just before it could be renamed
-            _download(url, part, progress)
+            _download(url, part, limit, progress)
         found = sha256_of(part)
         if resumed and expected != found:
             log.warning("%s did not continue what was there: fetching all of it", url)
             part.unlink()
-            _download(url, part, progress)
+            _download(url, part, limit, progress)
             found = sha256_of(part)
         if expected is not None and expected != found:
             part.unlink()
@@ -194,8 +225,9 @@ def _demand_acceptance(accepted: bool, what: str) -> None:
 def _accepted() -> dict[str, str]:
     path = weights_folder() / RECORD
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
+        found = json.loads(path.read_text()) if path.exists() else {}
+        return {str(name): str(sha256) for name, sha256 in found.items()}
+    except (ValueError, RecursionError, AttributeError):
         raise WeightsError(f"{path} is damaged: remove it, and accept unknown hashes again") from None
 
 
@@ -244,6 +276,8 @@ def _check_address(url: str) -> None:
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to addresses that might be given themselves; never from outside to this machine."""
 
+    max_repeats, max_redirections = 2, REDIRECTS
+
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         _check_address(newurl)
         if _is_loopback(urllib.parse.urlsplit(newurl).hostname) and not _is_loopback(
@@ -266,28 +300,32 @@ def _open(url: str, start: int) -> Any:
 
 
 class _CutError(Exception):
-    """The connection ended before the file did."""
+    """The connection ended before the file did, or would not for days."""
 
 
-def _download(url: str, part: Path, progress: Progress | None) -> None:
-    """Bring `part` to its full length, taking up where it ends."""
+def _download(url: str, part: Path, limit: int, progress: Progress | None) -> None:
+    """Bring `part` to its full length, of at most so many bytes, taking up where it ends."""
     by_hand = f"fetch it by hand and save it as {part.with_suffix('')}"
     for last in [False] * (ATTEMPTS - 1) + [True]:
         before = _size(part)
         try:
-            return _transfer(url, part, before, progress)
+            return _transfer(url, part, before, limit, progress)
         except urllib.error.HTTPError as answer:
             answer.close()
             if answer.code == 416 and before:  # there is nothing after what we have: it is no beginning of this file
                 part.unlink()
+            elif "infinite loop" in answer.reason:
+                raise WeightsError(one_line(f"{url} leads on and on, at last to {answer.url}: {by_hand}")) from None
             elif answer.code < 500 or last:
-                raise WeightsError(f"{url} answers {answer.code} ({answer.reason}): {by_hand}") from None
+                raise WeightsError(one_line(f"{url} answers {answer.code} ({answer.reason}): {by_hand}")) from None
         except (urllib.error.URLError, http.client.HTTPException, _CutError, TimeoutError, ConnectionError) as lost:
             size = _size(part)
             if size == before or last:
                 kept = f" beyond byte {size} (kept: the same command continues)" if size else ""
                 why = getattr(lost, "reason", None) or str(lost) or type(lost).__name__
-                raise WeightsError(f"cannot fetch {url}{kept}: {why}; if you are offline, {by_hand}") from None
+                raise WeightsError(
+                    one_line(f"cannot fetch {url}{kept}: {why}; if you are offline, {by_hand}")
+                ) from None
             log.info("%s was cut at byte %d: taking it up again", url, size)
         except OSError as failed:
             if failed.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -303,7 +341,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _transfer(url: str, part: Path, start: int, progress: Progress | None) -> None:
+def _transfer(url: str, part: Path, start: int, limit: int, progress: Progress | None) -> None:
     """One connection's worth of the file, from byte `start` where the server can."""
     with _open(url, start) as answer:
         if answer.headers.get_content_type() == "text/html":
@@ -315,16 +353,36 @@ def _transfer(url: str, part: Path, start: int, progress: Progress | None) -> No
                 raise _CutError("the server continues elsewhere")
         done = start if answer.status == 206 else 0
         length = answer.headers.get("Content-Length", "")
-        total = done + int(length) if length.isdigit() else None
+        total = done + int(length) if re.fullmatch("[0-9]{1,15}", length) else None
+        _check_size(url, part, total or done, limit)
         _demand_space(part.parent, (total or done) - done)
+        since, brought = time.monotonic(), 0
         with part.open("ab" if done else "wb") as file:
-            while chunk := answer.read(CHUNK_BYTES):
+            while chunk := answer.read1(CHUNK_BYTES):
                 file.write(chunk)
                 done += len(chunk)
+                brought += len(chunk)
+                if done > limit:
+                    break
+                if (now := time.monotonic()) - since > SLOW_SECONDS:
+                    if brought < SLOW_BYTES:
+                        raise _CutError(f"it brings {brought / (now - since):.0f} bytes a second")
+                    since, brought = now, 0
                 if progress:
                     progress(done, total)
+    _check_size(url, part, done, limit)
     if total is not None and done != total:
         raise _CutError(f"the connection ended at byte {done} of {total}")
+
+
+def _check_size(url: str, part: Path, size: int, limit: int) -> None:
+    """That a file is not much larger than the one that is known; what there is of it goes.
+
+    Raises: WeightsError
+    """
+    if size > limit:
+        part.unlink(missing_ok=True)
+        raise WeightsError(f"{url} is larger than the {limit} bytes expected: not kept; try another source")
 
 
 def _demand_space(folder: Path, wanted: int) -> None:

@@ -8,6 +8,7 @@ tensors' bytes. Format: tensorflow/core/util/tensor_bundle and tensorflow/core/p
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,11 +20,17 @@ import torch
 from torch import Tensor
 
 from retouche.errors import WeightsError
+from retouche.weights.border import NAME, TENSORS
 
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 FOOTER_BYTES = 48
 BLOCK_TRAILER_BYTES = 5
 """A block ends in its compression (0 none, 1 snappy) and the masked CRC of both."""
+
+INDEX_BYTES = 32 << 20
+"""Of an index; one of 20,000 names takes 2 MB."""
+BLOCKS = 2000
+"""Of an index; TensorFlow fills each with 4 kB at least."""
 
 DTYPES = {
     1: torch.float32,
@@ -121,6 +128,9 @@ def read_checkpoint(prefix: Path) -> dict[str, Tensor]:
     Raises: WeightsError if the checkpoint is damaged, incomplete, of a foreign byte order or partitioned
     """
     index = prefix.with_name(prefix.name + ".index")
+    size = index.stat().st_size
+    if size > INDEX_BYTES:
+        raise WeightsError(f"{index} has {size} bytes, more than names take: fetch the checkpoint anew")
     try:
         rows = dict(_table(index.read_bytes()))
         shards, little_endian = _header(rows.pop(b""))
@@ -139,11 +149,15 @@ def read_checkpoint(prefix: Path) -> dict[str, Tensor]:
             f"{index} keeps {len(sliced)} variables in slices (first: {sliced[0]}): save it unpartitioned"
         )
     data = {shard: _shard(prefix, shard, shards) for shard in sorted({entry.shard for entry in entries.values()})}
-    return {
-        name: _tensor(name, entry, data[entry.shard], index)
-        for name, entry in entries.items()
-        if entry.dtype in DTYPES and name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
+    left = sum(map(len, data.values()))
+    tensors = {}
+    for name, entry in entries.items():
+        if entry.dtype in DTYPES and name != "_CHECKPOINTABLE_OBJECT_GRAPH":
+            tensors[name] = _tensor(name, entry, data[entry.shard], index)
+            left -= entry.size
+        if left < 0:
+            raise WeightsError(f"{index} names more bytes than its data files have: fetch them anew")
+    return tensors
 
 
 def _shard(prefix: Path, shard: int, shards: int) -> np.ndarray:
@@ -158,7 +172,9 @@ def _shard(prefix: Path, shard: int, shards: int) -> np.ndarray:
 def _tensor(name: str, entry: Entry, data: np.ndarray, index: Path) -> Tensor:
     dtype = DTYPES[entry.dtype]
     raw = data[entry.offset : entry.offset + entry.size]
-    count = int(np.prod(entry.shape, dtype=np.int64))
+    count = math.prod(entry.shape)
+    if len(entry.shape) > 16 or max(entry.shape, default=0) >= 1 << 48:
+        raise WeightsError(f"{index}: {name} has a shape that no tensor has: fetch the checkpoint anew")
     if len(raw) != entry.size or entry.size != count * dtype.itemsize or min(entry.shape, default=0) < 0:
         raise WeightsError(
             f"{index}: {name} is cut short ({len(raw)} of {entry.size} bytes): fetch the data files anew"
@@ -188,10 +204,18 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         number, place = _varint(footer, place)
         numbers.append(number)
     list(_block(data, *numbers[:2]))  # properties, empty in checkpoints; read for its CRC only
-    for _, handle in _block(data, *numbers[2:]):
+    read = rows = 0
+    for number, (_, handle) in enumerate(_block(data, *numbers[2:])):
         offset, place = _varint(handle, 0)
         size, _ = _varint(handle, place)
-        yield from _block(data, offset, size)
+        read += size
+        if read > len(data) or number > BLOCKS:
+            raise ValueError("its blocks overlap")
+        for row in _block(data, offset, size):
+            rows += 1
+            if rows > TENSORS:
+                raise ValueError("it has more names than networks have")
+            yield row
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -214,7 +238,7 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         kept, place = _varint(whole, place)
         added, place = _varint(whole, place)
         length, place = _varint(whole, place)
-        if kept > len(key) or place + added + length > end:
+        if kept > len(key) or kept + added > NAME or place + added + length > end:
             raise ValueError("a block's entry does not fit")
         key = key[:kept] + whole[place : place + added]
         place += added

@@ -71,9 +71,9 @@ class Options:
     """Black is the hole."""
     large_holes: terminal.Switch = False
     """Masks that are mostly hole are meant so, not inverted."""
-    inception_weights: Annotated[Path | None, terminal.without_default("FILE")] = None
+    inception_weights: Annotated[str | None, terminal.without_default("FILE|inception")] = None
     """Inception's weights; FID, KID, P-IDS and U-IDS are computed with them."""
-    lpips_weights: Annotated[tuple[Path, Path] | None, terminal.without_default("TRUNK HEADS")] = None
+    lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("TRUNK HEADS")] = None
     """AlexNet's or VGG16's weights and LPIPS' heads for it; LPIPS is computed with them."""
     features: Annotated[str | None, terminal.without_default("NAME")] = None
     """efficientnet-lite0, -lite1 or -lite2: compare its features inside the hole (extra: perceptual). A network trained
@@ -165,12 +165,14 @@ def _check(options: Options) -> None:
     if there and not _is_ours(options.report / "table.json"):
         raise InputError(f"--report {options.report} holds a {there[0]} that is no evaluation's: give another folder")
     check_writable(options.report)
-    for path, flag in (
+    from retouche.backbones import PUBLISHED
+
+    for given, flag in (
         (options.inception_weights, "--inception-weights"),
-        *((path, "--lpips-weights") for path in options.lpips_weights or ()),
+        *((given, "--lpips-weights") for given in options.lpips_weights or ()),
     ):
-        if path is not None and not path.exists():
-            raise InputError(f"{flag} {path} is not there: give a weight file")
+        if given is not None and given not in PUBLISHED and not Path(given).exists():
+            raise InputError(f"{flag} {given} is not there: give a weight file, or a name of {', '.join(PUBLISHED)}")
 
 
 def _is_ours(table: Path) -> bool:

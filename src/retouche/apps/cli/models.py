@@ -1,4 +1,4 @@
-"""List the methods and their published weights: kind, licence, size, where they are, installed or not.
+"""List the methods, their published weights and the backbones: kind, licence, size, where they are, installed or not.
 
 examples:
   retouche models
@@ -8,11 +8,13 @@ examples:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retouche.apps.cli import terminal
 
-FILL = "fill without weights"
+if TYPE_CHECKING:
+    from retouche.methods.catalogue import Entry
+    from retouche.methods.method import Weights
 
 
 @dataclass(frozen=True)
@@ -29,59 +31,55 @@ def main(options: Options) -> int:
             terminal.show_json(row)
         return 0
     wide = max(len(row["name"]) for row in found)
-    print(f"{'NAME':{wide}}  {'KIND':7}  {'HERE':4}  {'SIZE':>9}  LICENCE; TRAINED ON; WHERE")
+    print(f"{'NAME':{wide}}  {'KIND':8}  {'HERE':4}  {'SIZE':>9}  LICENCE; TRAINED ON; WHERE")
     for row in found:
         size = "" if row["size_bytes"] is None else terminal.show_bytes(row["size_bytes"])
-        kind = "fill" if row["kind"] == FILL else "network"
+        kind = row["kind"].partition(" ")[0]
         facts = [row["licence"] or "", row["trained_on"] or "", "the default" if row["default"] else ""]
         here = "yes" if row["installed"] else "no"
-        print(f"{row['name']:{wide}}  {kind:7}  {here:4}  {size:>9}  {'; '.join(fact for fact in facts if fact)}")
+        print(f"{row['name']:{wide}}  {kind:8}  {here:4}  {size:>9}  {'; '.join(fact for fact in facts if fact)}")
         for text in (row["where"], row["remark"]):
             if text:
-                print(f"{'':{wide + 28}}{text}")
+                print(f"{'':{wide + 29}}{text}")
     return 0
 
 
 def rows() -> list[dict[str, Any]]:
     """One row for each published file, and one for each method without."""
-    from retouche.methods import DEFAULT, find, methods
-    from retouche.methods.method import Method, Weights
-    from retouche.weights.store import entry_files, weights_folder
+    from retouche.methods.catalogue import entries
 
-    def row(name: str, record: Method, weights: Weights | None) -> dict[str, Any]:
-        fills = record.fill is not None
-        file = None if weights is None else weights_folder() / name / weights.tag / weights.file
-        packaged = fills or (weights is not None and weights.packaged)
-        installed = packaged or (file is not None and bool(entry_files(file)))
-        if packaged:
-            where = "part of retouche"
-        elif weights is None:
-            where = "no file is published: train it, or give a file to --model"
-        elif installed:
-            where = str(file)
-        else:
-            where = weights.url or f"to be fetched by hand and saved as {file}"
-        return {
-            "name": name if weights is None else f"{name}:{weights.tag}",
-            "method": name,
-            "title": record.title,
-            "kind": FILL if fills else "network",
-            "default": name == DEFAULT,
-            "file": None if weights is None else weights.file,
-            "licence": weights.licence if weights is not None else "MIT, as retouche" if fills else None,
-            "size_bytes": None if weights is None else weights.size_bytes,
-            "trained_on": None if weights is None else weights.trained_on,
-            "where": where,
-            "url": None if weights is None else weights.url,
-            "sha256": None if weights is None else weights.sha256,
-            "installed": installed,
-            "source": record.source,
-            "remark": "" if weights is None else weights.remark,
-        }
+    return [row_of(entry, weights) for entry in entries() for weights in entry.files or (None,)]
 
-    return [
-        row(name, record, weights)
-        for name in methods()
-        for record in [find(name)]
-        for weights in record.weights or (None,)
-    ]
+
+def row_of(entry: Entry, weights: Weights | None) -> dict[str, Any]:
+    """What there is to say of one file, or of a method without."""
+    from retouche.methods import DEFAULT
+    from retouche.methods.catalogue import FILL
+
+    fills = entry.kind == FILL
+    here = fills if weights is None else entry.is_here(weights)
+    if fills or (weights is not None and weights.packaged):
+        where = "part of retouche"
+    elif weights is None:
+        where = "no file is published: train it, or give a file to --model"
+    elif here:
+        where = str(entry.path_of(weights))
+    else:
+        where = weights.url or f"to be fetched by hand and saved as {entry.path_of(weights)}"
+    return {
+        "name": entry.name,
+        "method": entry.owner,
+        "title": entry.title,
+        "kind": entry.kind,
+        "default": entry.owner == DEFAULT,
+        "file": None if weights is None else weights.file,
+        "licence": weights.licence if weights is not None else "MIT, as retouche" if fills else None,
+        "size_bytes": None if weights is None else weights.size_bytes,
+        "trained_on": None if weights is None else weights.trained_on,
+        "where": where,
+        "url": None if weights is None else weights.url,
+        "sha256": None if weights is None else weights.sha256,
+        "installed": here,
+        "source": entry.source,
+        "remark": "" if weights is None else weights.remark,
+    }

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from retouche.apps.batch.manifest import model_hash
-from retouche.apps.cli.models import rows
 from retouche.errors import InputError
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, known, resolve
 from retouche.methods import CLASSICAL, DEFAULT, find
+from retouche.methods.catalogue import BACKBONE, Entry, entries
 
 KEPT = 4
 """Models that a worker keeps loaded; the one used longest ago makes room."""
@@ -56,12 +56,12 @@ class Catalogue:
         if name is None or name in self._files:
             return name or self.current
         name = known(name) or name
-        published = rows()
-        installed = {row[key] for row in published if row["installed"] for key in ("name", "method")}
-        if name in {*installed, *CLASSICAL, "default"}:
+        published = [entry for entry in entries() if entry.kind != BACKBONE]
+        here = {word for entry in published if entry.here for word in (entry.name, entry.owner)}
+        if name in {*here, *CLASSICAL, "default"}:
             return name
         offered = ", ".join(row["name"] for row in self.rows())
-        if name.partition(":")[0] in {row["method"] for row in published}:
+        if name.partition(":")[0] in {entry.owner for entry in published}:
             raise InputError(f'the weights of "{name}" are not on this server; offered: {offered}')
         raise InputError(f"""{foreign(name) or f'no model "{name[:80]}" on this server'}; offered: {offered}""")
 
@@ -87,17 +87,21 @@ class Catalogue:
 
         Each row's `method` is the record's name, None of a file not loaded yet.
         """
-        published = {"default" if row["default"] else row["name"]: row for row in rows() if row["installed"]}
+        published = {
+            "default" if entry.owner == DEFAULT else entry.name: entry
+            for entry in entries()
+            if entry.here and entry.kind != BACKBONE
+        }
         if DEFAULT in self._files:
             published[DEFAULT] = published.pop("default")
         names = [*self._files, *(name for name in published if name not in self._files)]
         return [
             {
                 "name": name,
-                "method": published[name]["method"] if name in published else self._methods.get(name),
-                "title": published[name]["title"] if name in published else _title(name),
+                "method": published[name].owner if name in published else self._methods.get(name),
+                "title": published[name].title if name in published else _title(name),
                 "kind": _kind(published[name]) if name in published else "network",
-                "licence": published[name]["licence"] if name in published else None,
+                "licence": _licence(published[name]) if name in published else None,
                 "listens": self.listens(name),
                 "current": name == self.current,
             }
@@ -105,10 +109,14 @@ class Catalogue:
         ]
 
 
-def _kind(row: dict[str, Any]) -> str:
+def _licence(entry: Entry) -> str:
+    return "; ".join(dict.fromkeys(weights.licence for weights in entry.files)) or "MIT, as retouche"
+
+
+def _kind(entry: Entry) -> str:
     """ "network", "fill without weights", or of a fill that asks networks for a part of its work both."""
-    record = find(row["method"])
-    return "networks and collage" if record.networks or record.paths else row["kind"]
+    record = find(entry.owner)
+    return "networks and collage" if record.networks or record.paths else entry.kind
 
 
 def _title(name: str) -> str:

@@ -20,21 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.backbones.files import opened, remedy
 from retouche.errors import InputError, WeightsError
-from retouche.metrics.trunks import copy_strictly, origin_of
-from retouche.weights.read import read_tensors
+from retouche.weights.layout import load_strictly
 
 Kind = Literal["tensorflow-2015", "torchvision"]
 FEATURES = 2048
 SIDE = 299  # pixels the network sees
 CLASSES = {1008: "tensorflow-2015", 1000: "torchvision"}
-PUBLISHED = (
-    "pt_inception-2015-12-05-6726825d.pth (https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights), "
-    "or the tensors of TensorFlow's own graph"
-)
-PUBLISHED_SHA256 = "6726825d"
-"""Start of the published file's hash, which its name carries."""
-
 Geometry = tuple[int, "int | tuple[int, int]", int, "int | tuple[int, int]"]
 """Output channels, kernel, stride, padding."""
 
@@ -247,7 +240,8 @@ def inception(weights: Path | str | Mapping[str, Tensor]) -> Inception:
 
     Raises: WeightsError where it fits neither network
     """
-    tensors = dict(weights) if isinstance(weights, Mapping) else read_tensors(weights)[0]
+    given = opened(weights, "Inception", remedy("inception"))
+    tensors = given.tensors
     if any(name.endswith("conv2d_params") for name in tensors):
         kind, tensors = "tensorflow-2015", _from_graph(tensors)
     else:
@@ -255,7 +249,7 @@ def inception(weights: Path | str | Mapping[str, Tensor]) -> Inception:
         if classes not in CLASSES:
             raise WeightsError(
                 "the Inception file does not tell which network it is (fc.weight of 1008 or 1000 classes): "
-                f"give {PUBLISHED}"
+                f"{remedy('inception')}, or give the tensors of TensorFlow's own graph"
             )
         kind = CLASSES[classes]
         tensors = {
@@ -264,8 +258,8 @@ def inception(weights: Path | str | Mapping[str, Tensor]) -> Inception:
             if not name.startswith(("fc.", "AuxLogits.")) and not name.endswith("num_batches_tracked")
         }
     network = Inception("torchvision" if kind == "torchvision" else "tensorflow-2015")
-    copy_strictly(network, tensors, "the Inception file", PUBLISHED)
-    network.origin = "tensors" if isinstance(weights, Mapping) else origin_of(Path(weights))
+    load_strictly(network, tensors, (".*num_batches_tracked",), given.title, remedy("inception"))
+    network.origin = given.origin
     return network
 
 

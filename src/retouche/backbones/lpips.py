@@ -14,18 +14,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from retouche.backbones.files import opened, remedy
 from retouche.errors import InputError, WeightsError
-from retouche.metrics.trunks import copy_strictly, origin_of
-from retouche.weights.read import read_tensors
+from retouche.weights.layout import load_strictly
 
 Trunk = Literal["alex", "vgg"]
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of an image in -1..1, as in the authors' code
 WIDTHS: dict[str, tuple[int, ...]] = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
-PUBLISHED = {
-    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
-    "heads": "https://github.com/richzhang/PerceptualSimilarity/tree/master/lpips/weights/v0.1 (alex.pth or vgg.pth)",
-}
 
 
 def _layers(trunk: Trunk) -> tuple[nn.Sequential, tuple[int, ...]]:
@@ -105,26 +100,17 @@ def lpips(trunk: Path | str | Mapping[str, Tensor], heads: Path | str | Mapping[
 
     Raises: WeightsError where a file does not fit
     """
-    tensors, weights = (
-        dict(given) if isinstance(given, Mapping) else read_tensors(given)[0] for given in (trunk, heads)
-    )
-    first = tensors.get("features.0.weight")
+    network_file = opened(trunk, "AlexNet or VGG16", remedy("alexnet"))
+    heads_file = opened(heads, "LPIPS heads", remedy("lpips-alex"))
+    first = network_file.tensors.get("features.0.weight")
     if first is None or first.shape[-1] not in (11, 3):
-        raise WeightsError(
-            f"the LPIPS trunk is no AlexNet or VGG16 of torchvision: give {PUBLISHED['alex']} or {PUBLISHED['vgg']}"
-        )
+        raise WeightsError(f"the LPIPS trunk is no AlexNet or VGG16 of torchvision: {remedy('alexnet')}")
     network = LPIPS("alex" if first.shape[-1] == 11 else "vgg")
-    own = {name for name in tensors if name.startswith("features.")}
-    found = {f"heads.{name[3]}": tensor for name, tensor in weights.items() if name.startswith("lin")}
-    copy_strictly(
-        network,
-        {**{name: tensors[name] for name in own}, **found},
-        f"the LPIPS files for {network.trunk}",
-        f"{PUBLISHED[network.trunk]} with the heads of {PUBLISHED['heads']}",
-    )
+    features = {name: each for name, each in network_file.tensors.items() if name.startswith("features.")}
+    weighed = {f"heads.{name[3]}": each for name, each in heads_file.tensors.items() if name.startswith("lin")}
+    wanted = remedy(f"lpips-{network.trunk}")
+    load_strictly(network, features | weighed, (), f"{network_file.title} with {heads_file.title}", wanted)
     if any((head < 0).any() for head in network.heads):
-        raise WeightsError(f"the LPIPS heads hold negative weights: give {PUBLISHED['heads']}")
-    network.origin = ", ".join(
-        "tensors" if isinstance(given, Mapping) else origin_of(Path(given)) for given in (trunk, heads)
-    )
+        raise WeightsError(f"the LPIPS heads hold negative weights: {wanted}")
+    network.origin = f"{network_file.origin}, {heads_file.origin}"
     return network

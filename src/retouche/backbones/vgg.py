@@ -6,18 +6,17 @@ Source: Simonyan and Zisserman 2014 (arXiv 1409.1556); names and indices as in t
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from retouche.backbones.files import opened, remedy
 from retouche.errors import InputError, WeightsError
+from retouche.weights.layout import load_strictly
 
 Depth = Literal[16, 19]
 Normalisation = Literal["torchvision", "caffe", "none"]
@@ -35,10 +34,6 @@ NORMALISATIONS: dict[str, tuple[tuple[float, float, float], float | tuple[float,
     "none": ((0.5, 0.5, 0.5), 0.5),  # the image as it is, -1..1
 }
 
-PUBLISHED: dict[int, str] = {
-    16: "https://download.pytorch.org/models/vgg16-397923af.pth",
-    19: "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-}
 CAFFE: dict[str, Order] = {
     # start of the file's SHA-256 -> order of the first kernel's input channels; their names are torchvision's
     "88682ab5": "rgb",  # torchvision's vgg16_features-amdegroot
@@ -154,25 +149,17 @@ def vgg(
     """
     if weights is None:
         raise WeightsError(
-            f"the perceptual and style losses need VGG{depth} and none was given: download {PUBLISHED[depth]} and give "
-            'its path, or say "random" for a random trunk (another loss than the published one)'
+            f"the perceptual and style losses need VGG{depth} and none was given: {remedy(f'vgg{depth}')}, "
+            'or say "random" for a random trunk (another loss than the published one)'
         )
     if isinstance(weights, str) and weights == "random":
         network = _unfilled(depth, last, normalisation or "torchvision")
         _randomise(network, seed)
         return network
-    header: dict[str, str] = {}
-    if isinstance(weights, Mapping):
-        tensors, origin, title = dict(weights), "tensors", f"the given VGG{depth}"
-    else:
-        path = Path(weights)
-        if not path.is_file():
-            raise WeightsError(f"there is no VGG{depth} file {path}: download {PUBLISHED[depth]} and give its path")
-        tensors, header = _read(path)
-        digest = _sha256(path)
-        origin, title = f"{path.name} {digest[:8]}", str(path)
-        if "normalisation" not in header and digest[:8] in CAFFE:
-            header = {**header, "normalisation": "caffe", "order": CAFFE[digest[:8]]}
+    given = opened(weights, f"VGG{depth}", remedy(f"vgg{depth}"))
+    tensors, header = given.tensors, given.header
+    if "normalisation" not in header and given.sha256[:8] in CAFFE:
+        header = {**header, "normalisation": "caffe", "order": CAFFE[given.sha256[:8]]}
     tensors, from_caffe = _torchvision_names(depth, tensors)
     if from_caffe:
         header = {"normalisation": "caffe", "order": "bgr", **header}
@@ -187,8 +174,8 @@ def vgg(
     first = "features.0.weight"
     if (order or header.get("order", "rgb")) == "bgr" and first in wanted:
         wanted[first] = wanted[first].flip(1)
-    _fill(network, wanted, title)
-    network.origin = origin
+    load_strictly(network, wanted, (), given.title, f"VGG{depth} up to {network.last} wants {remedy(f'vgg{depth}')}")
+    network.origin = given.origin
     return network
 
 
@@ -196,41 +183,6 @@ def _unfilled(depth: Depth, last: str | None, normalisation: str) -> VGG:
     """A trunk whose first numbers come from a random stream of their own: the host's stays where it was."""
     with torch.random.fork_rng(devices=[]):
         return VGG(depth, last, normalisation)  # type: ignore[arg-type]  # VGG refuses other words
-
-
-def _fill(network: VGG, tensors: Mapping[str, Tensor], title: str) -> None:
-    """Copy tensors into the trunk; every name and shape must agree and every number be finite."""
-    own = network.state_dict()
-    missing = [name for name in own if name not in tensors]
-    unexpected = [name for name in tensors if name not in own]
-    wrong = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
-    broken = [name for name in own if name in tensors and not tensors[name].isfinite().all()]
-    lists = ((missing, "missing"), (unexpected, "unexpected"), (wrong, "of another shape"), (broken, "not finite"))
-    said = [f"{len(names)} tensors {word} (first: {names[0]})" for names, word in lists if names]
-    if said:
-        raise WeightsError(
-            f"{title} does not fit VGG{network.depth} up to {network.last}: {', '.join(said)}; "
-            f"the file wanted is {PUBLISHED[network.depth]}"
-        )
-    network.load_state_dict(dict(tensors), strict=True)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a safetensors or PyTorch file, and the header of the former. Nothing in a file is run."""
-    with path.open("rb") as file:
-        head = file.read(9)
-    try:
-        if head[8:] == b"{":
-            with safe_open(path, framework="pt", device="cpu") as opened:
-                names = opened.keys()
-                return {name: opened.get_tensor(name) for name in names}, dict(opened.metadata() or {})
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError):
-        raise WeightsError(
-            f"{path} is damaged, cut short, or holds code, which is never run: give safetensors or PyTorch's state dict"
-        ) from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else {}
-    return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}, {}
 
 
 def _deeper(name: str, depth: Depth, built: set[str]) -> bool:
@@ -264,11 +216,3 @@ def _randomise(network: VGG, seed: int) -> None:
             assert layer.bias is not None
             layer.bias.zero_()
     network.origin = "random"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
