@@ -485,7 +485,7 @@ def test_lossy_webp_stays_lossy_and_lossless_stays_exact(tmp_path):
     assert np.array_equal(again.pixels[5:], array[5:]) and again.source.icc == SRGB
     assert again.source.settings == {"lossless": True}
     write_picture(open_picture(tmp_path / "b.webp"), tmp_path / "d.webp")
-    assert open_picture(tmp_path / "d.webp").source.settings == {}
+    assert list(open_picture(tmp_path / "d.webp").source.settings) == ["quantiser"]
 
 
 def test_other_formats_than_the_source_are_written_well_or_refused(tmp_path):
@@ -503,7 +503,7 @@ def test_other_formats_than_the_source_are_written_well_or_refused(tmp_path):
         (inks, "c.png", "choose TIFF or JPEG"),
         (values(1, 16384, 3), "c.webp", "only 16383"),
         (values(1, 65501, 3), "c.jpg", "only 65500"),
-        (transparent, "c.gif", "use one of .bmp"),
+        (transparent, "c.gif", "use one of .avif"),
         (transparent, "c", "use one of"),
     ):
         with pytest.raises(InputError, match=remedy):

@@ -17,7 +17,7 @@ from retouche.errors import InputError
 from retouche.folders.names import home, shown
 from retouche.pictures.formats import SUFFIXES
 
-FOREIGN_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".tga", ".ppm", ".pgm", ".dng", ".exr")
+FOREIGN_SUFFIXES = (".gif", ".jp2", ".psd", ".tga", ".ppm", ".pgm", ".dng", ".exr")
 """Pictures of kinds that are not read."""
 
 OURS = ("manifest.jsonl",)  # what a batch leaves beside its outputs: nobody misses it

@@ -263,6 +263,7 @@ class Model(Networks):
             said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
         warn_of_spinning()
         canvas = opened.copy()
+        canvas.expect(grown | unseen)
         jobs = self._jobs(grown, budget)
         weight = feather_weight(hole, grown, soft)
         weight[grown & unseen] = 1  # what nobody sees is not blended into what the next window knows

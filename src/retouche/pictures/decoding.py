@@ -18,7 +18,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from retouche.errors import InputError, reason
-from retouche.pictures import exif_block, jpeg, photoshop, png, tiff, webp, xmp
+from retouche.pictures import exif_block, jpeg, modern, photoshop, png, tiff, webp, xmp
 from retouche.pictures.formats import FORMATS, TITLES
 from retouche.pictures.picture import Given, Picture
 from retouche.pictures.segments import Held
@@ -66,8 +66,8 @@ def decode(stream: BinaryIO | bytes, name: str = "the picture", max_pixels: int 
     """Decode one picture file, upright.
 
     Args:
-        stream: a file's content, or a binary stream at its start: a JPEG, PNG, WebP, TIFF or BMP, recognised by its
-            content; a pipe is read to its end first
+        stream: a file's content, or a binary stream at its start: of a format in `formats.FORMATS`, recognised by
+            its content; a pipe is read to its end first
         name: what errors call it
         max_pixels: height times width at most, checked before anything is decoded
 
@@ -127,10 +127,13 @@ def _parsed(reading: _Reading) -> Image.Image:
     """The file as its format's parser opens it: header and tags read, pixels not yet decoded."""
     assert reading.stream is not None
     reading.stream.seek(0)
-    head = reading.stream.read(16)
+    head = reading.stream.read(64)
     if not head:
         raise InputError(f"{reading.name} is empty: give a picture")
-    parser = next((parser for magic, parser in _PARSERS if head.startswith(magic)), None)
+    parser: Any = next((parser for magic, parser in _PARSERS if head.startswith(magic)), None)
+    if parser is None and (kind := modern.sniff(head)) is not None:
+        parser = modern.parser(kind, reading.name)
+        reading.resources = modern.held(reading.stream) if kind == "JXL" else None
     if parser is None:
         raise InputError(f"{reading.name} is not a {TITLES}: convert it to PNG first")
     if parser in _SIEVES:
@@ -154,8 +157,11 @@ def _picture(image: Image.Image, reading: _Reading, max_pixels: int, given: Give
             f"{name} is {width}x{height}, {width * height / 1e6:.1f} megapixels, but the limit is "
             f"{max_pixels / 1e6:.1f}: scale it down or cut it first"
         )
+    several = getattr(image, "is_animated", False)
+    if several and image.format == "HEIF":
+        reading.remarks.append("further pictures in it are left out: only the one that is shown first is kept")
     # MPO is a JPEG with previews or a second view behind it: what is shown is its first picture
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    elif several and image.format != "MPO":
         raise InputError(f"{name} holds several pages or frames: save the one to fill as a picture of its own")
     with _border(name, "decoded", "it is cut short or damaged"):
         source = _source(image, reading)
@@ -243,6 +249,10 @@ def _source(image: Image.Image, reading: _Reading) -> Source:
     """Everything but the pixels, upright."""
     held = reading.held or _told(image, reading.resources or Held())
     exif, orientation = _exif(held, image, reading.remarks)
+    if image.format == "JXL":  # its decoder has turned the pixels, whatever EXIF says
+        orientation = 1
+    if image.info.get("bit_depth", 8) > 8:
+        reading.remarks.append(f"{image.info['bit_depth']} bits per sample became 8")
     packet, extended = _xmp(held, reading.remarks)
     if held.previews:
         reading.remarks.append("embedded previews (MPF) are left out: they would show what was removed")

@@ -29,7 +29,7 @@ def open_picture(given: PictureLike, max_pixels: int = MAX_PIXELS) -> Picture:
     """Take a picture in any of the forms users have them; what they gave is never changed.
 
     Args:
-        given: a path (JPEG, PNG, WebP, TIFF, BMP), a PIL image, an array (H, W) or (H, W, 1..4) of uint8, uint16
+        given: a path to a picture file, a PIL image, an array (H, W) or (H, W, 1..4) of uint8, uint16
             or floats in 0..1, a float tensor (3, H, W) or (1, 3, H, W) in 0..1, or a `Picture`, returned as it is
         max_pixels: height times width at most, for paths and PIL images
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from retouche.errors import InputError, reason
-from retouche.pictures import bmp, jpeg, png, tiff, webp, xmp
+from retouche.pictures import bmp, jpeg, modern, png, tiff, webp, xmp
 from retouche.pictures.formats import BY_SUFFIX, FORMATS, Format
 from retouche.pictures.picture import Picture
 from retouche.pictures.source import Pixels, Source, as_pil, finished_exif
@@ -22,6 +22,9 @@ _WRITERS: dict[str, Callable[[BinaryIO, Pixels, str, Source, str], list[str]]] =
     "WEBP": webp.write,
     "TIFF": tiff.write,
     "BMP": bmp.write,
+    "AVIF": modern.write_avif,
+    "HEIF": modern.write_heif,
+    "JXL": modern.write_jxl,
 }
 
 
@@ -69,7 +72,7 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
     if pixels.dtype == np.uint16 and mode not in kind.deep:
         raise InputError(f"{name} cannot hold 16-bit {mode}: choose PNG or TIFF, and L, RGB or RGBA")
     if mode not in kind.modes:
-        if mode in ("LA", "RGBA"):
+        if mode in ("LA", "RGBA") and "RGBA" not in kind.modes:
             raise InputError(f"{name} cannot hold transparency: choose PNG")
         if mode == "CMYK":
             raise InputError(f"{name} cannot hold CMYK: choose TIFF or JPEG")
@@ -95,6 +98,7 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
 
 
 def _converted(pixels: Pixels, mode: str) -> tuple[Pixels, str]:
-    """YCbCr -> RGB, for formats without it."""
-    assert mode == "YCbCr", mode
-    return np.asarray(as_pil(pixels, mode).convert("RGB")), "RGB"
+    """YCbCr or grey as RGB, for formats without it."""
+    assert mode in ("YCbCr", "L", "LA"), mode
+    wider = "RGBA" if mode == "LA" else "RGB"
+    return np.asarray(as_pil(pixels, mode).convert(wider)), wider

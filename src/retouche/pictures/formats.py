@@ -28,11 +28,20 @@ class Format:
     deep: tuple[str, ...] = ()
 
 
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".jif")
+
 FORMATS = {
     one.name: one
     for one in (
         Format("PNG", "PNG", (".png",), "image/png", ("L", "LA", "RGB", "RGBA"), deep=("L", "RGB", "RGBA")),
-        Format("JPEG", "JPEG", (".jpg", ".jpeg"), "image/jpeg", ("L", "RGB", "CMYK", "YCbCr"), longest=65500),
+        Format(
+            "JPEG",
+            "JPEG",
+            (".jpg", ".jpeg", ".jfif", ".jpe", ".jif"),
+            "image/jpeg",
+            ("L", "RGB", "CMYK", "YCbCr"),
+            longest=65500,
+        ),
         Format("WEBP", "WebP", (".webp",), "image/webp", ("L", "LA", "RGB", "RGBA"), longest=16383),
         Format(
             "TIFF",
@@ -43,6 +52,9 @@ FORMATS = {
             deep=("L", "RGB", "RGBA"),
         ),
         Format("BMP", "BMP", (".bmp",), "image/bmp", ("L", "RGB", "RGBA")),
+        Format("AVIF", "AVIF", (".avif",), "image/avif", ("RGB", "RGBA"), longest=65536),
+        Format("HEIF", "HEIC", (".heic", ".heif"), "image/heic", ("L", "RGB", "RGBA"), longest=16384),
+        Format("JXL", "JPEG XL", (".jxl",), "image/jxl", ("L", "LA", "RGB", "RGBA")),
     )
 }
 BY_SUFFIX = {suffix: one for one in FORMATS.values() for suffix in one.suffixes}

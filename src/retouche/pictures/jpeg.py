@@ -7,6 +7,7 @@ import io
 import struct
 from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import JpegImagePlugin
 
 from retouche.pictures import exif_block, xmp
@@ -113,6 +114,8 @@ def settings(image: JpegImagePlugin.JpegImageFile) -> dict[str, Any]:
         words["subsampling"] = sampling if sampling >= 0 else 0  # Pillow knows three patterns; 4:4:4 loses least
         if image.info.get("adobe_transform") == 0 or [layer[0] for layer in image.layer] == [*b"RGB"]:
             words |= {"keep_rgb": True, "subsampling": 0}
+    if image.layers == 4 and image.info.get("adobe_transform") == 2:
+        words["ycck"] = True
     if image.info.get("progressive"):
         words["progressive"] = True
     return words
@@ -150,8 +153,13 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
         for at in range(0, len(source.photoshop), PIECE):
             extra += _segment(0xED, PHOTOSHOP_HEAD + source.photoshop[at : at + PIECE])
     start = stream.tell()
+    own = dict(own)
+    if ycck := own.pop("ycck", False) and mode == "CMYK":
+        pixels = _ycck(pixels)
     image = as_pil(pixels, mode, source.bilevel).convert("L" if source.bilevel else mode)
     image.save(stream, "JPEG", **own, **words, **({"extra": extra} if extra else {}))
+    if ycck:
+        _set_transform(stream, start)
     if source.aspect is not None and not _set_aspect(stream, start, source.aspect):
         remarks.append("the aspect of its pixels has no place in this kind of JPEG and is left out")
     return remarks
@@ -159,6 +167,26 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
 
 def _segment(marker: int, content: bytes) -> bytes:
     return b"\xff" + bytes([marker]) + struct.pack(">H", 2 + len(content)) + content
+
+
+def _ycck(inks: Pixels) -> Pixels:
+    """What Pillow's encoder, which stores four inks turned over and as they are, has to be given for YCCK.
+
+    YCCK: the three colours that the inks leave as luma and two chromas, the black plate beside them (libjpeg).
+    """
+    # stored inks are turned over, so that 255 - stored is the ink itself: colour = ink
+    colour = np.asarray(as_pil(np.ascontiguousarray(inks[..., :3]), "RGB").convert("YCbCr"))
+    return np.concatenate([255 - colour, inks[..., 3:]], axis=2)
+
+
+def _set_transform(stream: BinaryIO, start: int) -> None:
+    """Say in Adobe's segment that the four components are YCCK."""
+    stream.seek(start)
+    head = stream.read(1 << 16)
+    at = head.index(b"\xff\xee\x00\x0eAdobe")
+    stream.seek(start + at + 15)
+    stream.write(b"\2")
+    stream.seek(0, io.SEEK_END)
 
 
 def _set_aspect(stream: BinaryIO, start: int, aspect: tuple[int, int]) -> bool:

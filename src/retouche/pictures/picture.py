@@ -13,6 +13,7 @@ from torch import Tensor
 
 from retouche.errors import InputError
 from retouche.image import LUMA, Box
+from retouche.pictures.inks import Plates, appearance, separation
 from retouche.pictures.source import Source, as_pil, finished_exif
 
 _WHITE = {"u1": 255.0, "u2": 65535.0, "f4": 1.0, "f8": 1.0}
@@ -45,6 +46,7 @@ class Picture:
     source: Source = field(default_factory=Source)
     remarks: list[str] = field(default_factory=list)
     given: Given = field(default_factory=lambda: Given("array"))
+    _plates: Plates | None = field(default=None, init=False, repr=False)
 
     @property
     def height(self) -> int:
@@ -71,7 +73,9 @@ class Picture:
         """The pixels inside a box, all of them without one, as an image (1, 3, h, w) float32, -1..1."""
         left, top, right, bottom = box or (0, 0, self.width, self.height)
         values = self.pixels[top:bottom, left:right]  # (h, w, C)
-        if self.mode in ("CMYK", "YCbCr"):
+        if self.mode == "CMYK":
+            values = appearance(values, self.source.icc)
+        elif self.mode == "YCbCr":
             values = np.asarray(as_pil(values, self.mode).convert("RGB"))
         elif self.mode in ("L", "LA"):
             values = values[..., :1]
@@ -79,6 +83,11 @@ class Picture:
         image = torch.from_numpy(np.array(planes, np.float32, order="C"))
         image = image.div_(self._white / 2).sub_(1)
         return image.expand(3, -1, -1).contiguous()[None]
+
+    def expect(self, hole: NDArray[np.bool_]) -> None:
+        """Say which pixels will be pasted over, (H, W): four inks then take theirs from the others, as they are now."""
+        if self.mode == "CMYK" and hole.any():
+            self._plates = Plates(self.pixels, hole, self.source.icc)
 
     def paste(self, rgb: Tensor, box: Box, weight: Tensor) -> None:
         """Blend an image into the pixels inside a box, in place and in the picture's own units.
@@ -110,18 +119,26 @@ class Picture:
         target = self.pixels[top:bottom, left:right]
         old = target[at]  # (n, C)
         colours = old.shape[1] - (self.mode in ("LA", "RGBA"))
-        new = self._native(np.clip((fill + 1) / 2, 0, 1))  # (n, colours)
+        colour = np.clip((fill + 1) / 2, 0, 1)
+        inked = self.mode == "CMYK"
+        new = self._inks(colour * 255, old, at[0] + top, at[1] + left) if inked else self._native(colour)
         blend = np.where(share >= 1, new, old[:, :colours] + share * (new - old[:, :colours]))
         if self.pixels.dtype.kind == "u":
             blend = np.rint(blend)
         old[:, :colours] = np.clip(blend, 0, self._white).astype(self.pixels.dtype)
         target[at] = old
 
+    def _inks(self, rgb: NDArray[Any], old: NDArray[Any], y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[Any]:
+        """(n, 3) in 0..255 at these places -> (n, 4) inks; `old` are those there, where nothing else is known."""
+        if self._plates is not None:
+            return self._plates.inks(rgb, y, x)
+        return separation(rgb, old[:, 3].astype(rgb.dtype), self.source.icc)
+
     def _native(self, rgb: NDArray[Any]) -> NDArray[Any]:
         """(n, 3) in 0..1 -> (n, colours) floats in the picture's own units."""
         if self.mode in ("L", "LA"):
             return (rgb @ np.array(LUMA, rgb.dtype))[:, None] * self._white
-        if self.mode in ("CMYK", "YCbCr"):
+        if self.mode == "YCbCr":
             levels = np.rint(rgb * 255).astype(np.uint8)[None]  # (1, n, 3)
             return np.asarray(as_pil(levels, "RGB").convert(self.mode))[0].astype(rgb.dtype)
         return rgb * self._white

@@ -225,4 +225,7 @@ def _put(desk: Desk, picture: Picture, patch: schema.Patch, name: str) -> None:
     here = np.ones((part.height, part.width), bool)
     if patch.mask is not None:
         here, _ = desk.mask(patch.mask, (part.height, part.width), f"{name}.mask")
+    hole = np.zeros((picture.height, picture.width), bool)
+    hole[box[1] : box[3], box[0] : box[2]] = here
+    picture.expect(hole)
     picture.paste(part.rgb(), box, torch.from_numpy(here.astype(np.float32))[None, None])
