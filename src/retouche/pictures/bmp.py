@@ -11,7 +11,7 @@ from retouche.pictures.source import Pixels, Source, as_pil, no_place
 
 
 def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
-    remarks = no_place(source, "BMP", "icc", "exif", "xmp", "photoshop", "extended", "comment", "aspect")
+    remarks = no_place(source, "BMP", "icc", "exif", "xmp", "photoshop", "extended", "comment", "aspect", "extra")
     words = {"dpi": source.dpi} if source.dpi else {}
     if mode != "RGBA":
         as_pil(pixels, mode, source.bilevel).save(stream, "BMP", **words)

@@ -20,7 +20,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 from retouche.errors import InputError, reason
 from retouche.pictures import exif_block, jpeg, modern, photoshop, png, tiff, webp, xmp
 from retouche.pictures.formats import FORMATS, TITLES
-from retouche.pictures.picture import Given, Picture
+from retouche.pictures.picture import Given, Picture, span_of
 from retouche.pictures.segments import Held
 from retouche.pictures.source import CHANNELS, MAX_PIXELS, Pixels, Source
 
@@ -53,6 +53,7 @@ class _Reading:
         remarks: gathered for the user
         held: metadata, where the file was walked for it
         resources: the part of it that a TIFF was walked for
+        raw: a TIFF as it is, where Pillow sees another
     """
 
     name: str
@@ -60,6 +61,7 @@ class _Reading:
     remarks: list[str]
     held: Held | None = None
     resources: Held | None = None
+    raw: BinaryIO | None = None
 
 
 def decode(stream: BinaryIO | bytes, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Picture:
@@ -139,7 +141,8 @@ def _parsed(reading: _Reading) -> Image.Image:
     if parser in _SIEVES:
         reading.stream, reading.held = _SIEVES[parser](reading.stream)
     elif parser is TiffImagePlugin.TiffImageFile:
-        reading.resources = tiff.check(reading.stream, reading.name)
+        reading.raw = reading.stream
+        reading.stream, reading.resources = tiff.check(reading.stream, reading.name)
     reading.stream.seek(0)
     # without a name: Pillow maps named files, and turns mapped TIFFs wrongly
     image: Image.Image = parser(reading.stream)
@@ -166,14 +169,29 @@ def _picture(image: Image.Image, reading: _Reading, max_pixels: int, given: Give
     with _border(name, "decoded", "it is cut short or damaged"):
         source = _source(image, reading)
         pixels, mode, bilevel = _pixels(image, reading)
+        extra = _extra(image, reading, CHANNELS[mode])
         # Pillow turns TIFFs as it decodes them, and takes their tag away; 16-bit colour it has not decoded
         turned = isinstance(image, TiffImagePlugin.TiffImageFile) and exif_block.ORIENTATION not in image.tag_v2
         if source.orientation > 1 and not turned:
             pixels = _turned(pixels, source.orientation)
+        if extra is not None and source.orientation > 1:
+            extra = _turned(extra, source.orientation)
         pixels = np.ascontiguousarray(pixels)
         if not (pixels.flags.writeable and pixels.flags.owndata):
             pixels = pixels.copy()
-    return Picture(pixels, mode, replace(source, bilevel=bilevel), reading.remarks, given)
+    span = span_of(pixels) if pixels.dtype.kind == "f" else (0.0, 1.0)
+    return Picture(pixels, mode, replace(source, bilevel=bilevel, extra=extra), reading.remarks, given, span)
+
+
+def _extra(image: Image.Image, reading: _Reading, known: int) -> Pixels | None:
+    """Further samples of a TIFF's pixels, as stored."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or reading.raw is None:
+        return None
+    try:
+        return tiff.read_extra(image, reading.raw, reading.name, known)
+    except InputError:
+        reading.remarks.append("what its pixels hold beside colour and alpha is left out: its compression is not known")
+        return None
 
 
 def _turned(pixels: Pixels, orientation: int) -> Pixels:
@@ -196,6 +214,8 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
 def _pixels(image: Image.Image, reading: _Reading) -> tuple[Pixels, str, bool]:
     """(H, W, C) as stored, the mode, whether bilevel."""
     name, stream, remarks = reading.name, reading.stream, reading.remarks
+    if reading.resources is not None and reading.resources.floats and reading.raw is not None:
+        return *tiff.read_floats(reading.raw, name), False
     depths = _depths(image, stream)
     if max(depths, default=8) > 8 and set(depths) != {16}:
         raise InputError(f"{name} has {max(depths)} bits per sample: convert it to 8 or 16 bits first")

@@ -33,8 +33,8 @@ def encode(picture: Picture, format: str | None = None, name: str | None = None)
 
     Profile, EXIF (its thumbnail remade), resolution, XMP and comments go along where the format has a place for them. A
     file of the source's own format repeats the source's settings: a JPEG from a JPEG has the same tables and
-    subsampling, a WebP from a lossless one is lossless; another format is written at high quality. Floats become 8 bit.
-    What has no place in the format is added to the picture's remarks.
+    subsampling, a WebP from a lossless one is lossless; another format is written at high quality. Floats of a TIFF
+    stay floats in a TIFF, others become 8 bit. What has no place in the format is added to the picture's remarks.
 
     Args:
         picture: of any kind
@@ -64,8 +64,14 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
     Raises: InputError, OSError where the stream cannot be written
     """
     pixels, mode, source = picture.pixels, picture.mode, picture.source
-    if pixels.dtype.kind == "f":
-        pixels = np.rint(pixels * 255).astype(np.uint8)
+    if pixels.dtype.kind == "f" and not (kind.name == "TIFF" == source.format):
+        low, high = picture.span
+        share = np.nan_to_num((pixels - low) / (high - low))
+        pixels = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        if picture.span != (0.0, 1.0):
+            picture.remarks.append(f"floats of {low:g} to {high:g} became 8 bit: choose TIFF to keep them")
+    elif pixels.dtype.kind == "f":
+        pixels = pixels.astype(np.float32, copy=False)
     longest = max(pixels.shape[:2])
     if kind.longest is not None and longest > kind.longest:
         raise InputError(f"{name} cannot hold a side of {longest} pixels, only {kind.longest}: choose PNG or TIFF")

@@ -12,7 +12,7 @@ from PIL import JpegImagePlugin
 
 from retouche.pictures import exif_block, xmp
 from retouche.pictures.segments import CAP, Held, spliced
-from retouche.pictures.source import Pixels, Source, as_pil, common
+from retouche.pictures.source import Pixels, Source, as_pil, common, no_place
 
 SEGMENT = 65533
 """Bytes that one segment can hold beside its length."""
@@ -128,7 +128,7 @@ def block(image: JpegImagePlugin.JpegImageFile) -> tuple[int, int]:
 
 
 def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
-    remarks = []
+    remarks = no_place(source, "JPEG", "extra")
     words = common(source)
     packet = words.pop("xmp", None)
     if len(words.get("exif", b"")) > exif_block.EXIF_LIMIT + 6:

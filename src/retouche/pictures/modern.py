@@ -113,7 +113,7 @@ def write_avif(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name
     words = common(source)
     words.pop("dpi", None)
     as_pil(pixels, mode).save(stream, "AVIF", quality=QUALITY, subsampling="4:4:4", **words)
-    return no_place(source, "AVIF", "dpi", "aspect", "photoshop", "extended", "comment")
+    return no_place(source, "AVIF", "dpi", "aspect", "photoshop", "extended", "comment", "extra")
 
 
 def write_heif(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
@@ -123,7 +123,7 @@ def write_heif(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name
     content = io.BytesIO()
     heif.from_pillow(image).save(content, quality=QUALITY, chroma=444)
     stream.write(content.getvalue())
-    return no_place(source, "HEIC", "dpi", "aspect", "photoshop", "extended", "comment")
+    return no_place(source, "HEIC", "dpi", "aspect", "photoshop", "extended", "comment", "extra")
 
 
 def write_jxl(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
@@ -134,4 +134,4 @@ def write_jxl(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name:
     image.encoderinfo = words
     plugin._save(image, stream, name)
     lost = () if source.icc is None or source.icc == _own_profile(mode) else ("icc",)
-    return no_place(source, "JPEG XL", *lost, "dpi", "aspect", "photoshop", "extended", "comment")
+    return no_place(source, "JPEG XL", *lost, "dpi", "aspect", "photoshop", "extended", "comment", "extra")

@@ -34,11 +34,12 @@ class Picture:
     """What a user gives, decoded; known values are kept bit for bit.
 
     Attributes:
-        pixels: (H, W, C) uint8, uint16, or float32/float64 in 0..1 (from float tensors), as displayed
+        pixels: (H, W, C) uint8, uint16, or float32/float64, as displayed
         mode: "L", "LA", "RGB", "RGBA", "CMYK" or "YCbCr"; alpha, where there, is the last channel
         source: profile, EXIF and encoder settings of the file it came from
         remarks: what a user should know, e.g. that a palette became RGB
         given: how the user gave it
+        span: black and white of floats, in their own units
     """
 
     pixels: NDArray[Any]
@@ -46,6 +47,7 @@ class Picture:
     source: Source = field(default_factory=Source)
     remarks: list[str] = field(default_factory=list)
     given: Given = field(default_factory=lambda: Given("array"))
+    span: tuple[float, float] = (0.0, 1.0)
     _plates: Plates | None = field(default=None, init=False, repr=False)
 
     @property
@@ -81,13 +83,20 @@ class Picture:
             values = values[..., :1]
         planes = np.moveaxis(values[..., :3], 2, 0)  # (1 or 3, h, w)
         image = torch.from_numpy(np.array(planes, np.float32, order="C"))
+        if self.span != (0.0, 1.0):
+            low, high = self.span
+            image = image.sub_(low).div_(high - low).clamp_(0, 1)
+        if self.pixels.dtype.kind == "f":
+            image = image.nan_to_num_(0.0)
         image = image.div_(self._white / 2).sub_(1)
         return image.expand(3, -1, -1).contiguous()[None]
 
     def expect(self, hole: NDArray[np.bool_]) -> None:
-        """Say which pixels will be pasted over, (H, W): four inks then take theirs from the others, as they are now."""
+        """Say which pixels will be pasted over, (H, W): inks and units are then those of the others, as they are."""
         if self.mode == "CMYK" and hole.any():
             self._plates = Plates(self.pixels, hole, self.source.icc)
+        if self.span != (0.0, 1.0):
+            self.span = span_of(self.pixels[~hole])
 
     def paste(self, rgb: Tensor, box: Box, weight: Tensor) -> None:
         """Blend an image into the pixels inside a box, in place and in the picture's own units.
@@ -125,7 +134,8 @@ class Picture:
         blend = np.where(share >= 1, new, old[:, :colours] + share * (new - old[:, :colours]))
         if self.pixels.dtype.kind == "u":
             blend = np.rint(blend)
-        old[:, :colours] = np.clip(blend, 0, self._white).astype(self.pixels.dtype)
+        low, high = self.span if self.pixels.dtype.kind == "f" else (0, self._white)
+        old[:, :colours] = np.clip(blend, low, high).astype(self.pixels.dtype)
         target[at] = old
 
     def _inks(self, rgb: NDArray[Any], old: NDArray[Any], y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[Any]:
@@ -137,23 +147,29 @@ class Picture:
     def _native(self, rgb: NDArray[Any]) -> NDArray[Any]:
         """(n, 3) in 0..1 -> (n, colours) floats in the picture's own units."""
         if self.mode in ("L", "LA"):
-            return (rgb @ np.array(LUMA, rgb.dtype))[:, None] * self._white
+            return self._measured((rgb @ np.array(LUMA, rgb.dtype))[:, None])
         if self.mode == "YCbCr":
             levels = np.rint(rgb * 255).astype(np.uint8)[None]  # (1, n, 3)
             return np.asarray(as_pil(levels, "RGB").convert(self.mode))[0].astype(rgb.dtype)
-        return rgb * self._white
+        return self._measured(rgb)
+
+    def _measured(self, share: NDArray[Any]) -> NDArray[Any]:
+        """0..1 in the picture's own units."""
+        low, high = self.span
+        return share * self._white if self.pixels.dtype.kind == "u" else low + share * (high - low)
 
     def as_given(self) -> Image.Image | NDArray[Any] | Tensor:
         """The picture as it came: PIL -> PIL, array -> array, tensor -> tensor of the same shape, dtype and device.
 
-        A file gives a PIL image; 16-bit colour, for which Pillow has no mode, an array (H, W, 3 or 4) uint16.
+        A file gives a PIL image; 16-bit colour, for which Pillow has no mode, an array (H, W, 3 or 4) uint16;
+        floats an array (H, W, C) float32.
         """
         if self.given.kind == "tensor":
             values = torch.from_numpy(np.moveaxis(self.pixels, 2, 0).copy())  # (C, H, W)
             return values.reshape(self.given.shape).to(device=self.given.device, dtype=self.given.dtype)
         if self.given.kind == "array":
             return self.pixels.reshape(self.given.shape).astype(self.given.dtype)
-        if self.pixels.dtype == np.uint16 and self.mode != "L":
+        if self.pixels.dtype.kind == "f" or (self.pixels.dtype == np.uint16 and self.mode != "L"):
             return self.pixels.copy()
         image = as_pil(self.pixels, self.mode, self.source.bilevel).copy()
         exif = finished_exif(self.source, self.pixels, self.mode)
@@ -166,3 +182,12 @@ class Picture:
         }
         image.info = {name: value for name, value in info.items() if value is not None}
         return image
+
+
+def span_of(values: NDArray[Any]) -> tuple[float, float]:
+    """Black and white of floats: 0 and 1 where all lie between, else the least and the greatest of them."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return (low, high) if high > low else (low - 0.5, low + 0.5)

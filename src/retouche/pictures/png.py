@@ -156,7 +156,7 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
     if source.photoshop is not None:  # PNG's own place for IPTC is none; readers know this one
         digits = b"\niptc\n%8d\n" % len(source.photoshop) + source.photoshop.hex().encode() + b"\n"
         chunks.append((b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(digits)))
-    remarks = no_place(source, "PNG", "extended", "comment")
+    remarks = no_place(source, "PNG", "extended", "comment", "extra")
     if pixels.dtype == np.uint16:
         before = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(source.icc))] if source.icc else []
         before += chunks

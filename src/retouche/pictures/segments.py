@@ -28,6 +28,7 @@ class Held:
         photoshop: image resources ("8BIM"), IPTC among them
         chunks: PNG's further chunks, (name, content)
         previews: whether further pictures follow (MPF)
+        floats: whether the samples of a TIFF are 32-bit floats
         remarks: what was left out
     """
 
@@ -39,6 +40,7 @@ class Held:
     photoshop: bytes | None = None
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     previews: bool = False
+    floats: bool = False
     remarks: list[str] = field(default_factory=list)
 
     def fits(self, size: int, what: str) -> bool:
@@ -100,3 +102,20 @@ class Spliced(io.RawIOBase):
 def spliced(stream: BinaryIO, parts: list[tuple[int, int]]) -> BinaryIO:
     """Parts (start, end) of a stream as one buffered stream."""
     return io.BufferedReader(Spliced(stream, parts), 1 << 16)
+
+
+class Overlaid(Spliced):
+    """A stream in which some bytes are others: changes (place, content), a few."""
+
+    def __init__(self, stream: BinaryIO, size: int, changes: list[tuple[int, bytes]]) -> None:
+        super().__init__(stream, [(0, size)])
+        self._changes = changes
+
+    def readinto(self, buffer: Any) -> int:
+        start = self._at
+        end = start + super().readinto(buffer)
+        for place, content in self._changes:
+            first, last = max(start, place), min(end, place + len(content))
+            if first < last:
+                buffer[first - start : last - start] = content[first - place : last - place]
+        return end - start

@@ -34,6 +34,7 @@ class Source:
         comment: as in the file
         photoshop: image resources ("8BIM"), IPTC among them, without previews
         aspect: width and height of a pixel, in units of their own, where no resolution is told
+        extra: further samples of a TIFF's pixels, (H, W, k) as displayed
         settings: what Pillow's encoder of the same format needs to repeat the source's own
         block: width and height of the blocks whose samples a lossy file stores together, pixels
         chunks: PNG's further chunks
@@ -50,6 +51,7 @@ class Source:
     comment: bytes | None = None
     photoshop: bytes | None = None
     aspect: tuple[int, int] | None = None
+    extra: NDArray[Any] | None = field(default=None, repr=False, compare=False)
     settings: dict[str, Any] = field(default_factory=dict)
     block: tuple[int, int] = (8, 8)
     chunks: tuple[tuple[bytes, bytes], ...] = ()
@@ -110,6 +112,7 @@ def common(source: Source) -> dict[str, Any]:
 
 _TITLES = {
     "photoshop": "Photoshop data (IPTC)",
+    "extra": "what its pixels hold beside colour and alpha",
     "extended": "extended XMP",
     "aspect": "the aspect of its pixels",
     "comment": "a comment",
@@ -122,5 +125,5 @@ _TITLES = {
 
 def no_place(source: Source, title: str, *kinds: str) -> list[str]:
     """Remarks about what of these kinds is there and has no place in a format."""
-    found = [_TITLES[kind] for kind in kinds if getattr(source, kind)]
+    found = [_TITLES[kind] for kind in kinds if getattr(source, kind) is not None]
     return [f"{what} has no place in {title} and is left out" for what in found]

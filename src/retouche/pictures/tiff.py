@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import sys
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,11 +15,13 @@ from PIL import TiffImagePlugin
 
 from retouche.errors import InputError
 from retouche.pictures import exif_block, photoshop
-from retouche.pictures.segments import Held
+from retouche.pictures.segments import Held, Overlaid
 from retouche.pictures.source import Pixels, Source, as_pil, common, no_place
 
 PHOTOSHOP, IPTC = 34377, 33723
-BYTES, UNDEFINED = 1, 7
+BYTES, SHORT, UNDEFINED = 1, 3, 7  # kinds of values
+BITS, KINDS, FLOAT = 258, 339, 3
+_PHOTOMETRIC = {"L": "minisblack", "LA": "minisblack", "RGB": "rgb", "RGBA": "rgb", "CMYK": "separated"}
 _WORDS = "Photoshop data (IPTC)"
 MOST_TAGS = 1000  # of a directory; cameras and scanners write less than a hundred
 REMEDY = "save it as 16-bit RGB or RGBA, or as 8 bit, first"
@@ -37,10 +41,11 @@ def settings(image: TiffImagePlugin.TiffImageFile) -> dict[str, Any]:
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-def check(stream: BinaryIO, name: str) -> Held:
+def check(stream: BinaryIO, name: str) -> tuple[BinaryIO, Held]:
     """Refuse files whose first directory would take a parser long: tags without end, values that overlap many times.
 
-    Returns: Photoshop's resources, or IPTC alone as one, which parsers take for numbers
+    Returns: the stream for Pillow, to which floats are made out to be bytes, for it knows no colours of them; and
+        Photoshop's resources, or IPTC alone as one, which parsers take for numbers
     Raises: InputError, struct.error
     """
     size = stream.seek(0, os.SEEK_END)
@@ -54,12 +59,16 @@ def check(stream: BinaryIO, name: str) -> Held:
     (count,) = struct.unpack(order + counts, stream.read(struct.calcsize("<" + counts)))
     if count > MOST_TAGS:
         raise InputError(f"{name} has a directory of {count} tags: save it anew with a picture editor")
+    first = stream.tell()
     rows = stream.read(row * count)
-    total, held = 0, Held()
+    total, held, shapes = 0, Held(), {}
     for start in range(0, len(rows) - row + 1, row):
         tag, kind, values, place = struct.unpack_from(order + entry, rows, start)
         length = exif_block.SIZES.get(kind, 1) * values
         total += length
+        if tag in (BITS, KINDS) and kind == SHORT and 0 < values <= 8:
+            where = place if length > (8 if big else 4) else first + start + row - (8 if big else 4)
+            shapes[tag] = (where, values)
         if tag not in (PHOTOSHOP, IPTC) or not 8 < length <= size or (tag == IPTC and held.photoshop is not None):
             continue
         if held.fits(length, _WORDS):
@@ -67,7 +76,21 @@ def check(stream: BinaryIO, name: str) -> Held:
             held.photoshop = _resources(stream.read(length), tag)
     if total > 2 * size + (1 << 16):
         raise InputError(f"{name} has tags that are larger than the file: it is damaged; save it anew")
-    return held
+    stream.seek(0)
+    if _shorts(stream, order, shapes.get(KINDS)) != {FLOAT} or _shorts(stream, order, shapes.get(BITS)) != {32}:
+        return stream, held
+    held.floats = True
+    changes = [(shapes[tag][0], struct.pack(f"{order}{shapes[tag][1]}H", *[value] * shapes[tag][1]))
+               for tag, value in ((BITS, 8), (KINDS, 1))]  # fmt: skip
+    return io.BufferedReader(Overlaid(stream, size, changes)), held
+
+
+def _shorts(stream: BinaryIO, order: str, shape: tuple[int, int] | None) -> set[int]:
+    """The different values that a tag's numbers have."""
+    if shape is None:
+        return set()
+    stream.seek(shape[0])
+    return set(struct.unpack(f"{order}{shape[1]}H", stream.read(2 * shape[1])))
 
 
 def _resources(content: bytes, tag: int) -> bytes:
@@ -113,6 +136,43 @@ def read_deep(
     return pixels.astype(np.uint16, copy=False), "RGB" if len(depths) == 3 else "RGBA"
 
 
+def read_floats(stream: BinaryIO, name: str) -> tuple[Pixels, str]:
+    """32-bit floats (H, W, C) as stored, and the mode."""
+    pixels = _samples(stream, name)
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(pixels.shape[2])
+    if mode is None or pixels.dtype != np.float32:
+        raise InputError(f"{name} is TIFF of {pixels.dtype} {pixels.shape}: save it as grey or RGB of 32-bit floats")
+    if mode == "RGBA":
+        raise InputError(f"{name} is TIFF of floats with a fourth sample: save it as RGB without alpha")
+    return pixels, mode
+
+
+def read_extra(image: TiffImagePlugin.TiffImageFile, stream: BinaryIO, name: str, known: int) -> Pixels | None:
+    """The samples beyond those that are colours or alpha, (H, W, k) as stored; None where there are none."""
+    if image.tag_v2.get(277, known) <= known:
+        return None
+    return _samples(stream, name)[..., known:]
+
+
+def _samples(stream: BinaryIO, name: str) -> Pixels:
+    """All samples (H, W, C) of the first page."""
+    stream.seek(0)
+    try:
+        with tifffile.TiffFile(stream) as file:
+            page = file.pages[0]
+            pixels = page.asarray()
+            if int(getattr(page, "planarconfig", 1) or 1) == 2 and pixels.ndim == 3:
+                pixels = np.moveaxis(pixels, 0, -1)
+    except (ImportError, ValueError) as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise InputError(f"{name} has a compression that needs imagecodecs: save it with ZIP or none") from error
+    pixels = np.asarray(pixels)
+    if pixels.dtype.kind in "uf":
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
 def _by_halves(image: TiffImagePlugin.TiffImageFile, stream: BinaryIO, name: str) -> Pixels:
     """16-bit colour of a TIFF whose compression (LZW) `tifffile` only knows with another package.
 
@@ -140,7 +200,11 @@ def _by_halves(image: TiffImagePlugin.TiffImageFile, stream: BinaryIO, name: str
 
 def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str) -> list[str]:
     remarks = no_place(source, "TIFF", "extended", "comment")
-    if pixels.dtype == np.uint16 and mode != "L":
+    extra = source.extra
+    if extra is not None and (extra.shape[:2] != pixels.shape[:2] or extra.dtype != pixels.dtype):
+        source = replace(source, extra=None)
+        remarks.append("further samples of its pixels no longer fit them and are left out")
+    if source.extra is not None or pixels.dtype == np.float32 or (pixels.dtype == np.uint16 and mode != "L"):
         _write_deep(stream, pixels, mode, source)
         return remarks
     words = common(source)
@@ -176,15 +240,19 @@ def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source) -> 
         if isinstance(value, bytes)
     ]
     compressed = source.settings.get("compression", "tiff_adobe_deflate") != "raw"
+    named = ["unassalpha"] if mode in ("RGBA", "LA") else []
+    if source.extra is not None:
+        pixels = np.concatenate([pixels, source.extra], axis=2)
+        named += ["unspecified"] * source.extra.shape[2]
     tifffile.imwrite(
         stream,
-        pixels,
-        photometric="rgb",
-        planarconfig="contig",
+        pixels if pixels.shape[2] > 1 else pixels[..., 0],
+        photometric=_PHOTOMETRIC[mode],
+        planarconfig="contig" if pixels.shape[2] > 1 else None,
         compression="adobe_deflate" if compressed else None,
-        predictor=compressed,
+        predictor=compressed and pixels.dtype.kind == "u",
         rowsperstrip=max(1, (1 << 20) // (pixels.shape[1] * pixels.shape[2] * 2)),
-        extrasamples=["unassalpha"] if mode == "RGBA" else None,
+        extrasamples=named or None,
         iccprofile=source.icc,
         resolution=source.dpi or source.aspect,
         resolutionunit="inch" if source.dpi else "none" if source.aspect else None,

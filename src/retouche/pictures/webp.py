@@ -119,7 +119,7 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
         image.save(stream, "WEBP", **words)
     else:
         stream.write(_as_fine(image, wanted, words))
-    return no_place(source, "WebP", "dpi", "aspect", "photoshop", "extended", "comment")
+    return no_place(source, "WebP", "dpi", "aspect", "photoshop", "extended", "comment", "extra")
 
 
 def _as_fine(image: Any, wanted: float, words: dict[str, Any]) -> bytes:
