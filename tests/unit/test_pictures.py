@@ -916,18 +916,25 @@ def test_a_file_is_opened_once(tmp_path):
 
 
 def test_a_fill_opens_each_file_once(tmp_path):
-    from retouche.apps.batch.fill import Job, Settings, fill
-    from retouche.inference.load import load
+    from retouche.apps.batch.fill import Fill, Settings
+    from retouche.apps.batch.pairing import Job
 
     Image.new("RGB", (4000, 3000), (90, 120, 60)).save(tmp_path / "a.jpg", quality=50)
     mask = np.zeros((3000, 4000), np.uint8)
     mask[100:110, 200:210] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
-    model, settings = load("mean"), Settings("mean")
+    filling = Fill(Settings("mean", overwrite=True))
+    filling.start()
     job = Job(tmp_path / "a.jpg", tmp_path / "m.png", tmp_path / "out.jpg")
-    assert opened(job.image, lambda: fill(model, job, settings)) == 1
-    assert opened(job.mask, lambda: fill(model, job, replace(settings, overwrite=True))) == 1
-    assert opened(job.output, lambda: fill(model, job, replace(settings, overwrite=True))) == 0
+
+    def act() -> None:
+        filling.write(job, filling.make(job, filling.read(job), None))
+
+    assert opened(job.image, act) == 1
+    (tmp_path / "m.png").rename(tmp_path / "other.png")  # a mask is kept for the next picture
+    job = replace(job, mask=tmp_path / "other.png")
+    assert opened(job.mask, act) == 1
+    assert opened(job.output, act) == 0
 
 
 class Clumsy:
