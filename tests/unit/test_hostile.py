@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hostile import HOSTILE, _jpeg, _png, png_chunk
+from hostile_metadata import HOSTILE, _jpeg, _png, png_chunk
 
 from retouche.errors import InputError
 from retouche.pictures import decode, encode, jpeg

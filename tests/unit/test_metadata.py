@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hostile import _jpeg, _pieces, _png, _tiff, png_chunk
+from hostile_metadata import _jpeg, _pieces, _png, _tiff, png_chunk
 from PIL import Image, TiffImagePlugin
 
 from retouche.pictures import decode, encode, jpeg, photoshop
