@@ -149,14 +149,6 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
         read_tensors(saved(tmp_path / "net.pth", torch.nn.Linear(3, 2)))
 
 
-def test_torchscript_is_refused_unrun(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "traced.pt", "w") as archive:
-        for name in ("data.pkl", "constants.pkl", "code/__torch__.py", "version"):
-            archive.writestr(f"traced/{name}", b"")
-    with pytest.raises(WeightsError, match="is a TorchScript program"):
-        read_tensors(tmp_path / "traced.pt")
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.999])
 def test_cut_pytorch_files_are_refused(tmp_path: Path, zipped: bool, share: float) -> None:

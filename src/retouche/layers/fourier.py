@@ -51,8 +51,8 @@ def frequencies_by_products(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = _full(x)
         kept = x.shape[-1] // 2 + 1
-        (tall, tall_sine), (wide, wide_sine) = tables(x[0, 0, :, 0]), tables(x[0, 0, 0])
-        a, b = x @ wide[:, :kept], -(x @ wide_sine[:, :kept])  # along each row
+        (tall, tall_sine), (wide, wide_sine) = tables(x[0, 0, :, 0]), tables(x[0, 0, 0], kept)
+        a, b = x @ wide, -(x @ wide_sine)  # along each row
         return torch.stack([tall @ a + tall_sine @ b, tall @ b - tall_sine @ a], 2).flatten(1, 2)
 
 
@@ -66,14 +66,14 @@ def pictured_by_products(parts: Tensor, like: Tensor) -> Tensor:
     with torch.autocast(parts.device.type, enabled=False):
         parts, like = _full(parts), _full(like)
         kept = parts.shape[-1]
-        (tall, tall_sine), (wide, wide_sine) = tables(like[0, 0, :, 0]), tables(like[0, 0, 0])
+        (tall, tall_sine), (wide, wide_sine) = tables(like[0, 0, :, 0]), tables(like[0, 0, 0], kept)
         real, imaginary = parts.unflatten(1, (-1, 2)).unbind(2)
         a, b = tall @ real - tall_sine @ imaginary, tall @ imaginary + tall_sine @ real
         # each column stands for itself and its mirror image, but the lowest and, for even widths, the highest
-        column = _positions(like[0, 0, 0])[:kept]
+        column = _positions(like.new_ones(kept))
         alone = (column == 0).to(parts) + (2 * column == torch.ones_like(like[0, 0, 0]).sum()).to(parts)
         share = 2 - alone
-        return a @ (wide[:, :kept] * share).t() - b @ (wide_sine[:, :kept] * share).t()
+        return a @ (wide * share).t() - b @ (wide_sine * share).t()
 
 
 def _full(x: Tensor) -> Tensor:
@@ -85,11 +85,19 @@ def _positions(line: Tensor) -> Tensor:
     return torch.ones_like(line).cumsum(0) - 1
 
 
-def tables(line: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin of 2 pi i k / n over sqrt(n), (n, n), for a line of n; exact in float32 up to n = 4,096."""
+def tables(line: Tensor, columns: int | None = None) -> tuple[Tensor, Tensor]:
+    """cos and sin of 2 pi i k / n over sqrt(n) for a line of n; exact in float32 up to n = 4,096.
+
+    Args:
+        line: (n,), whose length and type are wanted
+        columns: how many k; n unless said
+
+    Returns: (n, columns) each
+    """
     position = _positions(line)
+    across = position if columns is None else _positions(line.new_ones(columns))
     n = torch.ones_like(line).sum()
-    product = position[:, None] * position[None, :]
+    product = position[:, None] * across[None, :]
     angle = (product - n * (product / n).floor()) * (2 * math.pi) / n
     return angle.cos() / n.sqrt(), angle.sin() / n.sqrt()
 

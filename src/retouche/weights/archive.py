@@ -53,6 +53,8 @@ def read_archive(stream: Stream) -> dict[str, memoryview]:
         more = view[place + 46 + name_length : place + 46 + name_length + extra].tobytes()
         packed, plain, local = _wide(more, packed, plain, local)
         place += 46 + name_length + extra + comment
+        if method != 0 and name.partition("/")[2].startswith("code/"):
+            continue  # of a TorchScript program, which is not looked at
         if method != 0 or flags & 1:
             raise WeightsError(
                 f"is a compressed or locked archive (first: {name}), which PyTorch does not write: "

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from retouche.errors import WeightsError
+from retouche.weights import torchscript
 from retouche.weights.archive import read_archive
 from retouche.weights.border import Stream, damaged
-from retouche.weights.pickles import REMEDY, Known, Machine, is_size
+from retouche.weights.pickles import Known, Machine, is_size
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -160,11 +161,12 @@ def read_zip(stream: Stream) -> Any:
     """The tree of a new file."""
     files = read_archive(stream)
     root = next(iter(files), "").partition("/")[0]
-    if f"{root}/constants.pkl" in files:
-        raise WeightsError(f"is a TorchScript program, which is never run: {REMEDY}")
     if f"{root}/data.pkl" not in files:
         first = next(iter(files), "nothing")
         raise WeightsError(f"is a zip archive (holding {first}), not a weight file: unpack it first")
+    if f"{root}/constants.pkl" in files:
+        constants = any(name.startswith(f"{root}/constants/") for name in files)
+        return torchscript.named(read_pickled(files, root, torchscript.NAMES), constants)
     return read_pickled(files, root)
 
 
