@@ -27,7 +27,7 @@ LAYERS = (
 def lists(params: dict) -> list[dict[str, list[int]]]:
     """Names and shapes of each network of a golden file, below its key where there are several."""
     if all(isinstance(value, list) for value in params.values()):
-        return [params]
+        return [params] if params else []  # figures alone
     return [{f"{key}.{name}": shape for name, shape in inner.items()} for key, inner in params.items()]
 
 
