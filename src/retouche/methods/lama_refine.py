@@ -2,7 +2,8 @@
 
 Source: Kulshreshtha, Pugh, Jiddi 2022 (arXiv 2206.13644) as in advimman/lama. There the result of a picture over the
 limit stays shrunk, and a level takes all the memory that its graph needs; here it is enlarged again, and blocks and
-strips of rows are computed anew for the backward pass, so that about 1,000 bytes a pixel of the limit are enough.
+strips of rows are computed anew for the backward pass, so that about 2,000 bytes a pixel are enough, 4 GB at
+the limit.
 """
 
 from __future__ import annotations
