@@ -66,7 +66,8 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
     pixels, mode, source = picture.pixels, picture.mode, picture.source
     if pixels.dtype.kind == "f" and not (kind.name == "TIFF" == source.format):
         low, high = picture.span
-        share = np.nan_to_num((pixels - low) / (high - low))
+        with np.errstate(over="ignore"):  # what overflows is black or white
+            share = np.nan_to_num((pixels - low) / (high - low))
         pixels = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
         if picture.span != (0.0, 1.0):
             picture.remarks.append(f"floats of {low:g} to {high:g} became 8 bit: choose TIFF to keep them")

@@ -184,9 +184,13 @@ class Picture:
         return image
 
 
+MISSING = 1e30
+"""Floats beyond stand for "no data", -3.4e38 for one: they say nothing about black and white."""
+
+
 def span_of(values: NDArray[Any]) -> tuple[float, float]:
     """Black and white of floats: 0 and 1 where all lie between, else the least and the greatest of them."""
-    known = values[np.isfinite(values)]
+    known = values[np.abs(values) < MISSING]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     if low >= 0 and high <= 1:
         return 0.0, 1.0

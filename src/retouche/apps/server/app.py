@@ -292,7 +292,7 @@ def _add_fills(app: FastAPI, server: Server) -> None:
     @app.get("/api/v1/jobs/{name}", tags=["fill"], responses={401: _ERRORS[401]})
     async def job(request: Request, name: str) -> schema.JobState:
         """How far a fill is whose request named itself by the field `job`."""
-        request.scope["retouche.quiet"] = True  # asked twice a second: not for the log
+        request.scope["retouche.log"]["quiet"] = True  # asked twice a second: not for the log
         return server.register.state(name)
 
     @app.post(

@@ -204,7 +204,7 @@ class _Exchange:
             if self.status is None:
                 await self._refuse(Refused(500, INTERNAL.format(type(error).__name__)))
         finally:
-            if "retouche.quiet" not in self.scope:
+            if not self.scope["retouche.log"].pop("quiet", False):
                 log_line(
                     "request",
                     method=self.scope["method"],
