@@ -190,12 +190,13 @@ def test_workers_make_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
 def test_interrupt_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
-    make(tmp_path, 80, side=900)  # seconds of work, so that the signal comes in time on a busy machine too
+    make(tmp_path, 20, side=900)  # seconds of work, so that the signal comes in time on a busy machine too
     process = subprocess.Popen(
         [sys.executable, "-m", "retouche", *command(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert process.stdout is not None
     process.stdout.readline()
