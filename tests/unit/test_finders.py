@@ -123,6 +123,10 @@ def test_the_command_writes_masks_a_preview_and_pictures(tmp_path: Path, capsys:
     before, after = (np.asarray(Image.open(tmp_path / folder / "3.png")) for folder in ("in", "clean"))
     assert np.array_equal(before[~mask], after[~mask]) and not np.array_equal(before, after)
     assert (tmp_path / "out" / "preview.png").exists() and (tmp_path / "out" / "mark.png").exists()
+    clean, left, end = (str(tmp_path / name) for name in ("clean", "out/left", "end"))
+    assert main(["run", "--image", clean, "--mask", left, "--output", end, "--model", "mean"]) == 0
+    assert len(list((tmp_path / "end").glob("*.png"))) == 12
+    capsys.readouterr()
     assert main(words) == 2  # the folder holds files already
     assert "--overwrite" in capsys.readouterr().err
 

@@ -170,10 +170,10 @@ def _recovered(source: Source, found: Any, options: Options) -> tuple[Any, Mask]
         target = options.recover / source.relative
         target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(picture, target, overwrite=options.overwrite)
-        if rest.any():
-            hole = np.zeros((picture.height, picture.width), np.bool_)
-            hole[found.box[1] : found.box[3], found.box[0] : found.box[2]] = rest
-            _write_mask(hole, options.output / "left" / source.relative.with_suffix(".png"))
+        hole = np.zeros((picture.height, picture.width), np.bool_)
+        hole[found.box[1] : found.box[3], found.box[0] : found.box[2]] = rest
+        # also where nothing is left: `run` wants a mask for every picture of a folder
+        _write_mask(hole, options.output / "left" / source.relative.with_suffix(".png"))
     return picture, rest
 
 
