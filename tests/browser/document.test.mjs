@@ -27,7 +27,9 @@ async function link(url) {
   return `data:text/javascript,${encodeURIComponent(text)}`;
 }
 
-const { Document, TILE, STEPS } = await load("document.js");
+const { Document } = await load("document.js");
+const { TILE } = await load("layer.js");
+const { STEPS } = await load("steps.js");
 const { seamScore } = await load("seam.js");
 const raster = await load("raster.js");
 

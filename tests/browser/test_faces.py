@@ -11,7 +11,7 @@ import pytest
 from editor_page import at, drag, mask_of, open_file, ready, until
 
 from retouche.apps.server.app import EDITOR
-from retouche.methods import METHODS
+from retouche.methods import CLASSICAL, METHODS
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LYING = {"viewport": {"width": 844, "height": 390}, "has_touch": True, "is_mobile": True}
@@ -198,8 +198,9 @@ def test_no_string_is_missing_and_none_is_idle() -> None:
         and not key.startswith(("tool.", "did.", "for.", "server."))
     ]
     assert idle == []
-    for name in ("retouche", "guided", "exemplar", "harmonic", "mean", "thin", "layout", "refine"):
-        assert name in METHODS and len(pairs[f"for.{name}"][0].split()) <= 6
+    methods = {*METHODS, *CLASSICAL}
+    assert {f"for.{name}" for name in methods} | {"for.file"} == {key for key in pairs if key.startswith("for.")}
+    assert all(len(pairs[f"for.{name}"][0].split()) <= 6 for name in methods)
 
 
 @pytest.mark.parametrize("face", ["simple", "full"])

@@ -7,7 +7,7 @@ import * as raster from "./raster.js";
 
 /** @typedef {{box: raster.Box, image: Blob, mask: Blob}} Patch what a fill made, in all its bits, and where */
 
-/** A request's body that says which file is meant. @param {import("./document.js").Source} source */
+/** A request's body that says which file is meant. @param {import("./steps.js").Source} source */
 export function bodyOf(source) {
   const body = new FormData();
   if (source.path) body.append("name", source.path);
@@ -40,7 +40,7 @@ async function cut(body, box, signal) {
 
 /**
  * A part of the picture as it is now, in all its bits.
- * @param {import("./document.js").Source} source @param {any[]} fills @param {raster.Box} box
+ * @param {import("./steps.js").Source} source @param {any[]} fills @param {raster.Box} box
  * @param {AbortSignal} signal
  */
 export async function crop(source, fills, box, signal) {

@@ -6,6 +6,9 @@ import { element, set, work } from "./work.js";
 const KINDS = { t: "textContent", tTitle: "title", tLabel: "aria-label" }; // data-t, data-t-title, data-t-label
 const fingers = matchMedia("(pointer: coarse)");
 
+/** @returns {NodeListOf<HTMLSelectElement>} */
+const languages = () => document.querySelectorAll("select.languages");
+
 /** Put the words of the language in their places. */
 function translate() {
   document.documentElement.lang = speak(work.settings.language, navigator.languages);
@@ -18,11 +21,11 @@ function translate() {
       else each.setAttribute(target, text);
     }
   }
-  for (const list of document.querySelectorAll("select.languages")) list.value = document.documentElement.lang;
+  for (const list of languages()) list.value = document.documentElement.lang;
 }
 
 export function setUpLanguage() {
-  for (const list of document.querySelectorAll("select.languages")) {
+  for (const list of languages()) {
     for (const [value, textContent] of Object.entries(LANGUAGES))
       list.append(Object.assign(document.createElement("option"), { value, textContent, lang: value }));
     list.addEventListener("change", () => {

@@ -11,7 +11,7 @@ import { t } from "./strings.js";
 import { showProgress } from "./progress.js";
 import { announce, device, dilation, keepsMask, model, say, sayError, update, work } from "./work.js";
 
-/** @typedef {import("./document.js").Hole} Hole */
+/** @typedef {import("./steps.js").Hole} Hole */
 /**
  * @typedef {import("./progress.js").Progress & {hole: Hole, document: import("./document.js").Document,
  *   crops: raster.Box[], abort: AbortController, waited: boolean, foreseen: number, over: Promise<any>}} Job

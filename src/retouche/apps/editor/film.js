@@ -1,11 +1,11 @@
 // What lies over the picture: the mask as a veil with an outline and a pale rim of growth, the holes being filled with
 // their light, the outline of the last fill. Only what has changed is made again; while panning it moves along.
 
-import { TILE } from "./document.js";
+import { TILE } from "./layer.js";
 import { dilate, grown, intersection, union } from "./raster.js";
 
-/** @typedef {import("./raster.js").Box} Box @typedef {import("./document.js").Layer} Layer */
-/** @typedef {import("./document.js").Hole} Hole */
+/** @typedef {import("./raster.js").Box} Box @typedef {import("./layer.js").Layer} Layer */
+/** @typedef {import("./steps.js").Hole} Hole */
 
 const CELL = 8; // mask pixels that are drawn as one when zoomed out
 const VEIL = 0x803c7aff,

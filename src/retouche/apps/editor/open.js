@@ -240,7 +240,7 @@ export async function walk(by) {
 
 const BETTER_LATER = [0, 401, 429]; // the server is away, wants its token, is busy: nothing is wrong with the picture
 
-/** @type {{width: number, height: number, layer: import("./document.js").Layer} | null} a mask for all of the folder */
+/** @type {{width: number, height: number, layer: import("./layer.js").Layer} | null} a mask for all of the folder */
 let carried = null;
 
 /** Take the mask along, where the user said that it is kept. */

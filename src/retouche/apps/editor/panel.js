@@ -266,6 +266,9 @@ function jump(count) {
   update();
 }
 
+/** @returns {NodeListOf<HTMLSelectElement>} */
+const deviceLists = () => document.querySelectorAll("select.devices");
+
 let shownIn = ""; // language of the models' words
 
 export function showModels() {
@@ -280,7 +283,7 @@ export function showModels() {
     several = devices().length > 1;
   element("device").textContent = devices().map(label).join(" + ");
   element("device").hidden = several;
-  for (const list of document.querySelectorAll("select.devices")) {
+  for (const list of deviceLists()) {
     list.hidden = !several;
     list.replaceChildren(option("", t("device.any")), ...devices().map((name) => option(name, label(name))));
   }
@@ -312,7 +315,7 @@ export function setUpPanel() {
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
-    const shown = [...element("tools").children].filter((button) => !button.hidden);
+    const shown = [...element("tools").querySelectorAll("button:not([hidden])")];
     const next = shown[(shown.indexOf(document.activeElement) + by + shown.length) % shown.length];
     next.click();
     next.focus();
@@ -343,7 +346,7 @@ export function setUpPanel() {
     if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
       say(t("sketch.deaf", { model: model().name }));
   });
-  for (const list of document.querySelectorAll("select.devices"))
+  for (const list of deviceLists())
     list.addEventListener("change", () => set({ device: list.value || null }));
   for (const id of ["size", "thumbsize"])
     on(id, "input", (event) => {
@@ -393,7 +396,7 @@ export function setUpPanel() {
     if (shownIn !== document.documentElement.lang) showModels();
     element("modelhint").textContent = goodFor(model()?.method);
     if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
-    for (const list of document.querySelectorAll("select.devices"))
+    for (const list of deviceLists())
       if (list.value !== (device() ?? "")) list.value = device() ?? "";
     work.view.draw();
   });

@@ -1,7 +1,7 @@
 // Draws a document: the picture as tiles, over it what `film.js` makes of mask and holes; zoom, pan, compare. Changes
 // nothing.
 
-import { TILE } from "./document.js";
+import { TILE } from "./layer.js";
 import { Film } from "./film.js";
 import { intersection } from "./raster.js";
 
@@ -99,7 +99,7 @@ export class View {
     this.soft = 0; // the outermost of them that blend
     this.drawing = false; // a gesture is under way: only what it touches is redrawn
     this.rested = false; // a kept mask after its fill: not shown until it is worked on
-    /** @type {Map<import("./document.js").Hole, {box: Box, rgba: Uint8ClampedArray, inside: Uint8Array}[]>} quick fills */
+    /** @type {Map<import("./steps.js").Hole, {box: Box, rgba: Uint8ClampedArray, inside: Uint8Array}[]>} quick fills */
     this.previews = new Map();
     /** @type {{box: Box, rgba: Uint8ClampedArray, inside: Uint8Array}[] | null} results not yet taken */
     this.preview = null;
@@ -249,7 +249,7 @@ export class View {
 
   /**
    * A fill has come in: its outline is seen for a moment.
-   * @param {import("./document.js").Hole} hole @param {boolean} hide the mask, of which the hole is all
+   * @param {import("./steps.js").Hole} hole @param {boolean} hide the mask, of which the hole is all
    */
   rest(hole, hide) {
     this.rested = hide;

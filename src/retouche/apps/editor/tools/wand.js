@@ -1,6 +1,6 @@
 // Floods from a pixel over its neighbours of a similar colour; with Alt it takes them away.
 
-import { TILE } from "../document.js";
+import { TILE } from "../layer.js";
 import { flood } from "../raster.js";
 
 export default {
