@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from retouche.apps.batch.pipes import STDIN, STDOUT, is_pipe
 from retouche.errors import InputError
 from retouche.folders.finding import Source, Sources, find
 from retouche.folders.names import RealFolders, home
@@ -73,6 +74,7 @@ def plan(
     overwrite: bool = False,
     resume: bool = False,
     suffix: str | None = None,
+    pipes: bool = False,
 ) -> Plan:
     """Pair pictures with masks and outputs, and check all that can be checked before anything is filled.
 
@@ -85,20 +87,28 @@ def plan(
         overwrite: an existing file may be replaced
         resume: an existing output belongs to the batch that is resumed
         suffix: what files in a folder of outputs end in; None = as their pictures
+        pipes: picture, mask and output may be pipes, "-" among them; then they are one each
 
     Raises: InputError naming what is missing, unmatched, in the way or not writable
     """
     remarks: list[str] = []
     if not image:
         raise InputError("--image names nothing: give a file, a folder, a glob or a list file (.txt)")
-    pictures = find(image, "--image")
-    masks = None if not mask or list(mask) == [ALPHA] else find(mask, "--mask")
+    pictures = _find(image, "--image", pipes)
+    masks = None if not mask or list(mask) == [ALPHA] else _find(mask, "--mask", pipes)
     for flag, found in (("--image", pictures), ("--mask", masks)):
         remarks += [] if found is None else _found_words(flag, found)
-    to_folder = pictures.many or _is_folder(output, remarks)
-    if pictures.many and Path(output).is_file():
-        raise InputError(f"--output {output} is a file but --image is many pictures: give a folder")
+    to_pipe = pipes and is_pipe(output, STDOUT)
+    to_folder = not to_pipe and (pictures.many or _is_folder(output, remarks))
+    if pictures.many and (to_pipe or Path(output).is_file()):
+        raise InputError(
+            f"--output {output} is a {'pipe' if to_pipe else 'file'} but --image is many pictures: give a folder"
+        )
     target = Path(home(output))
+    if pipes and not pictures.many and to_folder and is_pipe(pictures.pictures[0].path, STDIN):
+        raise InputError(f"--output {output} is a folder but --image is a pipe, which has no name: give a file, or -")
+    if pipes and pictures.many and masks is not None and not masks.many and is_pipe(masks.pictures[0].path, STDIN):
+        raise InputError(f"--mask {masks.pictures[0].path} is a pipe but --image is many pictures: save it as a file")
     if masks is not None and masks.many and not pictures.many:
         raise InputError(
             f"--mask {' '.join(mask)} is {'a folder' if masks.folder else 'many masks'} but --image is one picture: "
@@ -114,8 +124,18 @@ def plan(
         Job(source.path, pair, written, sketches[number], structures[number])
         for number, (source, pair, written) in enumerate(zip(inputs, pairs, outputs, strict=True))
     )
-    _check_outputs(jobs, overwrite=overwrite, resume=resume and pictures.many)
+    if not to_pipe:
+        _check_outputs(jobs, overwrite=overwrite, resume=resume and pictures.many)
     return Plan(jobs, target if pictures.many else None, tuple(remarks))
+
+
+def _find(words: Sequence[str], flag: str, pipes: bool) -> Sources:
+    """As `find`; one word may be a pipe."""
+    if not pipes or not any(is_pipe(word, STDIN) for word in words):
+        return find(words, flag)
+    if len(words) > 1:
+        raise InputError(f"{flag} names a pipe among other files: give the pipe alone, or save it as a file")
+    return Sources((Source(Path(words[0]), Path(words[0])),), many=False)
 
 
 def _is_folder(output: str, remarks: list[str]) -> bool:

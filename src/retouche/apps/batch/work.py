@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -118,9 +119,11 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def stamp(path: Path) -> dict[str, Any]:
-    """Size, time and hash of a file; empty if it has gone."""
+    """Size, time and hash of a file; empty if it has gone, or is a pipe, which can be read but once."""
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return {}
         sha256 = _sha256(os.fspath(path), status.st_size, status.st_mtime_ns)
     except OSError:
         return {}

@@ -11,6 +11,7 @@ examples:
   retouche run --image "photos/**/*.png" --mask logo.png --output filled/ --model harmonic --workers 4
   retouche run --image photos/ --mask masks/ --output filled/ --cluster auto --resume
   retouche run --image list.txt --mask masks/ --output filled/ --json > filled.jsonl
+  cat photo.jpg | retouche run --image - --mask mask.png --output - > filled.jpg
 
 exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 nothing done: wrong use or bad input
 """
@@ -19,28 +20,33 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from retouche.apps.batch.pairing import absolute, plan
+from retouche.apps.batch.pairing import Plan, absolute, plan
+from retouche.apps.batch.pipes import STDIN, STDOUT, check_receiver, deliver, is_pipe, read_pipes
 from retouche.apps.batch.work import Facts, Outcome, Runner
 from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
+from retouche.pictures.formats import FORMATS
 
 if TYPE_CHECKING:
+    from retouche.apps.batch.fill import Settings
     from retouche.inference.report import Report
 
 
 @dataclass(frozen=True)
 class Options:
     image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="P [P ...]")]
-    """What to fill: a file, a folder (with its subfolders), a glob in quotes, or a list file (.txt, a path a line)."""
+    """What to fill: a file, a folder (with its subfolders), a glob in quotes, a list file (.txt, a path a line), or a
+    pipe: - is standard input."""
     output: Annotated[str, tyro.conf.arg(metavar="P")]
     """Where to write. A folder if it exists as one, ends in a slash or the input is many (names, subfolders and
-    formats are kept); else a file, its format by its suffix."""
+    formats are kept); else a file, its format by its suffix; - is standard output."""
     mask: Annotated[tuple[str, ...], terminal.without_default("P|alpha")] = ()
-    """The hole, white on black, of the picture's size: a file, a folder, a glob or a list file. "alpha", or nothing,
+    """The hole, white on black, of the picture's size: a file, folder, glob, list file or pipe. "alpha", or nothing,
     takes it from where the picture is transparent; the result is opaque."""
     model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
     """Who fills: a name, NAME:TAG, a weight file or a folder; `retouche models` lists the names."""
@@ -78,6 +84,8 @@ class Options:
     """Say what was done: strategy for each hole, crop, scale, passes, seconds, memory."""
     json: terminal.Switch = False
     """One JSON object for each picture on stdout."""
+    format: Annotated[str | None, terminal.without_default("F")] = None
+    """Of what goes into a pipe: png, jpeg, webp, tiff, bmp, avif, heif or jxl. Default: the picture's own."""
     config: Annotated[str | None, tyro.conf.Suppress] = None
     """IOPaint's file of settings, which say nothing to these models: accepted and left aside."""
     model_dir: Annotated[str | None, tyro.conf.Suppress] = None
@@ -98,7 +106,9 @@ def main(options: Options) -> int:
         structure=options.structure,
         overwrite=options.overwrite,
         resume=options.resume,
+        pipes=True,
     )
+    contents = _through_pipes(planned, options)
     for text in planned.remarks:
         terminal.remark(text)
     for flag, value in (("--config", options.config), ("--model-dir", options.model_dir)):
@@ -125,6 +135,8 @@ def main(options: Options) -> int:
         overwrite=options.overwrite or options.resume,
     )
     runner: Runner
+    if contents is not None:
+        return _piped(planned, settings, contents, options)
     if options.cluster is not None:
         from retouche.apps.batch.cluster import Cluster
 
@@ -144,6 +156,52 @@ def main(options: Options) -> int:
         "filling",
         resume=options.resume,
         show=lambda outcome: _show(outcome, options),
+        check=lambda facts: _check_guides(facts, options),
+    )
+
+
+def _through_pipes(planned: Plan, options: Options) -> dict[Path, bytes] | None:
+    """What has come through pipes; None where there are none."""
+    job = planned.jobs[0]
+    receives = is_pipe(job.output, STDOUT)
+    sends = {"--image": job.image} if job.mask is None else {"--image": job.image, "--mask": job.mask}
+    if options.format is not None and not receives:
+        raise InputError("--format is for pipes: the suffix of --output says a file's format")
+    if options.format is not None and options.format.upper() not in FORMATS:
+        known = ", ".join(name.lower() for name in FORMATS)
+        raise InputError(f'no format "{options.format}": known are {known}')
+    if planned.folder is not None or not (receives or any(is_pipe(path, STDIN) for path in sends.values())):
+        return None
+    if options.cluster is not None:
+        raise InputError("--cluster reads files that all machines see, no pipes: give files")
+    if receives and options.json and str(job.output) in STDOUT:
+        raise InputError("--json and the picture would both go to standard output: leave one out")
+    check_receiver(job.output)
+    return read_pipes(sends)
+
+
+def _piped(planned: Plan, settings: Settings, contents: dict[Path, bytes], options: Options) -> int:
+    """Fill one picture that comes or goes through a pipe."""
+    from retouche.apps.batch.piped import Piped
+
+    terminal.set_threads(settings.threads)
+    work = Piped(settings, contents, options.format and options.format.upper())
+
+    def show(outcome: Outcome) -> None:
+        if work.result:
+            deliver(work.result, outcome.job.output)
+        if str(outcome.job.output) not in STDOUT:
+            _show(outcome, options)
+        elif options.report and outcome.report is not None:
+            for text in _explain(outcome.report).splitlines():
+                terminal.complain(text)
+
+    return each.run_all(
+        planned,
+        each.local(work, 1, 1),
+        "filling",
+        resume=False,
+        show=show,
         check=lambda facts: _check_guides(facts, options),
     )
 
