@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { setUpFace, setUpLanguage } from "./face.js";
 import { setUpKeys } from "./keys.js";
-import { loadFolder, setUpDoors } from "./open.js";
+import { setUpKeeping } from "./kept.js";
+import { begin, setUpDoors } from "./open.js";
 import { setUpPanel, showModels } from "./panel.js";
 import { setUpToken } from "./token.js";
 import { View } from "./view.js";
@@ -16,13 +17,16 @@ setUpPanel();
 setUpKeys();
 setUpDoors();
 setUpToken();
+setUpKeeping();
 try {
   work.config = await api.json("/api/v1/server-config");
   work.models = work.config.models;
-  set({ model: work.config.model });
+  const { model, served } = work.settings,
+    stays = served === work.config.model && work.models.some(({ name }) => name === model);
+  set({ model: stays ? model : work.config.model, served: work.config.model });
   showModels();
   set({});
-  await loadFolder();
+  await begin();
 } catch (error) {
   sayError(error);
 }

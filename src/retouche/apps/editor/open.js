@@ -6,6 +6,7 @@ import { Document } from "./document.js";
 import { drop } from "./choice.js";
 import { abortLost, cancel, fill } from "./fill.js";
 import { called, fromEntries, fromFiles, natural } from "./folder.js";
+import { fileOf, forget, keep, lastWork } from "./kept.js";
 import { sha256 } from "./save.js";
 import { t } from "./strings.js";
 import { Tiles } from "./view.js";
@@ -24,13 +25,12 @@ function leaving() {
 }
 
 /**
+ * A picture as documents take it.
  * @param {Blob} blob @param {string} name
  * @param {{path?: string | null, listed?: boolean}} [place] below the server's folder; whether from an opened folder
+ * @returns {Promise<{source: import("./steps.js").Source, tiles: Tiles}>}
  */
-export async function openPicture(blob, name, { path = null, listed = false } = {}) {
-  if (!leaving()) return false;
-  if (!faithful())
-    throw new Error(t("open.altered"));
+export async function pictureOf(blob, name, { path = null, listed = false } = {}) {
   const type = blob.type || "";
   let bitmap,
     deep = await sixteen(blob);
@@ -49,26 +49,70 @@ export async function openPicture(blob, name, { path = null, listed = false } = 
     throw new Error(
       t("open.large", { name, width: bitmap.width, height: bitmap.height, mega: Math.round(most / 1e6) }),
     );
+  const tiles = await Tiles.from(bitmap),
+    { width, height } = tiles;
+  return { source: { name, path, listed, deep, type, blob, width, height, read: (box) => tiles.read(box) }, tiles };
+}
+
+/**
+ * @param {Blob} blob @param {string} name
+ * @param {{path?: string | null, listed?: boolean, kept?: import("./kept.js").Work | null}} [place] below the server's
+ *   folder; whether from an opened folder; the work to go on with
+ */
+export async function openPicture(blob, name, { kept = null, ...place } = {}) {
+  if (!leaving()) return false;
+  if (!faithful())
+    throw new Error(t("open.altered"));
+  const { source, tiles } = await pictureOf(blob, name, place),
+    first = !work.document,
+    document = new Document(source);
+  await keep(document, kept);
   cancel(); // a fill under way was for the picture that is left
   drop();
-  const tiles = await Tiles.from(bitmap),
-    first = !work.document;
-  const { width, height } = tiles;
-  const source = { name, path, listed, deep, type, blob, width, height, read: (box) => tiles.read(box) };
-  work.document = new Document(source);
-  work.document.on(({ layer }) => {
+  work.document = document;
+  document.on(({ layer }) => {
     if (layer === "steps") update();
     if (layer === "pending") abortLost();
   });
   element("empty").hidden = true;
   element("chip").hidden = true;
-  work.view.show(work.document, tiles);
+  work.view.show(document, tiles);
   if (matchMedia("(pointer: coarse)").matches) set({ size: Math.round((THUMB * work.view.ratio) / work.view.zoom) });
-  else if (first) set({ size: Math.max(8, Math.round(Math.min(tiles.width, tiles.height) / 14)) });
+  else if (first && !kept) set({ size: Math.max(8, Math.round(Math.min(tiles.width, tiles.height) / 14)) });
   say("");
   update();
   element("overlay").focus({ preventScroll: true });
   return true;
+}
+
+/** Go on with the work that was kept. @param {import("./kept.js").Work} kept */
+async function goOn(kept) {
+  const { name, path, listed } = kept;
+  try {
+    if (!(await openPicture(await fileOf(kept), name, { path, listed, kept }))) return;
+    if (work.files) work.files.at = work.files.names.indexOf(path ?? name);
+    update();
+    say(t("continue.done", { name }));
+  } catch (error) {
+    if (error.status !== undefined) return sayError(error); // the server is away: another time
+    element("continue").hidden = true;
+    await forget(kept.id);
+    say(t("continue.gone", { name }), true);
+  }
+}
+
+/** What the page begins with: what a reload interrupted, the server's folder, or the offer to go on. */
+export async function begin() {
+  const last = await lastWork();
+  await listFolder();
+  if (last && (last.reloaded || (work.files?.names.length && last.work.unsaved))) return goOn(last.work);
+  if (work.files?.names.length) return walk(1);
+  if (!last) return;
+  const button = element("continue");
+  button.hidden = false;
+  button.textContent = t("continue", { name: last.work.name.replace(/^.*\//, "") });
+  element("choose").classList.remove("main");
+  button.addEventListener("click", () => goOn(last.work));
 }
 
 /** Whatever was dropped, pasted or chosen. @param {File} file */
@@ -191,13 +235,12 @@ async function greyOf(text) {
 let steps = 0, // still to go; the arrow key may come faster than pictures can be decoded
   walking = false;
 
-export async function loadFolder() {
+async function listFolder() {
   if (!work.config.input) return;
   const { files } = await api.json("/api/v1/files");
   const names = files.map(({ name }) => name).sort(natural);
   const address = (at) => `/api/v1/files/${names[at].split("/").map(encodeURIComponent).join("/")}`;
   work.files = { names, at: -1, served: true, open: async (at) => (await api.ask(address(at))).blob() };
-  if (names.length) await walk(1);
 }
 
 /** Walk through a folder of this computer. @param {import("./folder.js").Listing} files */

@@ -91,6 +91,7 @@ export async function save() {
       say(t("save.done", { name }));
     }
     document.saved = document.fills;
+    document.tell("steps", null); // so that what is kept knows it, too
     asked = output ? document : null;
     update();
     return true;

@@ -56,6 +56,13 @@ export const STRINGS = {
   "empty.how.full": ["Paint over what should go, then press Fill.", "涂抹要去掉的东西，然后点“填补”。"],
   "empty.promise": ["Nothing outside the hole changes.", "涂抹之外的像素一个也不会变。"],
   choose: ["Choose a picture", "选择图片"],
+  continue: ["Go on with {name}", "继续处理 {name}"],
+  "continue.done": ["{name} is as you left it", "{name} 已恢复到离开时的样子"],
+  "continue.gone": ["The work on {name} can no longer be read", "{name} 的编辑已无法读取"],
+  "kept.not": [
+    "This browser has no room to keep the work for later: save the picture before you leave",
+    "浏览器空间不足，无法保留当前编辑：离开前请先保存图片",
+  ],
   example: ["Try an example", "试试示例"],
   drop: ["Drop to open: pictures, a folder, a mask or a sidecar", "松开即可打开：图片、文件夹、遮罩或编辑记录"],
   "brush.size": ["Brush size", "画笔大小"],

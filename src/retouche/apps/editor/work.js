@@ -16,6 +16,11 @@ const DEFAULTS = {
   device: null,
   face: "simple", // or "full"
   language: null, // else the browser's
+  dilate: null,
+  feather: null,
+  seed: 0,
+  model: null,
+  served: null, // the server's own choice when the model was chosen: another one has the word again
 };
 
 /** @type {{document: import("./document.js").Document | null, view: import("./view.js").View, settings: any,
@@ -23,7 +28,7 @@ const DEFAULTS = {
 export const work = {
   document: null,
   view: null,
-  settings: { ...DEFAULTS, dilate: null, feather: null, seed: 0, model: null, ...kept() },
+  settings: { ...DEFAULTS, ...kept() },
   config: {},
   models: [],
   files: null,
