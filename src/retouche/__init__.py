@@ -47,16 +47,16 @@ __all__ = [
 ]
 
 
-def inpaint(picture: Any, mask: Any, model: str = "default", **options: Any) -> Any:
+def inpaint(picture: Any, mask: Any = None, model: str = "default", **options: Any) -> Any:
     """Fill the holes of a picture with the shipped default, or with any other model.
 
     Args:
         picture: path, PIL image, array (H, W[, C]) uint8 or uint16, or float tensor (3, H, W) or (N, 3, H, W) in 0..1
-        mask: path, PIL image, array or tensor of the same size; white (1) = hole
+        mask: path, PIL image, array or tensor of the same size; white (1) = hole; None with `extend` alone
         model: what `retouche.load` takes
-        options: those of `Model.__call__` (dilate, feather, seed, memory, report, ...)
+        options: those of `Model.__call__` (dilate, feather, seed, memory, report, extend, ...)
 
-    Returns: the type given, same size; outside the dilated mask identical
+    Returns: the type given, same size (unless extended); outside the dilated mask identical
     """
     from retouche.inference.load import load
 

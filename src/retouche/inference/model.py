@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -18,6 +18,7 @@ from torch.nn import functional
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.image import Box
+from retouche.inference.canvas import canvases, moved
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
 from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
@@ -38,8 +39,10 @@ from retouche.masks import (
 from retouche.methods import find
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.loading import Networks
-from retouche.methods.method import Method, Scope, at_any_size
+from retouche.methods.method import Method, Route, Scope, at_any_size
 from retouche.pictures import Picture, PictureLike, open_picture
+from retouche.pictures.extending import extended, padded
+from retouche.pictures.margins import Margins, margins
 from retouche.progress import listening, part, rising, shares, tell
 
 log = logging.getLogger("retouche")
@@ -60,14 +63,25 @@ class Job:
     """One region, who fills it, and which pixels of it are his.
 
     Attributes:
-        hole: (H, W), True = to be filled by this model
+        hole: (h, w), True = to be filled by this model; the part of the picture that begins at `corner`
         why: why by this one, in words; "" where there was no choice
+        corner: (x, y) in the picture
     """
 
     model: Model
     region: Region
     hole: np.ndarray
     why: str
+    corner: tuple[int, int] = (0, 0)
+
+    def inside(self, box: Box) -> np.ndarray:
+        """What of a box of the picture is to be filled by this model, (bottom - top, right - left)."""
+        found = np.zeros((box[3] - box[1], box[2] - box[0]), np.bool_)
+        x, y = self.corner
+        left, top = max(box[0], x), max(box[1], y)
+        part = self.hole[top - y : max(box[3] - y, 0), left - x : max(box[2] - x, 0)]
+        found[top - box[1] : top - box[1] + part.shape[0], left - box[0] : left - box[0] + part.shape[1]] = part
+        return found
 
 
 @dataclass
@@ -157,7 +171,7 @@ class Model(Networks):
     def __call__(
         self,
         picture: PictureLike,
-        mask: MaskLike,
+        mask: MaskLike | None = None,
         sketch: MaskLike | None = None,
         structure: PictureLike | None = None,
         dilate: int | None = None,
@@ -166,6 +180,7 @@ class Model(Networks):
         memory: int | None = None,
         report: Literal[False] = False,
         *,
+        extend: Margins | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Any: ...
 
@@ -173,7 +188,7 @@ class Model(Networks):
     def __call__(
         self,
         picture: PictureLike,
-        mask: MaskLike,
+        mask: MaskLike | None = None,
         sketch: MaskLike | None = None,
         structure: PictureLike | None = None,
         dilate: int | None = None,
@@ -182,13 +197,14 @@ class Model(Networks):
         memory: int | None = None,
         *,
         report: Literal[True],
+        extend: Margins | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> tuple[Any, Report]: ...
 
     def __call__(
         self,
         picture: PictureLike,
-        mask: MaskLike,
+        mask: MaskLike | None = None,
         sketch: MaskLike | None = None,
         structure: PictureLike | None = None,
         dilate: int | None = None,
@@ -197,6 +213,7 @@ class Model(Networks):
         memory: int | None = None,
         report: bool = False,
         *,
+        extend: Margins | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Any:
         """Fill the holes of a picture of any size; outside the dilated mask nothing changes.
@@ -207,7 +224,7 @@ class Model(Networks):
             mask: path, PIL image, array or tensor of the picture's size; two values are background and hole, of more
                 > 127 (8 bit) or > 0.5 (float) is hole; where opacity varies it decides (see `open_mask`). An array for
                 a PIL image with an EXIF orientation belongs to its stored pixels. For a batch (N, 1, H, W), or one
-                mask for all
+                mask for all. May be left out where the picture is only extended
             sketch: white strokes on black, same size, for a model that listens to it
             structure: an edge-preserving smoothed picture of the same size, for a model that takes one
             dilate: pixels to grow the mask by; None = round(longest side / 256), at least 1, but nowhere more than
@@ -216,10 +233,14 @@ class Model(Networks):
             seed: for methods that draw at random
             memory: bytes that one pass may take; None = 2 GiB
             report: also return what was done
+            extend: room to add at the picture's sides and to fill, pixels or percent: "left=200,right=10%" or
+                {"left": 200}. The mask is of the picture's own size, a sketch or structure picture of the new one;
+                what is new is not dilated: the old pixels outside the mask stay
             progress: called on this thread, now and then, with the fraction done: from 0.0, never less than before,
                 and 1.0 when all is filled. What it raises ends the fill
 
-        Returns: the type given (a PIL image for a path), or (that, `Report`); for a batch, a list of reports
+        Returns: the type given (a PIL image for a path; larger where extended), or (that, `Report`);
+            for a batch, a list of reports
         Raises: InputError
         """
         if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
@@ -229,7 +250,7 @@ class Model(Networks):
             told = None if progress is None else rising(progress)
             for (start, end), one, each in zip(shares([1.0] * len(masks)), picture, masks, strict=True):
                 hear = None if told is None else _between(told, start, end)
-                pairs.append(self(one, each, *options, report=True, progress=hear))
+                pairs.append(self(one, each, *options, report=True, extend=extend, progress=hear))
             batch = torch.stack([one for one, _ in pairs])
             return (batch, [each for _, each in pairs]) if report else batch
         started = time.perf_counter()
@@ -237,35 +258,42 @@ class Model(Networks):
             raise WeightsError(f"{self.name} holds only critics of {self.method}: give the generator's file")
         opened = open_picture(picture)
         size = (opened.height, opened.width)
+        room = None if extend is None else margins(extend, size)
         if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[0] != 1:
             raise InputError(f"{mask.shape[0]} masks for one picture: give one")
-        if isinstance(picture, Image.Image) and picture.format != "TIFF":  # Pillow turns TIFFs itself
-            mask, sketch, structure = (
-                as_shown(given, opened, word)
-                for given, word in ((mask, "mask"), (sketch, "sketch"), (structure, "structure"))
-            )
-        hole, remarks = open_mask(mask, size)
+        if mask is None and room is None:
+            raise InputError("no mask and nothing to extend: give a mask, or extend")
+        turned = isinstance(picture, Image.Image) and picture.format != "TIFF"  # Pillow turns TIFFs itself
+        hole, remarks = np.zeros(size, np.bool_), list[str]()
+        if mask is not None:
+            hole, remarks = open_mask(as_shown(mask, opened, "mask") if turned else mask, size)
+        grow, soft = _ring(dilate, feather, size)
+        fresh = np.zeros(size, np.bool_)
+        if room is not None:
+            opened, fresh = extended(opened, room)
+            hole, size = padded(hole, room), fresh.shape
         remarks = [*opened.remarks, *remarks]
+        if turned:
+            sketch, structure = as_shown(sketch, opened, "sketch"), as_shown(structure, opened, "structure")
         guides = self._guides(sketch, structure, size)
         told = None if progress is None else rising(progress)
         if told is not None:
             told(0.0)
-        grow, soft = _ring(dilate, feather, size)
         unseen = _unseen(opened)
-        grown, grow, said = _grown(hole, grow, by_thickness=dilate is None, unseen=unseen)
+        grown, grow, said = _grown(hole, grow, by_thickness=dilate is None, fresh=fresh, unseen=unseen)
         soft = min(soft, grow)
         budget = MEMORY_BYTES if memory is None else memory
         if budget <= 0:
             raise InputError(f"memory is {budget} bytes: give a positive budget, e.g. 2GiB")
-        if dilate is None and grown.any():
+        if dilate is None and hole.any():
             said.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
         if "structure" in self.listens and guides.structure is None and grown.any():
             said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
         warn_of_spinning()
         canvas = opened.copy()
         canvas.expect(grown | unseen)
-        jobs = self._jobs(grown, budget)
-        weight = feather_weight(hole, grown, soft)
+        jobs = self._jobs(grown, budget, canvases(size, room or (0, 0, 0, 0)))
+        weight = feather_weight(hole | fresh, grown, soft)
         weight[grown & unseen] = 1  # what nobody sees is not blended into what the next window knows
         ratio = hole_ratio(grown)
         with listening(None if told is None else _unfinished(told)), plain_torch():
@@ -291,6 +319,7 @@ class Model(Networks):
             seconds=time.perf_counter() - started,
             peak_memory_bytes=peak_memory_bytes(self.device),
             remarks=(*remarks, *said),
+            extended=room,
         )
         filled = canvas if isinstance(picture, Picture) else canvas.as_given()
         if told is not None:
@@ -309,16 +338,27 @@ class Model(Networks):
             )
         return Guides(None if sketch is None else open_sketch(sketch, size), picture)
 
-    def _jobs(self, hole: np.ndarray, memory: int) -> list[Job]:
-        """What is to be filled, by which model, in which order."""
-        if not hole.any():
-            return []
-        if self.record.route is None:
-            return [Job(self, region, hole, "") for region in plan(hole, self.scope, memory)]
+    def _jobs(self, hole: np.ndarray, memory: int, canvases: Sequence[Box]) -> list[Job]:
+        """What is to be filled, by which model, in which order.
+
+        Args:
+            canvases: each holds the one before it; what of the hole a canvas adds is planned on it
+        """
         jobs = []
-        for route in self.record.route(hole):
-            path = self.paths[route.path]
-            jobs += [Job(path, region, route.hole, route.why) for region in plan(route.hole, path.scope, memory)]
+        left = hole.copy()
+        for canvas in canvases:
+            at = (slice(canvas[1], canvas[3]), slice(canvas[0], canvas[2]))
+            if not left[at].any():
+                continue
+            here = left[at].copy()
+            left[at] = False
+            everywhere = self.record.route is None
+            for route in (Route("", here, ""),) if everywhere else self.record.route(here):
+                path = self if everywhere else self.paths[route.path]
+                jobs += [
+                    Job(path, moved(region, canvas[0], canvas[1]), route.hole, route.why, canvas[:2])
+                    for region in plan(route.hole, path.scope, memory)
+                ]
         return jobs
 
     def fill_region(
@@ -329,14 +369,14 @@ class Model(Networks):
         Args:
             hole: (H, W), what is unknown yet, seen or not; brought up to date
         """
-        region, mine = job.region, job.hole
+        region = job.region
         left, top, right, bottom = region.box
-        pixels = int((hole & mine)[top:bottom, left:right].sum())
+        pixels = int((hole[top:bottom, left:right] & job.inside(region.box)).sum())
         smallest = region.scale
         for number, window in enumerate(in_turn(region.windows, hole)):
             target = window.target
             at = (slice(target[1], target[3]), slice(target[0], target[2]))
-            if (hole[at] & mine[at]).any():  # else a neighbour's window has filled it
+            if (hole[at] & job.inside(target)).any():  # else a neighbour's window has filled it
                 window, scale = with_something_known(window, region.scale, hole)
                 smallest = min(smallest, scale)
                 with part(number / len(region.windows), (number + 1) / len(region.windows)):
@@ -371,7 +411,7 @@ class Model(Networks):
         for band, box in enlarged(prediction, length, wanted):
             here = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
             at = (slice(here[1], here[3]), slice(here[0], here[2]))
-            filled = hole[at] & job.hole[at]
+            filled = hole[at] & job.inside(here)
             canvas.paste(band, here, torch.from_numpy(weight[at] * filled)[None, None])
             hole[at] &= ~filled
             tell(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
@@ -455,7 +495,7 @@ def _only_centre_hole(image: Tensor, mask: Tensor, side: int, centre: int) -> tu
     return torch.where(mask.bool(), harmonic(image, mask, 0), image), mask * middle
 
 
-def _batch_masks(mask: MaskLike, count: int) -> list[Any]:
+def _batch_masks(mask: MaskLike | None, count: int) -> list[Any]:
     """One mask per picture of a batch."""
     if isinstance(mask, Tensor) and mask.ndim == 4:
         if mask.shape[0] not in {1, count}:
@@ -479,21 +519,25 @@ def _unseen(picture: Picture) -> np.ndarray:
     return np.zeros((picture.height, picture.width), bool) if alpha is None else np.asarray(alpha == 0)
 
 
-def _grown(hole: np.ndarray, grow: int, by_thickness: bool, unseen: np.ndarray) -> tuple[np.ndarray, int, list[str]]:
-    """The dilated hole (a fresh array), the dilation used, and remarks; one that leaves nothing known is undone."""
-    if not hole.any():
+def _grown(
+    hole: np.ndarray, grow: int, by_thickness: bool, fresh: np.ndarray, unseen: np.ndarray
+) -> tuple[np.ndarray, int, list[str]]:
+    """The dilated hole and what is fresh (a new array), the dilation used, and remarks; one that leaves nothing known
+    is undone."""
+    if not hole.any() and not fresh.any():
         return hole.copy(), grow, []
-    if hole.all():
+    grow = grow if hole.any() else 0
+    if (hole | fresh).all():
         raise InputError("the mask covers the whole picture: leave something known to fill from")
-    if (hole | unseen).all():
+    if (hole | fresh | unseen).all():
         raise InputError(
             "the mask covers all that is not wholly transparent: leave something visible to fill from, "
             "or take the picture's alpha away if its hidden colours are meant"
         )
     grown = hole.copy() if not grow else dilate_thick(hole, grow) if by_thickness else dilate(hole, grow)
-    if (grown | unseen).all():
-        return hole.copy(), 0, [f"mask not grown: {grow} pixels more would leave nothing known"]
-    return grown, grow, []
+    if (grown | fresh | unseen).all():
+        return hole | fresh, 0, [f"mask not grown: {grow} pixels more would leave nothing known"]
+    return grown | fresh, grow, []
 
 
 def _strategy_remarks(holes: list[HoleReport], scope: Scope) -> list[str]:

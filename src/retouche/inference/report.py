@@ -36,7 +36,7 @@ class Report:
         model: the name or file it was loaded by
         method, layout: of the model
         device: where it ran
-        width, height: of the picture, pixels
+        width, height: of the filled picture, pixels
         hole_ratio: hole pixels / all pixels, after dilation
         dilate, feather: pixels, as used
         seed: as given
@@ -45,6 +45,7 @@ class Report:
         seconds: wall time
         peak_memory_bytes: the most the process (on a GPU: the device's allocator) has held so far
         remarks: what a user should know, one sentence each
+        extended: pixels added at the left, top, right and bottom; None where none were to be
     """
 
     model: str
@@ -62,6 +63,7 @@ class Report:
     seconds: float
     peak_memory_bytes: int
     remarks: tuple[str, ...]
+    extended: tuple[int, int, int, int] | None = None
 
     @property
     def strategy(self) -> str:

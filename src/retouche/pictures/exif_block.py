@@ -96,6 +96,29 @@ def upright(exif: bytes) -> bytes:
     return bytes(data)
 
 
+def resized(exif: bytes, width: int, height: int) -> bytes:
+    """The same EXIF for a picture of another size: the numbers of pixels it tells, where it does, become these.
+
+    Raises: DamagedExif
+    """
+    order, first = _first(exif)
+    inner = first.entries.get(EXIF_DIRECTORY)
+    if inner is None:
+        return exif
+    data = bytearray(exif)
+    directory = _directory(exif, order, _numbers(exif, order, inner)[0])
+    for tag, pixels in ((PIXEL_WIDTH, width), (PIXEL_HEIGHT, height)):
+        entry = directory.entries.get(tag)
+        if (
+            entry is not None
+            and entry.values == 1
+            and entry.kind in (3, 4)
+            and not (entry.kind == 3 and pixels > 65535)
+        ):
+            struct.pack_into(order + ("H" if entry.kind == 3 else "I"), data, entry.field, pixels)
+    return bytes(data)
+
+
 def _exchange(data: bytearray, directory: _Directory, across: int, down: int) -> None:
     """Exchange what two tags say, in place, where both are there."""
     first, second = directory.entries.get(across), directory.entries.get(down)

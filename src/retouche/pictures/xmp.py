@@ -29,6 +29,18 @@ def cleaned(xmp: bytes) -> bytes | None:
     return re.sub(rb"(<tiff:Orientation>)[2-8](</tiff:Orientation>)", rb"\g<1>1\g<2>", xmp)
 
 
+def resized(xmp: bytes, width: int, height: int) -> bytes:
+    """The packet for a picture of another size: the numbers of pixels it tells, where it does, become these."""
+    for names, pixels in (
+        (b"tiff:ImageWidth|exif:PixelXDimension", width),
+        (b"tiff:ImageLength|exif:PixelYDimension", height),
+    ):
+        number = str(pixels).encode()
+        xmp = re.sub(rb"((?:" + names + rb")\s{0,9}=\s{0,9}[\"'])\d{1,9}(?=[\"'])", rb"\g<1>" + number, xmp)
+        xmp = re.sub(rb"(<(?:" + names + rb")>\s{0,9})\d{1,9}(?=\s{0,9}</)", rb"\g<1>" + number, xmp)
+    return xmp
+
+
 def names_further_pictures(xmp: bytes) -> bool:
     """Whether it describes pictures that are not written with it (a gain map, a depth map)."""
     return any(word in xmp for word in FURTHER)

@@ -37,6 +37,8 @@ class Settings:
         dilate, feather, memory, seed: as `Model` takes them
         refine: let the model refine its fill, where it can
         invert: white is known, black is hole
+        extend: room to add at the sides and to fill, as `Model` takes it
+        alpha: without a mask, the hole is where the picture is transparent; else there is none
         overwrite: an existing output may be replaced
     """
 
@@ -47,6 +49,8 @@ class Settings:
     feather: int | None = None
     refine: bool = False
     invert: bool = False
+    extend: str | None = None
+    alpha: bool = True
     memory: int | None = None
     seed: int = 0
     overwrite: bool = False
@@ -61,6 +65,7 @@ class Settings:
             "memory_bytes": self.memory,
             "seed": self.seed,
             **({"refine": True} if self.refine else {}),
+            **({"extend": self.extend, "alpha": self.alpha} if self.extend else {}),
         }
 
 
@@ -122,10 +127,16 @@ class Fill:
         """
         picture = open_picture(job.image)
         if job.mask is None:
-            return Given(picture, transparent(picture, job.image))
+            return self.without_mask(picture, job.image)
         status = os.stat(job.mask)
         size = (picture.height, picture.width)
         return Given(picture, *_read_mask(job.mask, size, self.settings.invert, status.st_size, status.st_mtime_ns))
+
+    def without_mask(self, picture: Picture, path: Path) -> Given:
+        """What is filled of a picture that comes without a mask, beside the room that is added."""
+        if not self.settings.alpha:
+            return Given(picture, np.zeros((picture.height, picture.width), np.bool_))
+        return Given(picture, transparent(picture, path))
 
     def make(self, job: Job, given: Given, progress: Progress | None) -> tuple[Picture, Report]:
         """The filled picture and the report.
@@ -136,7 +147,7 @@ class Fill:
         settings = self.settings
         filled, report = self.model(
             given.picture,
-            given.hole,
+            given.hole if job.mask is not None or settings.alpha else None,
             sketch=job.sketch,
             structure=job.structure,
             dilate=settings.dilate,
@@ -144,9 +155,10 @@ class Fill:
             seed=settings.seed,
             memory=settings.memory,
             report=True,
+            extend=settings.extend,
             progress=progress,
         )
-        if job.mask is None:
+        if job.mask is None and settings.alpha:
             filled.pixels[..., -1] = opaque(filled.pixels)
         remarks = (*given.said, *(text for text in report.remarks if text not in given.repeated))
         return filled, replace(report, remarks=remarks)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retouche.apps.batch.fill import Fill, Given, Settings, transparent
+from retouche.apps.batch.fill import Fill, Given, Settings
 from retouche.apps.batch.pairing import Job
 from retouche.apps.batch.pipes import STDIN, STDOUT, is_pipe
 from retouche.inference.report import Report
@@ -36,7 +36,7 @@ class Piped(Fill):
     def read(self, job: Job) -> Given:
         picture = self._picture(job.image)
         if job.mask is None:
-            return Given(picture, transparent(picture, job.image))
+            return self.without_mask(picture, job.image)
         size, name = (picture.height, picture.width), _name(job.mask)
         hole, said = open_mask(self._picture(job.mask), size, invert=self.settings.invert, name=name)
         return Given(picture, hole, tuple(said), tuple(open_mask(hole, size)[1]))

@@ -12,6 +12,7 @@ examples:
   retouche run --image photos/ --mask masks/ --output filled/ --cluster auto --resume
   retouche run --image list.txt --mask masks/ --output filled/ --json > filled.jsonl
   cat photo.jpg | retouche run --image - --mask mask.png --output - > filled.jpg
+  retouche run --image photo.jpg --output wider.jpg --extend left=200,right=10%   (--mask may go with it)
 
 exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 nothing done: wrong use or bad input
 """
@@ -25,12 +26,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from retouche.apps.batch.pairing import Plan, absolute, plan
+from retouche.apps.batch.pairing import ALPHA, Plan, absolute, plan
 from retouche.apps.batch.pipes import STDIN, STDOUT, check_receiver, deliver, is_pipe, read_pipes
 from retouche.apps.batch.work import Facts, Outcome, Runner
 from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
 from retouche.pictures.formats import FORMATS
+from retouche.pictures.margins import SIDES, parsed
 
 if TYPE_CHECKING:
     from retouche.apps.batch.fill import Settings
@@ -62,6 +64,9 @@ class Options:
     """Width in pixels of the soft edge inside the grown ring. auto: half of --dilate."""
     invert_mask: terminal.Switch = False
     """Black is the hole."""
+    extend: Annotated[str | None, terminal.without_default("SIDE=N[,SIDE=N ...]")] = None
+    """Enlarge the canvas and fill what is new: left, top, right, bottom, in pixels or percent of the picture's side.
+    Masks are of the picture's own size and may be left out; guides are of the new size."""
     refine: terminal.Switch = False
     """Let the model refine its fill of large pictures, where it can (lama): many times slower."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
@@ -96,6 +101,8 @@ def main(options: Options) -> int:
     """Settle everything first, then fill."""
     dilate, feather = terminal.dilation(options.dilate), terminal.dilation(options.feather)
     memory = terminal.parse_bytes(options.memory)
+    if options.extend is not None:
+        parsed(options.extend)
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
     planned = plan(
@@ -130,6 +137,8 @@ def main(options: Options) -> int:
         feather=feather,
         refine=options.refine,
         invert=options.invert_mask,
+        extend=options.extend,
+        alpha=_from_alpha(options),
         memory=memory,
         seed=options.seed,
         overwrite=options.overwrite or options.resume,
@@ -206,6 +215,11 @@ def _piped(planned: Plan, settings: Settings, contents: dict[Path, bytes], optio
     )
 
 
+def _from_alpha(options: Options) -> bool:
+    """Whether pictures without a mask have their hole where they are transparent."""
+    return options.extend is None or list(options.mask) == [ALPHA]
+
+
 def _check_guides(facts: Facts, options: Options) -> None:
     for word, given in (("sketch", options.sketch), ("structure", options.structure)):
         if given is not None and word not in facts.listens:
@@ -218,7 +232,8 @@ def _show(outcome: Outcome, options: Options) -> None:
     """A picture's result on stdout."""
     job, report = outcome.job, outcome.report
     if options.json:
-        line = {"mask": "alpha" if job.mask is None else str(job.mask), **each.line(outcome)}
+        without = ALPHA if _from_alpha(options) else None
+        line = {"mask": without if job.mask is None else str(job.mask), **each.line(outcome)}
         if report is not None:
             line["strategy"] = report.strategy
             if options.report:
@@ -237,6 +252,9 @@ def _explain(report: Report) -> str:
         f"soft edge {report.feather}; model {report.model} ({report.method}) on {report.device}, "
         f"{report.seconds:.2f} s, peak {terminal.show_bytes(report.peak_memory_bytes)}"
     ]
+    if report.extended is not None:
+        added = ", ".join(f"{side} {pixels}" for side, pixels in zip(SIDES, report.extended, strict=True) if pixels)
+        lines.append(f"  extended by pixels: {added}")
     for hole in report.holes:
         left, top, right, bottom = hole.box
         lines.append(
