@@ -352,9 +352,9 @@ class Model(Networks):
                 continue
             here = left[at].copy()
             left[at] = False
-            everywhere = self.record.route is None
-            for route in (Route("", here, ""),) if everywhere else self.record.route(here):
-                path = self if everywhere else self.paths[route.path]
+            choose = self.record.route
+            for route in (Route("", here, ""),) if choose is None else choose(here):
+                path = self if choose is None else self.paths[route.path]
                 jobs += [
                     Job(path, moved(region, canvas[0], canvas[1]), route.hole, route.why, canvas[:2])
                     for region in plan(route.hole, path.scope, memory)
