@@ -96,19 +96,20 @@ class Sources:
     remarks: tuple[str, ...] = ()
 
 
-def find(words: Sequence[str], flag: str) -> Sources:
+def find(words: Sequence[str], flag: str, suffixes: Sequence[str] = SUFFIXES) -> Sources:
     """The pictures that a flag names.
 
     Args:
         words: files, folders, globs (`photos/*.png`, `photos/**/*.jpg`) or a list file (`.txt`, one path a line;
             relative paths are looked up beside the list, then in the current folder)
         flag: for the errors: "--image"
+        suffixes: what counts as a picture in folders and globs
 
     Raises: InputError if something is missing or nothing is found
     """
     if len(words) == 1:
-        return _find_one(words[0], flag)
-    found = [_find_one(word, flag) for word in words]
+        return _find_one(words[0], flag, suffixes)
+    found = [_find_one(word, flag, suffixes) for word in words]
     pictures = [source for sources in found for source in sources.pictures]
     if all(sources.folder is None for sources in found):  # `photos/*` that the shell has expanded
         pictures = _below_common_folder([source.path for source in pictures])
@@ -119,21 +120,21 @@ def find(words: Sequence[str], flag: str) -> Sources:
     return Sources(_unique(pictures), many=True, left_out=left_out, remarks=remarks)
 
 
-def _find_one(word: str, flag: str) -> Sources:
+def _find_one(word: str, flag: str, suffixes: Sequence[str]) -> Sources:
     word = home(word)  # after `=` no shell expands it
     path = Path(word)
     if path.is_dir():
-        files, left_out = walk(path)
+        files, left_out = walk(path, suffixes)
         if not files:
             reason = f"; {said}" if (said := left_out.words()) else ""
-            raise InputError(f"{flag} {word} holds no pictures ({' '.join(SUFFIXES)}){reason}")
+            raise InputError(f"{flag} {word} holds no pictures ({' '.join(suffixes)}){reason}")
         return Sources(files, many=True, folder=path, left_out=left_out)
     if path.is_file():
         if path.suffix.lower() == ".txt":
             return _listed(path, flag)
         return Sources((Source(path, Path(path.name)),), many=False)
     if glob.has_magic(word):
-        pictures, left_out = _matching(word)
+        pictures, left_out = _matching(word, suffixes)
         if not pictures:
             reason = f"; {said}" if (said := left_out.words()) else ""
             raise InputError(f"{flag} {word} matches no pictures{reason}")
@@ -215,7 +216,7 @@ def _unfit(path: str, suffixes: Sequence[str]) -> str | None:
 # Globs and lists ------------------------------------------------------------------------------------------------------
 
 
-def _matching(word: str) -> tuple[tuple[Source, ...], LeftOut]:
+def _matching(word: str, suffixes: Sequence[str]) -> tuple[tuple[Source, ...], LeftOut]:
     """The pictures that a pattern matches, relative to the folders before its first wildcard."""
     root = _fixed_part(word)
     left_out = LeftOut()
@@ -229,7 +230,7 @@ def _matching(word: str) -> tuple[tuple[Source, ...], LeftOut]:
     for path in paths:
         if path.is_dir():
             continue
-        kind = _unfit(str(path), SUFFIXES)
+        kind = _unfit(str(path), suffixes)
         if kind is None:
             found.append(Source(path, path.relative_to(root)))
         elif path.name not in OURS:

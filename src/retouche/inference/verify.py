@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retouche.errors import InputError
-from retouche.masks import default_dilation, dilate, open_mask
+from retouche.masks import Mask, default_dilation, dilate, open_mask
 from retouche.pictures import Picture, Source, decode, encode, open_picture
 from retouche.pictures.source import as_pil
 
@@ -105,12 +105,32 @@ def verify(
     old, new = open_picture(before), open_picture(after)
     size = (old.height, old.width)
     if mask is None:
-        from_alpha = old.alpha()
-        if from_alpha is None:
-            raise InputError(f"{before} has no alpha to take the hole from: give the mask's file")
-        hole = np.asarray(from_alpha <= np.iinfo(from_alpha.dtype).max // 2)
+        hole = hole_of_alpha(old, before)
     else:
         hole, _ = open_mask(mask, size, invert=invert)
+    return compare(old, new, hole, dilation, opaque=mask is None, lossy=after if lossy else None)
+
+
+def hole_of_alpha(old: Picture, before: Path) -> Mask:
+    """Where a picture is more transparent than opaque, (H, W). Raises: InputError where it has no alpha"""
+    alpha = old.alpha()
+    if alpha is None:
+        raise InputError(f"{before} has no alpha to take the hole from: give the mask's file")
+    return np.asarray(alpha <= np.iinfo(alpha.dtype).max // 2)
+
+
+def compare(
+    old: Picture, new: Picture, hole: Mask, dilation: int | None, *, opaque: bool = False, lossy: Path | None = None
+) -> Verdict:
+    """Compare two decoded pictures outside the grown hole.
+
+    Args:
+        hole: (H, W), True = hole; `old`'s size
+        dilation: as in `verify`
+        opaque: the fill has made `old`'s transparency opaque
+        lossy: the file of `new`, to be judged by what encoding alone does
+    """
+    size = (old.height, old.width)
     pixels = default_dilation(*size) if dilation is None else dilation
     grown = dilate(hole, pixels)
     if grown.all() and not hole.all():  # filling does not grow a mask that would leave nothing known
@@ -123,12 +143,12 @@ def verify(
     differences = _differences(old, new)
     if old.pixels.shape != new.pixels.shape or old.pixels.dtype != new.pixels.dtype or old.mode != new.mode:
         return Verdict(False, 0, None, 0, count, pixels, differences=differences)
-    if mask is None:  # filling a picture's transparency makes it opaque
+    if opaque:  # filling a picture's transparency makes it opaque
         old, new = _without_alpha(old), _without_alpha(new)
     largest, where, changed = _compare(old.pixels, new.pixels, known)
     judged = None
-    if lossy and changed and _is_lossy(new):
-        judged = _judge(old, new, ~known, after)
+    if lossy is not None and changed and _is_lossy(new):
+        judged = _judge(old, new, ~known, lossy)
     kept = judged.excess <= judged.tolerance if judged is not None else changed == 0
     return Verdict(kept, largest, where, changed, count, pixels, judged, differences)
 

@@ -76,7 +76,7 @@ def decode(stream: BinaryIO | bytes, name: str = "the picture", max_pixels: int 
     Raises: InputError in one line with the remedy, whatever the file holds
     """
     reading = _Reading(name, _seekable(stream, name), [])
-    with _border(name, "read", "it is damaged, or no picture"):
+    with border(name, "read", "it is damaged, or no picture"):
         image = _parsed(reading)
     return _picture(image, reading, max_pixels, Given("file"))
 
@@ -95,7 +95,7 @@ def measure(stream: BinaryIO | bytes, name: str = "the picture") -> tuple[int, i
     Raises: InputError in one line with the remedy
     """
     reading = _Reading(name, _seekable(stream, name), [])
-    with _border(name, "read", "it is damaged, or no picture"):
+    with border(name, "read", "it is damaged, or no picture"):
         image = _parsed(reading)
         width, height = image.size
         turned = _source(image, reading).orientation > 4
@@ -103,7 +103,7 @@ def measure(stream: BinaryIO | bytes, name: str = "the picture") -> tuple[int, i
 
 
 @contextmanager
-def _border(name: str, verb: str, remedy: str) -> Iterator[None]:
+def border(name: str, verb: str, remedy: str) -> Iterator[None]:
     """Parsers of foreign bytes raise whatever they stumble over; here it becomes one line."""
     try:
         yield
@@ -121,7 +121,7 @@ def _seekable(stream: BinaryIO | bytes, name: str) -> BinaryIO:
         return io.BytesIO(stream)
     if stream.seekable():
         return stream
-    with _border(name, "read", "give a file instead"):
+    with border(name, "read", "give a file instead"):
         return io.BytesIO(stream.read())
 
 
@@ -136,6 +136,10 @@ def _parsed(reading: _Reading) -> Image.Image:
     if parser is None and (kind := modern.sniff(head)) is not None:
         parser = modern.parser(kind, reading.name)
         reading.resources = modern.held(reading.stream) if kind == "JXL" else None
+    if parser is None and head.startswith((b"GIF87a", b"GIF89a")):
+        raise InputError(
+            f"{reading.name} is a GIF: fill its frames (retouche run --pages all), or convert it to PNG first"
+        )
     if parser is None:
         raise InputError(f"{reading.name} is not a {TITLES}: convert it to PNG first")
     if parser in _SIEVES:
@@ -165,8 +169,11 @@ def _picture(image: Image.Image, reading: _Reading, max_pixels: int, given: Give
         reading.remarks.append("further pictures in it are left out: only the one that is shown first is kept")
     # MPO is a JPEG with previews or a second view behind it: what is shown is its first picture
     elif several and image.format != "MPO":
-        raise InputError(f"{name} holds several pages or frames: save the one to fill as a picture of its own")
-    with _border(name, "decoded", "it is cut short or damaged"):
+        raise InputError(
+            f"{name} holds several pages or frames: fill those of a TIFF or GIF by retouche run --pages, or save the "
+            "one to fill as a picture of its own"
+        )
+    with border(name, "decoded", "it is cut short or damaged"):
         source = _source(image, reading)
         pixels, mode, bilevel = _pixels(image, reading)
         extra = _extra(image, reading, CHANNELS[mode])

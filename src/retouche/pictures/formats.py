@@ -60,6 +60,8 @@ FORMATS = {
 BY_SUFFIX = {suffix: one for one in FORMATS.values() for suffix in one.suffixes}
 SUFFIXES = tuple(BY_SUFFIX)
 """What is read and written, and what counts as a picture in a folder; a file named outright may have any suffix."""
+PAGED_SUFFIXES = (*SUFFIXES, ".gif")
+"""The same where files are taken page by page."""
 
 _TITLES = [one.title for one in FORMATS.values()]
 TITLES = f"{', '.join(_TITLES[:-1])} or {_TITLES[-1]}"

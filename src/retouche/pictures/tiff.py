@@ -7,7 +7,7 @@ import os
 import struct
 import sys
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 import tifffile
@@ -23,6 +23,7 @@ BYTES, SHORT, UNDEFINED = 1, 3, 7  # kinds of values
 BITS, KINDS, FLOAT = 258, 339, 3
 _PHOTOMETRIC = {"L": "minisblack", "LA": "minisblack", "RGB": "rgb", "RGBA": "rgb", "CMYK": "separated"}
 _WORDS = "Photoshop data (IPTC)"
+_Order: TypeAlias = Literal["<", ">"]
 MOST_TAGS = 1000  # of a directory; cameras and scanners write less than a hundred
 REMEDY = "save it as 16-bit RGB or RGBA, or as 8 bit, first"
 
@@ -229,7 +230,15 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
     return remarks
 
 
-def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source) -> None:
+def write_page(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str, order: _Order) -> list[str]:
+    """As `write`, with samples of more than a byte in a given order, "<" or ">"."""
+    if pixels.dtype.itemsize == 1 or (order == "<" and sys.byteorder == "little"):
+        return write(stream, pixels, mode, source, name)
+    _write_deep(stream, pixels, mode, source, order)
+    return no_place(source, "TIFF", "extended", "comment")
+
+
+def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, order: _Order = "<") -> None:
     tags = _tags(source)
     extra: list[tuple[int, Any, int, Any, bool]] = [
         (tag, 2, 0, text, True) for tag, text in tags.items() if isinstance(text, str) and tag not in (270, 305)
@@ -260,6 +269,7 @@ def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source) -> 
         software=tags.get(305, False),
         metadata=None,
         extratags=extra,
+        byteorder=order,
     )
     _add_directories(stream, tags)
 

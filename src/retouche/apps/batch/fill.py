@@ -40,6 +40,7 @@ class Settings:
         extend: room to add at the sides and to fill, as `Model` takes it
         alpha: without a mask, the hole is where the picture is transparent; else there is none
         overwrite: an existing output may be replaced
+        pages: which pages of files of several, "all", "3", "2-5"; None = such files are refused
     """
 
     model: str
@@ -54,6 +55,7 @@ class Settings:
     memory: int | None = None
     seed: int = 0
     overwrite: bool = False
+    pages: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -66,6 +68,7 @@ class Settings:
             "seed": self.seed,
             **({"refine": True} if self.refine else {}),
             **({"extend": self.extend, "alpha": self.alpha} if self.extend else {}),
+            **({"pages": self.pages} if self.pages is not None else {}),
         }
 
 

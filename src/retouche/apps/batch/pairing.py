@@ -19,7 +19,7 @@ from retouche.errors import InputError
 from retouche.folders.finding import Source, Sources, find
 from retouche.folders.names import RealFolders, home
 from retouche.folders.pairing import Pairs, pair
-from retouche.pictures.formats import SUFFIXES
+from retouche.pictures.formats import PAGED_SUFFIXES, SUFFIXES
 
 ALPHA = "alpha"
 """The word that stands for "the hole is where the picture is transparent" """
@@ -75,6 +75,7 @@ def plan(
     resume: bool = False,
     suffix: str | None = None,
     pipes: bool = False,
+    pages: bool = False,
 ) -> Plan:
     """Pair pictures with masks and outputs, and check all that can be checked before anything is filled.
 
@@ -88,14 +89,16 @@ def plan(
         resume: an existing output belongs to the batch that is resumed
         suffix: what files in a folder of outputs end in; None = as their pictures
         pipes: picture, mask and output may be pipes, "-" among them; then they are one each
+        pages: files may hold several pages or frames
 
     Raises: InputError naming what is missing, unmatched, in the way or not writable
     """
     remarks: list[str] = []
     if not image:
         raise InputError("--image names nothing: give a file, a folder, a glob or a list file (.txt)")
-    pictures = _find(image, "--image", pipes)
-    masks = None if not mask or list(mask) == [ALPHA] else _find(mask, "--mask", pipes)
+    suffixes = PAGED_SUFFIXES if pages else SUFFIXES
+    pictures = _find(image, "--image", pipes, suffixes)
+    masks = None if not mask or list(mask) == [ALPHA] else _find(mask, "--mask", pipes, suffixes)
     for flag, found in (("--image", pictures), ("--mask", masks)):
         remarks += [] if found is None else _found_words(flag, found)
     to_pipe = pipes and is_pipe(output, STDOUT)
@@ -125,14 +128,14 @@ def plan(
         for number, (source, pair, written) in enumerate(zip(inputs, pairs, outputs, strict=True))
     )
     if not to_pipe:
-        _check_outputs(jobs, overwrite=overwrite, resume=resume and pictures.many)
+        _check_outputs(jobs, suffixes, overwrite=overwrite, resume=resume and pictures.many)
     return Plan(jobs, target if pictures.many else None, tuple(remarks))
 
 
-def _find(words: Sequence[str], flag: str, pipes: bool) -> Sources:
+def _find(words: Sequence[str], flag: str, pipes: bool, suffixes: Sequence[str]) -> Sources:
     """As `find`; one word may be a pipe."""
     if not pipes or not any(is_pipe(word, STDIN) for word in words):
-        return find(words, flag)
+        return find(words, flag, suffixes)
     if len(words) > 1:
         raise InputError(f"{flag} names a pipe among other files: give the pipe alone, or save it as a file")
     return Sources((Source(Path(words[0]), Path(words[0])),), many=False)
@@ -264,7 +267,7 @@ def _guides(inputs: Sequence[Source], word: str | None, kind: str, many: bool, r
     return list(pairs.found)
 
 
-def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> None:
+def _check_outputs(jobs: Sequence[Job], suffixes: Sequence[str], *, overwrite: bool, resume: bool) -> None:
     real = _RealFiles()
     inputs = {real.of(path): path for path in dict.fromkeys(path for job in jobs for path in job.inputs)}
     written: dict[str, Job] = {}
@@ -282,8 +285,8 @@ def _check_outputs(jobs: Sequence[Job], *, overwrite: bool, resume: bool) -> Non
                 kind = "its own input" if itself else f"an input, {inputs[target]}"
                 remedy = "say --overwrite to replace it, or " if itself else ""
                 raise InputError(f"--output {job.output} is {kind}: {remedy}give another --output")
-        if job.output.suffix.lower() not in SUFFIXES:
-            raise InputError(f"--output {job.output} has no suffix of a picture known here: use {' '.join(SUFFIXES)}")
+        if job.output.suffix.lower() not in suffixes:
+            raise InputError(f"--output {job.output} has no suffix of a picture known here: use {' '.join(suffixes)}")
         if real.is_folder(job.output):
             raise InputError(f"--output {job.output} is a folder: give a file, or the folder with a slash at its end")
         if real.exists(job.output):

@@ -42,6 +42,8 @@ class Options:
     """Black is the hole."""
     lossy: terminal.Switch = False
     """Allow what re-encoding alone does to a JPEG or lossy WebP."""
+    pages: Annotated[str | None, terminal.without_default("all|N|A-B")] = None
+    """The --pages it was filled with; the other pages must be the same everywhere. Default: all."""
     json: terminal.Switch = False
     """One JSON object on stdout."""
 
@@ -52,8 +54,19 @@ def main(options: Options) -> int:
         if not path.is_file() and not (path == options.mask and str(path) == "alpha"):
             raise InputError(f"{path} is not there" if not path.exists() else f"{path} is no file")
     from retouche.inference.verify import verify
+    from retouche.inference.verify_pages import verify_pages
 
     mask = None if str(options.mask) == "alpha" and not options.mask.exists() else options.mask
+    several = verify_pages(
+        options.before,
+        options.after,
+        mask,
+        terminal.dilation(options.dilate),
+        pages=options.pages or "all",
+        invert=options.invert_mask,
+    )
+    if several is not None:
+        return _show_pages(several, options)
     verdict = verify(
         options.before,
         options.after,
@@ -69,6 +82,19 @@ def main(options: Options) -> int:
         if not verdict.kept and not options.lossy and options.after.suffix.lower() in (".jpg", ".jpeg", ".webp"):
             terminal.remark(f"{options.after.name} may be lossy: --lossy allows for what encoding alone does")
     return 0 if verdict.kept else 1
+
+
+def _show_pages(verdicts: list[Verdict], options: Options) -> int:
+    """The verdicts of all pages; returns the exit code."""
+    kept = all(verdict.kept for verdict in verdicts)
+    if options.json:
+        terminal.show_json({"kept": kept, "pages": [verdict.as_json() for verdict in verdicts]})
+        return 0 if kept else 1
+    for number, verdict in enumerate(verdicts, 1):
+        for text in explain(verdict).splitlines():
+            print(f"page {number}: {text}")
+    print("kept" if kept else "violated")
+    return 0 if kept else 1
 
 
 def explain(verdict: Verdict) -> str:

@@ -11,6 +11,7 @@ examples:
   retouche run --image "photos/**/*.png" --mask logo.png --output filled/ --model harmonic --workers 4
   retouche run --image photos/ --mask masks/ --output filled/ --cluster auto --resume
   retouche run --image list.txt --mask masks/ --output filled/ --json > filled.jsonl
+  retouche run --image scan.tif --mask mask.png --output filled.tif --pages 2-5
   cat photo.jpg | retouche run --image - --mask mask.png --output - > filled.jpg
   retouche run --image photo.jpg --output wider.jpg --extend left=200,right=10%   (--mask may go with it)
 
@@ -89,6 +90,9 @@ class Options:
     """Say what was done: strategy for each hole, crop, scale, passes, seconds, memory."""
     json: terminal.Switch = False
     """One JSON object for each picture on stdout."""
+    pages: Annotated[str | None, terminal.without_default("all|N|A-B")] = None
+    """Fill these pages of TIFFs and frames of GIFs, counted from 1, each with the one mask, or with its own of a mask
+    file of as many pages. All others, times and loops are kept."""
     format: Annotated[str | None, terminal.without_default("F")] = None
     """Of what goes into a pipe: png, jpeg, webp, tiff, bmp, avif, heif or jxl. Default: the picture's own."""
     config: Annotated[str | None, tyro.conf.Suppress] = None
@@ -103,8 +107,16 @@ def main(options: Options) -> int:
     memory = terminal.parse_bytes(options.memory)
     if options.extend is not None:
         parsed(options.extend)
+        if options.pages is not None:
+            raise InputError(
+                "--extend makes pictures larger, which the pages of one file cannot become: leave out --pages"
+            )
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
+    if options.pages is not None:
+        from retouche.pictures.pages import selection
+
+        selection(options.pages)
     planned = plan(
         options.image,
         options.mask,
@@ -113,7 +125,8 @@ def main(options: Options) -> int:
         structure=options.structure,
         overwrite=options.overwrite,
         resume=options.resume,
-        pipes=True,
+        pipes=options.pages is None,
+        pages=options.pages is not None,
     )
     contents = _through_pipes(planned, options)
     for text in planned.remarks:
@@ -124,6 +137,7 @@ def main(options: Options) -> int:
 
     # torch is loaded only now: what is wrong with the paths is said at once
     from retouche.apps.batch.fill import Fill, Settings
+    from retouche.apps.batch.paged import Paged
     from retouche.inference.devices import choose_device
 
     workers = min(options.workers or 1, len(planned.jobs))
@@ -142,7 +156,9 @@ def main(options: Options) -> int:
         memory=memory,
         seed=options.seed,
         overwrite=options.overwrite or options.resume,
+        pages=options.pages,
     )
+    work: Fill = Fill(settings) if options.pages is None else Paged(settings)
     runner: Runner
     if contents is not None:
         return _piped(planned, settings, contents, options)
@@ -150,7 +166,7 @@ def main(options: Options) -> int:
         from retouche.apps.batch.cluster import Cluster
 
         gpu = {"auto": None, "cpu": False}.get(options.device, True)
-        runner = Cluster(Fill(settings), options.cluster, options.workers, threads or 1, gpu=gpu)
+        runner = Cluster(work, options.cluster, options.workers, threads or 1, gpu=gpu)
         planned = absolute(planned)
     else:
         if workers == 1:
@@ -158,7 +174,7 @@ def main(options: Options) -> int:
         elif terminal.is_ours():
             terminal.set_threads(1)  # so that loading starts no threads, which would not survive a fork
         device = str(choose_device(options.device).device)
-        runner = each.local(Fill(settings), workers, len(planned.jobs), device=device)
+        runner = each.local(work, workers, len(planned.jobs), device=device)
     return each.run_all(
         planned,
         runner,
