@@ -150,6 +150,15 @@ def by_hand() -> list[Request]:
         Request("multipart of noise", body=bytes(range(256)) * 40, headers=FORM),
         Request("multipart with 1000 files", body=part("f", b"") * 1000 + b"--x--\r\n", headers=FORM),
         Request("multipart with 1000 fields", body=part("f", b"", None) * 1000 + b"--x--\r\n", headers=FORM),
+        Request("multipart with 1000 headers", body=b"--x\r\n" + b"A: b\r\n" * 1000 + part("f", b"")[5:], headers=FORM),
+        Request(
+            "multipart with a long header",
+            body=b"--x\r\nA: " + b"b" * 99_999 + b"\r\n" + part("f", b"")[5:],
+            headers=FORM,
+        ),
+        Request(
+            "multipart with a long boundary", body=b"x", headers={"Content-Type": FORM["Content-Type"] + "x" * 9999}
+        ),
         Request("multipart with paths", body=part("image", b"x", "../../../x.png") + b"--x--\r\n", headers=FORM),
         Request("multipart with bad JSON", save, body=part("patches", b"[[", None) + b"--x--\r\n", headers=FORM),
         at("operate unknown", adjust, {"mask": MASK, "operate": "explode"}),

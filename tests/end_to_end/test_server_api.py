@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image, ImageCms
 from serving import decoded, encoded, hole, scene, serving, text
 
+from retouche.apps.server import schema
 from retouche.methods import methods
 from retouche.pictures import Picture, encode, open_picture, write_picture
 
@@ -373,6 +374,36 @@ def test_what_cannot_be_saved_leaves_nothing_and_names_no_folder(client: httpx.C
     assert refused.status_code == 422 and str(folders) not in refused.text
 
 
+def test_what_archived_clients_ask_for_first(client: httpx.Client, folders: Path) -> None:
+    assert client.get("/api/v1/samplers").json() == []
+    assert "--input FILE" in client.get("/api/v1/inputimage").json()["error"]
+    picture = folders / "in" / "trip" / "b c.jpg"
+    with serving(input=picture) as other:
+        answer = other.get("/api/v1/inputimage")
+        assert answer.content == picture.read_bytes() and answer.headers["content-type"] == "image/jpeg"
+        assert other.get("/api/v1/files").status_code == 404 and not other.get("/api/v1/server-config").json()["input"]
+
+
+def test_a_sidecar_keeps_its_words(client: httpx.Client, folders: Path) -> None:
+    sidecar = {"mask": text(encoded(hole())), "image": "QUJD", "patches": [{"mask": "QUJD"}]}
+    sent = {"name": "a.png", "output": "words.png", "sidecar": sidecar}
+    assert client.post("/api/v1/save", json=sent).status_code == 200
+    kept = json.loads((folders / "out" / "words.png.retouche.json").read_text())
+    assert {name: kept[name] for name in sidecar} == sidecar
+    for file in (folders / "out").glob("words*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4])
+def test_base64_is_decoded_in_pieces(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    monkeypatch.setattr(schema, "PIECE", 8)
+    content = bytes(range(40 + length))
+    assert schema.from_base64(text(content)) == content
+    for wrong in ("QQ==QQ==QQ==", "QUI=" * 4, "QUJDQUJDQ", "QUJDQUJD=", "QUJD*UJDQUJD"):
+        with pytest.raises(ValueError, match="is no base64"):
+            schema.from_base64(wrong)
+
+
 def test_without_folders_there_are_none() -> None:
     with serving() as client:
         assert client.get("/api/v1/files").status_code == 404
@@ -383,6 +414,11 @@ def test_without_folders_there_are_none() -> None:
 def test_the_documentation_describes_every_address(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     assert "image" in described["components"]["schemas"]["Inpaint"]["properties"]
+    for path, kind in (("cut", "Cut"), ("save", "Save"), ("inpaint", "Inpaint"), ("view", "View")):
+        content = described["paths"][f"/api/v1/{path}"]["post"]["requestBody"]["content"]
+        reference = {"$ref": f"#/components/schemas/{kind}"}
+        assert content == {name: {"schema": reference} for name in ("application/json", "multipart/form-data")}
+        assert kind in described["components"]["schemas"]
     page = client.get("/docs")
     assert all(path in page.text for path in described["paths"])
     assert "<script" not in page.text and "//" not in page.text.replace("<!doctype", "")

@@ -23,6 +23,7 @@ import tyro
 from retouche.apps.batch.pairing import check_writable
 from retouche.apps.cli import terminal
 from retouche.errors import InputError, RetoucheError
+from retouche.pictures.formats import BY_SUFFIX
 
 TOKEN_VARIABLE = "RETOUCHE_TOKEN"
 
@@ -33,8 +34,8 @@ class Options:
     """The address to listen on; one that others can reach needs --token."""
     port: Annotated[int, tyro.conf.arg(metavar="N")] = 8080
     """0 takes a free one, and says which."""
-    input: Annotated[str | None, terminal.without_default("DIR")] = None
-    """A folder of pictures to go through in the editor."""
+    input: Annotated[str | None, terminal.without_default("DIR|FILE")] = None
+    """A folder of pictures to go through in the editor; or one picture, for programs that ask for it."""
     output: Annotated[str | None, terminal.without_default("DIR")] = None
     """The folder that the editor saves to; made if missing."""
     token: Annotated[str | None, terminal.without_default("T")] = None
@@ -63,7 +64,7 @@ def main(options: Options) -> int:
     """Check everything, then serve until Ctrl-C."""
     _check_numbers(options)
     token = options.token if options.token is not None else os.environ.get(TOKEN_VARIABLE)
-    folder_in = _folder(options.input, "--input")
+    given = _input(options.input)
     missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
     if missing:
         raise RetoucheError(f"the server needs {', '.join(missing)}: pip install 'retouche[serve]'")
@@ -76,13 +77,13 @@ def main(options: Options) -> int:
         raise InputError("--token is empty: give a word that is hard to guess")
     if not is_loopback(options.host) and token is None:
         raise InputError(f"--host {options.host} lets others in: give --token too, a word that is hard to guess")
-    folder_out = _folder(options.output, "--output", make=True)
+    folder_out = _output(options.output)
     terminal.set_threads(options.threads)
     settings = Settings(
         access=Access(options.host, token, tuple(origin.rstrip("/") for origin in options.allow_origin)),
         models=options.model,
         devices=options.device,
-        input=folder_in,
+        input=given,
         output=folder_out,
         waiting=options.queue,
         max_bytes=terminal.parse_bytes(options.max_bytes),
@@ -114,13 +115,19 @@ def _check_numbers(options: Options) -> None:
         raise InputError("--model and --device need a name each")
 
 
-def _folder(given: str | None, flag: str, make: bool = False) -> Path | None:
+def _input(given: str | None) -> Path | None:
     if given is None:
         return None
     path = Path(given)
-    if make:
-        path.mkdir(parents=True, exist_ok=True)
-        check_writable(path)
-    if not path.is_dir():
-        raise InputError(f"{flag} {given} is no folder: give one")
+    if not path.is_dir() and (path.suffix.lower() not in BY_SUFFIX or not path.is_file()):
+        raise InputError(f"--input {given} is neither a folder nor a picture: give one")
+    return path.resolve()
+
+
+def _output(given: str | None) -> Path | None:
+    if given is None:
+        return None
+    path = Path(given)
+    path.mkdir(parents=True, exist_ok=True)
+    check_writable(path)
     return path.resolve()

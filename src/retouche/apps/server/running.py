@@ -90,7 +90,8 @@ class _Lines(logging.Formatter):
 
 
 def _log_to_stderr() -> None:
-    for name, level in ((OUR_LOG, logging.INFO), ("uvicorn.error", logging.WARNING)):
+    levels = {OUR_LOG: logging.INFO, "uvicorn.error": logging.WARNING, "python_multipart": logging.ERROR}
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.setLevel(level)
         logger.propagate = False

@@ -52,6 +52,7 @@ DRAIN_BYTES = 16 << 20
 DRAIN_SECONDS = 5.0
 DRAIN_IDLE_SECONDS = 0.5
 WRONG_TOKEN_SECONDS = 0.5
+CLIENT_LEFT = 499  # nobody reads it; the log shows it
 
 
 class Refused(Exception):

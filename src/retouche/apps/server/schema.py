@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+PIECE = 1 << 20
+"""Signs of base64 decoded in one call; a multiple of four."""
 
 
 def from_base64(value: object) -> object:
@@ -19,8 +23,13 @@ def from_base64(value: object) -> object:
         head, comma, text = text.partition(",")
         if not comma or not head.lower().endswith(";base64"):
             raise ValueError("is a data URL without base64: give data:image/png;base64,...")
+    text = "".join(text.split())
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        # a piece at a time: within one call no other thread gets its turn, and there may be megabytes
+        pieces = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
+        if "=" in text[: -(len(text) % 4 or 4)]:
+            raise ValueError
+        return b"".join(base64.b64decode(piece, validate=True) for piece in pieces)
     except (binascii.Error, ValueError):
         raise ValueError("is no base64: encode the file's bytes, or give a data URL") from None
 
@@ -63,6 +72,12 @@ class Inpaint(Request):
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")] | None = Field(
         None, description="a random name of 16 to 64 letters and digits, to ask /api/v1/jobs/NAME how far the fill is"
     )
+
+
+class Error(BaseModel):
+    """Why a request was refused."""
+
+    error: str = Field(description="one line")
 
 
 class JobState(BaseModel):
@@ -136,14 +151,15 @@ class Cut(Request):
     patches: list[Patch] = Field(default_factory=list, max_length=1000)
 
 
+PICTURES = frozenset({"image", "mask", "sketch", "structure"})
+"""Fields that hold a picture file, wherever they stand."""
 NESTED = frozenset({"patches", "sidecar", "box"})
-"""Fields that multipart requests send as JSON."""
+"""Fields that forms send as JSON."""
 
 
-def one_line(error: ValidationError) -> str:
-    """The first thing wrong, in words, without what was sent."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    message = re.sub(r"^Value error, ", "", first["msg"])
-    place = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+def one_line(found: Sequence[dict[str, Any]]) -> str:
+    """The first thing wrong, in words, without what was sent; `found` is what pydantic reports."""
+    message = re.sub(r"^Value error, ", "", found[0]["msg"])
+    place = ".".join(str(part) for part in found[0]["loc"] if part != "body")
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return " ".join(f"{place}: {message}{more}".split()) if place else " ".join(f"request: {message}{more}".split())

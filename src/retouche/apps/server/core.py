@@ -1,0 +1,190 @@
+"""What the addresses share: settings, workers, the models on offer, and how a request becomes a work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import torch
+from fastapi import Depends, Request, Response
+
+from retouche.apps.server import files, schema, work
+from retouche.apps.server.bodies import forget
+from retouche.apps.server.models import Bench, Catalogue
+from retouche.apps.server.progress import NameTaken, Register
+from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
+from retouche.apps.server.safety import CLIENT_LEFT, Access, Refused
+from retouche.inference.devices import Choice, choose_device
+from retouche.progress import Hear
+
+ResultT = TypeVar("ResultT")
+
+OUT_OF_MEMORY_SECONDS = 5
+NO_PICTURE = "no such picture: the list at /api/v1/files tells which there are"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is set up.
+
+    Attributes:
+        access: who may come in
+        models: what is offered beside the installed ones; the first fills where a request names none
+        devices: one worker each, as `choose_device` takes them
+        input: a folder that the editor may read, or one picture; None = none
+        output: a folder that it may write; None = none
+        waiting: requests that may wait while the workers are busy
+        max_bytes: of one request
+        max_pixels: of one picture
+        max_seconds: that one work may take, and that a request's body may take to arrive
+    """
+
+    access: Access = field(default_factory=Access)
+    models: tuple[str, ...] = ("default",)
+    devices: tuple[str, ...] = ("auto",)
+    input: Path | None = None
+    output: Path | None = None
+    waiting: int = 16
+    max_bytes: int = 256 << 20
+    max_pixels: int = 100_000_000
+    max_seconds: float = 300.0
+
+
+class Server:
+    """What the addresses share: settings, workers, the models on offer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.devices: list[Choice] = [choose_device(name) for name in settings.devices]
+        self.catalogue = Catalogue(settings.models)
+        self.desk = work.Desk(settings.max_pixels)
+        benches = [Bench(choice.device) for choice in self.devices]
+        for name in self.catalogue.given:  # what cannot be loaded is said now; the first fill need not wait
+            self.catalogue.learn(name, benches[0].model(self.catalogue.source(name))[0])
+        self.fillers: Workers[Bench] = Workers(benches, settings.waiting)
+        # masks, previews and saved files need no device: they do not wait behind fills
+        self.clerks: Workers[None] = Workers([None], settings.waiting)
+        self.register = Register()
+
+    @property
+    def offered(self) -> dict[str, str]:
+        """The devices' names, each once, and why they were chosen."""
+        return {str(choice.device): choice.why for choice in self.devices}
+
+    def admit(self, asked: schema.Inpaint, place: Place) -> None:
+        """What a fill asks of its place: a worker of its device, and to be known by its name.
+
+        Raises: Refused
+        """
+        if asked.device is not None:
+            if asked.device not in self.offered:
+                wanted = " ".join(asked.device.split())
+                raise Refused(422, f'no device "{wanted}" on this server; offered: {", ".join(self.offered)}')
+            place.suits = _on(asked.device)
+        if asked.job is not None:
+            try:
+                self.register.enter(asked.job, place)
+            except NameTaken:
+                raise Refused(409, "job: a request of this name is in hand: choose another") from None
+
+    def close(self) -> None:
+        """End the works in hand."""
+        self.fillers.close()
+        self.clerks.close()
+
+    async def do(
+        self,
+        request: Request,
+        workers: Workers[Any],
+        act: Callable[[Any, Hear], ResultT],
+        admit: Callable[[Place], None] = lambda place: None,
+    ) -> ResultT:
+        """Take a place in the queue and have a work done there.
+
+        Args:
+            request: its body has arrived: who sends slowly takes no place
+            workers: whose queue it joins
+            act: (the worker's resource, hears how far it is) -> result, on the worker's thread
+            admit: told the place before the work waits there
+        """
+        forget(request)
+        seconds = self.settings.max_seconds
+        try:
+            with workers.place() as place:
+                admit(place)
+                return await workers.run(place, lambda bench: act(bench, place.tell), seconds, _left(request))
+        except Full:
+            raise Refused(
+                429, "the queue is full: try again in a moment", {"Retry-After": str(workers.patience())}
+            ) from None
+        except TooSlow:
+            raise Refused(
+                504, f"took more than {seconds:g} seconds and was ended: send a smaller part or choose a faster model"
+            ) from None
+        except ClientLeft:
+            raise Refused(CLIENT_LEFT, "the client has left") from None
+        except files.Outside:
+            raise Refused(404, NO_PICTURE) from None
+        except files.Exists:
+            raise Refused(409, "a file of this name exists: choose another, or say overwrite") from None
+        except (torch.OutOfMemoryError, MemoryError):
+            raise Refused(
+                503, "out of memory: send a smaller part", {"Retry-After": str(OUT_OF_MEMORY_SECONDS)}
+            ) from None
+
+
+def _on(device: str) -> Callable[[Bench], bool]:
+    return lambda bench: bench.name == device  # holds nothing of the request, whose pictures are large
+
+
+async def _left(request: Request) -> None:
+    """Ends when the client has closed the connection; the body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _server(request: Request) -> Server:
+    return request.app.state.server
+
+
+Here = Annotated[Server, Depends(_server)]
+"""The server, for a route."""
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def answer(request: Request, made: work.Answer) -> Response:
+    """A work's file as what is sent; its facts go to the log."""
+    request.scope["retouche.log"].update(made.facts)
+    return Response(made.content, media_type=made.media, headers=made.headers)
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.Error, "description": meaning}
+    for status, meaning in {
+        401: "the token is missing or wrong",
+        403: "a page of another site",
+        404: "no such file",
+        408: "the request did not arrive in time",
+        409: "the file exists, or the job's name is in use",
+        413: "too many bytes",
+        415: "neither JSON nor multipart",
+        421: "a foreign Host",
+        422: "the request, picture or mask cannot be used as given",
+        429: "the queue is full",
+        503: "out of memory",
+        504: "took too long",
+    }.items()
+}
+
+
+def picture_answer(description: str, *media: str) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI is to say of an address that answers with a picture."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": description, "content": dict.fromkeys(media, binary)}, **ERRORS}
+
+
+ALL_MEDIA = tuple(dict.fromkeys(files.TYPES.values()))
