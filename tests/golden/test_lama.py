@@ -12,7 +12,7 @@ from torch import Tensor
 
 import retouche
 from retouche.inference.model import Model
-from retouche.layers import fourier
+from retouche.layers import fourier, winograd
 from retouche.layers.fourier import SpectralTransform
 from retouche.methods.lama import FIRST_BLOCK, LamaGenerator, Network
 
@@ -39,15 +39,17 @@ def loaded(tmp_path_factory: pytest.TempPathFactory):
     return lambda name: _loaded(name, folder)
 
 
-@pytest.mark.parametrize("gradients", [False, True], ids=["fast", "layer by layer"])
+@pytest.mark.parametrize("way", ["fast", "fast as at large sizes", "layer by layer"])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_generator(name: str, gradients: bool, loaded) -> None:
+def test_generator(name: str, way: str, loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, stored = loaded(name), arrays(name)
+    if "large" in way:
+        monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
     assert (model.method, model.layout) == ("lama", "advimman")
     assert model.config == Network(blocks=GENERATORS[name]) and model.generator is not None
     for case in ("", "batch_", "odd_"):
         image, mask = stored[f"input.{case}image"], stored[f"input.{case}mask"]
-        with torch.set_grad_enabled(gradients):
+        with torch.set_grad_enabled(way == "layer by layer"):
             made = (model.generator(2 * image - 1, mask).refined.detach() + 1) / 2
         assert_close(made, stored[f"output.{case}pred"], TOLERANCE)
         assert_close(mask * made + (1 - mask) * image, stored[f"output.{case}comp"], TOLERANCE)

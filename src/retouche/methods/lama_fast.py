@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from retouche.layers.fourier import tables
+from retouche.layers.winograd import convolved, worthwhile
 
 STRIP_PIXELS = 1 << 18
 """Pixels of a strip: what it holds at once is 64 channels of each."""
@@ -134,12 +135,21 @@ def block(layers: tuple[Layer, Layer], x: Halves, transforms: Transforms) -> Hal
 
 
 def _layer(layer: Layer, x: Halves, transforms: Transforms) -> Halves:
-    near, far = (functional.pad(half, (1, 1, 1, 1), mode="reflect") for half in x)
-    local = functional.conv2d(near, *layer.local)
-    local += functional.conv2d(far, *layer.global_to_local)
-    spread = functional.conv2d(near, *layer.local_to_global).permute(0, 2, 3, 1).contiguous()  # (N, h, w, C)
+    local, spread = _mixed(layer, *(functional.pad(half, (1, 1, 1, 1), mode="reflect") for half in x))
+    spread = spread.permute(0, 2, 3, 1).contiguous()  # (N, h, w, C)
     rows = spread.view(-1, spread.shape[-1]).addmm_(_spectral(layer, x[1], transforms), layer.widen.kernel)
     return functional.relu_(local), functional.relu_(rows).view(spread.shape).permute(0, 3, 1, 2)
+
+
+def _mixed(layer: Layer, near: Tensor, far: Tensor) -> Halves:
+    """The three 3x3 convolutions of the padded halves."""
+    to_local, to_global, back = layer.local, layer.local_to_global, layer.global_to_local.kernel
+    if worthwhile(near):
+        local, spread = convolved((near, far), ((to_local.kernel, back), (to_global.kernel, None)))
+        return local.add_(_bias(to_local).view(-1, 1, 1)), spread.add_(_bias(to_global).view(-1, 1, 1))
+    local = functional.conv2d(near, *to_local)
+    local += functional.conv2d(far, back)
+    return local, functional.conv2d(near, *to_global)
 
 
 def _spectral(layer: Layer, x: Tensor, transforms: Transforms) -> Tensor:
