@@ -13,16 +13,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.image import Box
 from retouche.inference.canvas import canvases, moved
+from retouche.inference.filling import Canvas, Guides, Job, fill_all
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
-from retouche.inference.strategy import MEMORY_BYTES, Region, Window, in_turn, plan, with_something_known
-from retouche.inference.windows import enlarged, read_window
+from retouche.inference.strategy import MEMORY_BYTES, plan
 from retouche.masks import (
     EMPTY,
     MaskLike,
@@ -37,51 +36,14 @@ from retouche.masks import (
     open_sketch,
 )
 from retouche.methods import find
-from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.loading import Networks
-from retouche.methods.method import Method, Route, Scope, at_any_size
+from retouche.methods.method import Method, Route, Scope
 from retouche.pictures import Picture, PictureLike, open_picture
 from retouche.pictures.extending import extended, padded
 from retouche.pictures.margins import Margins, margins
-from retouche.progress import listening, part, rising, shares, tell
+from retouche.progress import listening, rising
 
 log = logging.getLogger("retouche")
-
-PASTING = 0.1  # share of a window's time after its prediction; for progress only
-
-
-@dataclass(frozen=True)
-class Guides:
-    """What may steer a fill beside the known pixels, at the picture's size."""
-
-    sketch: np.ndarray | None = None  # (H, W) bool, True = stroke
-    structure: Picture | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One region, who fills it, and which pixels of it are his.
-
-    Attributes:
-        hole: (h, w), True = to be filled by this model; the part of the picture that begins at `corner`
-        why: why by this one, in words; "" where there was no choice
-        corner: (x, y) in the picture
-    """
-
-    model: Model
-    region: Region
-    hole: np.ndarray
-    why: str
-    corner: tuple[int, int] = (0, 0)
-
-    def inside(self, box: Box) -> np.ndarray:
-        """What of a box of the picture is to be filled by this model, (bottom - top, right - left)."""
-        found = np.zeros((box[3] - box[1], box[2] - box[0]), np.bool_)
-        x, y = self.corner
-        left, top = max(box[0], x), max(box[1], y)
-        part = self.hole[top - y : max(box[3] - y, 0), left - x : max(box[2] - x, 0)]
-        found[top - box[1] : top - box[1] + part.shape[0], left - box[0] : left - box[0] + part.shape[1]] = part
-        return found
 
 
 @dataclass
@@ -243,19 +205,52 @@ class Model(Networks):
             for a batch, a list of reports
         Raises: InputError
         """
-        if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
-            masks = _batch_masks(mask, picture.shape[0])
-            options = (sketch, structure, dilate, feather, seed, memory)
-            pairs = []
-            told = None if progress is None else rising(progress)
-            for (start, end), one, each in zip(shares([1.0] * len(masks)), picture, masks, strict=True):
-                hear = None if told is None else _between(told, start, end)
-                pairs.append(self(one, each, *options, report=True, extend=extend, progress=hear))
-            batch = torch.stack([one for one, _ in pairs])
-            return (batch, [each for _, each in pairs]) if report else batch
-        started = time.perf_counter()
+        if memory is not None and memory <= 0:
+            raise InputError(f"memory is {memory} bytes: give a positive budget, e.g. 2GiB")
         if self.generator is None and self.record.fill is None:
             raise WeightsError(f"{self.name} holds only critics of {self.method}: give the generator's file")
+        started = time.perf_counter()
+        told = None if progress is None else rising(progress)
+        several = False
+        pairs: list[tuple[Any, Any]] = [(picture, mask)]
+        if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
+            several, pairs = True, list(zip(picture, _batch_masks(mask, len(picture)), strict=True))
+        options = (sketch, structure, dilate, feather, seed, memory, extend)
+        begun = [self._begun(one, each, *options) for one, each in pairs]
+        if told is not None:
+            told(0.0)
+        if any(each.jobs for each in begun):
+            warn_of_spinning()
+        with listening(None if told is None else _unfinished(told)), plain_torch():
+            holes = iter(fill_all([job for each in begun for job in each.jobs]))
+        seconds = (time.perf_counter() - started) / len(begun)
+        reports = [self._report(each, [next(holes) for _ in each.jobs], seconds) for each in begun]
+        filled: list[Any] = [
+            each.canvas.picture if isinstance(one, Picture) else each.canvas.picture.as_given()
+            for each, (one, _) in zip(begun, pairs, strict=True)
+        ]
+        if told is not None:
+            told(1.0)
+        if several:
+            return (torch.stack(filled), reports) if report else torch.stack(filled)
+        return (filled[0], reports[0]) if report else filled[0]
+
+    def _begun(
+        self,
+        picture: PictureLike,
+        mask: MaskLike | None,
+        sketch: MaskLike | None,
+        structure: PictureLike | None,
+        dilate: int | None,
+        feather: int | None,
+        seed: int,
+        memory: int | None,
+        extend: Margins | None,
+    ) -> _Begun:
+        """One picture's plan, from what a user gave.
+
+        Raises: InputError
+        """
         opened = open_picture(picture)
         size = (opened.height, opened.width)
         room = None if extend is None else margins(extend, size)
@@ -272,59 +267,53 @@ class Model(Networks):
         if room is not None:
             opened, fresh = extended(opened, room)
             hole, size = padded(hole, room), fresh.shape
-        remarks = [*opened.remarks, *remarks]
         if turned:
             sketch, structure = as_shown(sketch, opened, "sketch"), as_shown(structure, opened, "structure")
         guides = self._guides(sketch, structure, size)
-        told = None if progress is None else rising(progress)
-        if told is not None:
-            told(0.0)
-        unseen = _unseen(opened)
+        unseen = opened.unseen()
         grown, grow, said = _grown(hole, grow, by_thickness=dilate is None, fresh=fresh, unseen=unseen)
         soft = min(soft, grow)
-        budget = MEMORY_BYTES if memory is None else memory
-        if budget <= 0:
-            raise InputError(f"memory is {budget} bytes: give a positive budget, e.g. 2GiB")
         if dilate is None and hole.any():
             said.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
         if "structure" in self.listens and guides.structure is None and grown.any():
             said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
-        warn_of_spinning()
-        canvas = opened.copy()
-        canvas.expect(grown | unseen)
-        jobs = self._jobs(grown, budget, canvases(size, room or (0, 0, 0, 0)))
+        filled = opened.copy()
+        filled.expect(grown | unseen)
         weight = feather_weight(hole | fresh, grown, soft)
         weight[grown & unseen] = 1  # what nobody sees is not blended into what the next window knows
-        ratio = hole_ratio(grown)
-        with listening(None if told is None else _unfinished(told)), plain_torch():
-            done = _fill_all(canvas, jobs, grown | unseen, weight, guides, seed)
+        budget = MEMORY_BYTES if memory is None else memory
+        canvas = Canvas(filled, grown | unseen, weight, guides, seed, budget)
+        jobs = self._jobs(canvas, grown, canvases(size, room or (0, 0, 0, 0)))
+        remarks = [*opened.remarks, *remarks, *said]
+        return _Begun(canvas, jobs, hole_ratio(grown), grow, soft, room, tuple(remarks))
+
+    def _report(self, begun: _Begun, holes: list[HoleReport], seconds: float) -> Report:
+        """What was done with one picture; its remarks are logged, too."""
+        remarks = list(begun.remarks)
         for path in self.paths.values() or (self,):
-            said += _strategy_remarks([each for each in done if each.method == path.method], path.scope)
-        for remark in (*remarks, *said):
+            remarks += _strategy_remarks([each for each in holes if each.method == path.method], path.scope)
+        for remark in remarks:
             # who reads no report should hear of a fill that was none; who shows the report knows it from there
             log.log(logging.WARNING if remark == EMPTY else logging.INFO, remark, extra={"reported": True})
-        made = Report(
+        canvas = begun.canvas
+        return Report(
             model=self.name,
             method=self.method,
             layout=self.layout,
             device=str(self.device),
-            width=opened.width,
-            height=opened.height,
-            hole_ratio=ratio,
-            dilate=grow,
-            feather=soft,
-            seed=seed,
-            memory_bytes=budget,
-            holes=tuple(done),
-            seconds=time.perf_counter() - started,
+            width=canvas.picture.width,
+            height=canvas.picture.height,
+            hole_ratio=begun.ratio,
+            dilate=begun.grow,
+            feather=begun.soft,
+            seed=canvas.seed,
+            memory_bytes=canvas.memory,
+            holes=tuple(holes),
+            seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(self.device),
-            remarks=(*remarks, *said),
-            extended=room,
+            remarks=tuple(remarks),
+            extended=begun.room,
         )
-        filled = canvas if isinstance(picture, Picture) else canvas.as_given()
-        if told is not None:
-            told(1.0)
-        return (filled, made) if report else filled
 
     def _guides(self, sketch: MaskLike | None, structure: PictureLike | None, size: tuple[int, int]) -> Guides:
         for word, given in (("sketch", sketch), ("structure", structure)):
@@ -338,16 +327,16 @@ class Model(Networks):
             )
         return Guides(None if sketch is None else open_sketch(sketch, size), picture)
 
-    def _jobs(self, hole: np.ndarray, memory: int, canvases: Sequence[Box]) -> list[Job]:
+    def _jobs(self, canvas: Canvas, hole: np.ndarray, parts: Sequence[Box]) -> list[Job]:
         """What is to be filled, by which model, in which order.
 
         Args:
-            canvases: each holds the one before it; what of the hole a canvas adds is planned on it
+            parts: each holds the one before it; what of the hole a part adds is planned on it
         """
         jobs = []
         left = hole.copy()
-        for canvas in canvases:
-            at = (slice(canvas[1], canvas[3]), slice(canvas[0], canvas[2]))
+        for box in parts:
+            at = (slice(box[1], box[3]), slice(box[0], box[2]))
             if not left[at].any():
                 continue
             here = left[at].copy()
@@ -356,143 +345,28 @@ class Model(Networks):
             for route in (Route("", here, ""),) if choose is None else choose(here):
                 path = self if choose is None else self.paths[route.path]
                 jobs += [
-                    Job(path, moved(region, canvas[0], canvas[1]), route.hole, route.why, canvas[:2])
-                    for region in plan(route.hole, path.scope, memory)
+                    Job(canvas, path, moved(region, box[0], box[1]), route.hole, route.why, box[:2])
+                    for region in plan(route.hole, path.scope, canvas.memory)
                 ]
         return jobs
 
-    def fill_region(
-        self, canvas: Picture, job: Job, hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
-    ) -> HoleReport:
-        """Fill one region in place; what is filled counts as known for the windows and regions that follow.
 
-        Args:
-            hole: (H, W), what is unknown yet, seen or not; brought up to date
-        """
-        region = job.region
-        left, top, right, bottom = region.box
-        pixels = int((hole[top:bottom, left:right] & job.inside(region.box)).sum())
-        smallest = region.scale
-        for number, window in enumerate(in_turn(region.windows, hole)):
-            target = window.target
-            at = (slice(target[1], target[3]), slice(target[0], target[2]))
-            if (hole[at] & job.inside(target)).any():  # else a neighbour's window has filled it
-                window, scale = with_something_known(window, region.scale, hole)
-                smallest = min(smallest, scale)
-                with part(number / len(region.windows), (number + 1) / len(region.windows)):
-                    self._fill_window(canvas, window, scale, job, hole, weight, guides, seed)
-        return HoleReport(
-            region.box,
-            region.strategy,
-            smallest,
-            len(region.windows),
-            region.windows[0].crop,
-            pixels,
-            self.method,
-            job.why,
-        )
+@dataclass(frozen=True)
+class _Begun:
+    """A picture before it is filled: where, what by whom, and what its report will say."""
 
-    def _fill_window(
-        self,
-        canvas: Picture,
-        window: Window,
-        scale: float,
-        job: Job,
-        hole: np.ndarray,
-        weight: np.ndarray,
-        guides: Guides,
-        seed: int,
-    ) -> None:
-        crop, target = window.crop, window.target
-        with part(0, 1 - PASTING):
-            prediction = self._predict(canvas, window.crop, scale, hole, guides, seed)
-        length = (crop[3] - crop[1], crop[2] - crop[0])
-        wanted = (target[0] - crop[0], target[1] - crop[1], target[2] - crop[0], target[3] - crop[1])
-        for band, box in enlarged(prediction, length, wanted):
-            here = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
-            at = (slice(here[1], here[3]), slice(here[0], here[2]))
-            filled = hole[at] & job.inside(here)
-            canvas.paste(band, here, torch.from_numpy(weight[at] * filled)[None, None])
-            hole[at] &= ~filled
-            tell(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
-
-    @torch.inference_mode()
-    def _predict(self, canvas: Picture, crop: Box, scale: float, hole: np.ndarray, guides: Guides, seed: int) -> Tensor:
-        """The prediction for one window at the size the method sees: (1, 3, h, w), -1..1, on the CPU."""
-        image, mask = read_window(canvas, hole, crop, scale)
-        if self.generator is None:
-            fill = self.record.fill
-            assert fill is not None  # checked at the door
-            sketch, _ = self._guide_windows(guides, crop, scale, image)
-            return fill(image, mask, seed, **({} if sketch is None else {"sketch": sketch}))
-        if self.scope.centre is not None:
-            image, mask = _only_centre_hole(image, mask, *self.scope.centre)
-        sketch, structure = self._guide_windows(guides, crop, scale, image)
-        sketch, structure = (None if guide is None else guide.to(self.device) for guide in (sketch, structure))
-        made = at_any_size(self.generator, image.to(self.device), mask.to(self.device), sketch, structure)
-        if made is None:
-            raise WeightsError(
-                f"{self.name} holds only the structure network of {self.method}: "
-                "give the folder that holds the texture network too"
-            )
-        return made.float().cpu()
-
-    def _guide_windows(
-        self, guides: Guides, crop: Box, scale: float, image: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The guides at the window's place and size: sketch (1, 1, h, w) 0 or 1, structure (1, 3, h, w)."""
-        size = image.shape[-2:]
-        sketch = structure = None
-        if guides.sketch is not None:
-            strokes = torch.from_numpy(guides.sketch[crop[1] : crop[3], crop[0] : crop[2]]).float()[None, None]
-            # a thin stroke survives shrinking: a seen pixel is stroke where any of its cell is
-            sketch = strokes if strokes.shape[-2:] == size else functional.adaptive_max_pool2d(strokes, size)
-        if guides.structure is not None:
-            structure, gaps = read_window(guides.structure, _unseen(guides.structure), crop, scale)
-            if 0 < gaps.mean() < 1:
-                structure = harmonic(structure, gaps, 0)
-        return sketch, structure
-
-
-def _fill_all(
-    canvas: Picture, jobs: list[Job], hole: np.ndarray, weight: np.ndarray, guides: Guides, seed: int
-) -> list[HoleReport]:
-    """Fill the regions in their order, telling how far it is by the pixels that each method sees of its region."""
-    done = []
-    unknown = hole.copy()  # a job's own hole stays what it is
-    for job, times in zip(jobs, shares([_seen(job.region) for job in jobs]), strict=True):
-        with part(*times):
-            own = guides if "sketch" in job.model.listens else Guides(None, guides.structure)
-            done.append(job.model.fill_region(canvas, job, unknown, weight, own, seed))
-    return done
-
-
-def _seen(region: Region) -> float:
-    """Pixels that the method sees in all of a region's windows."""
-    return sum(
-        (crop[2] - crop[0]) * (crop[3] - crop[1]) * region.scale**2 for crop in (each.crop for each in region.windows)
-    )
-
-
-def _between(progress: Callable[[float], None], start: float, end: float) -> Callable[[float], None]:
-    """Tells one picture's progress as that of a batch."""
-    return lambda fraction: progress(end if fraction == 1 else start + (end - start) * fraction)
+    canvas: Canvas
+    jobs: list[Job]
+    ratio: float
+    grow: int
+    soft: int
+    room: tuple[int, int, int, int] | None
+    remarks: tuple[str, ...]
 
 
 def _unfinished(told: Callable[[float], None]) -> Callable[[float], None]:
     """1.0 is kept for the end: rounding and a part that knows nothing of the rest do not reach it."""
     return lambda fraction: told(min(fraction, 0.999))
-
-
-def _only_centre_hole(image: Tensor, mask: Tensor, side: int, centre: int) -> tuple[Tensor, Tensor]:
-    """Fill harmonically every hole but what lies in the middle, which is all that a centre-hole network fills.
-
-    Shrinking may widen a hole by a pixel beyond the middle: that rim is in the block which such networks predict, too.
-    """
-    first = (side - centre) // 2
-    middle = torch.zeros_like(mask)
-    middle[..., first : first + centre, first : first + centre] = 1
-    return torch.where(mask.bool(), harmonic(image, mask, 0), image), mask * middle
 
 
 def _batch_masks(mask: MaskLike | None, count: int) -> list[Any]:
@@ -511,12 +385,6 @@ def _ring(dilate: int | None, feather: int | None, size: tuple[int, int]) -> tup
             raise InputError(f"{word} is {given} pixels: give 0 or more")
     grow = default_dilation(*size) if dilate is None else min(dilate, diagonal(*size))
     return grow, grow // 2 if feather is None else feather
-
-
-def _unseen(picture: Picture) -> np.ndarray:
-    """(H, W), True where alpha is 0: such a pixel has a colour in the file, but nobody knows it."""
-    alpha = picture.alpha()
-    return np.zeros((picture.height, picture.width), bool) if alpha is None else np.asarray(alpha == 0)
 
 
 def _grown(

@@ -25,6 +25,11 @@ MARGIN = 16
 OVERVIEW = 256
 """Even the smallest hole is shown with this many pixels around it, seen at the method's scale."""
 
+CPU_PIXELS = 1 << 16
+"""Pixels that a network gets together on a CPU. Four windows of 128x128 take 0.87 (deepfill-v2) and 0.87 (aot-gan) of
+their time one by one, eight 0.99 and 0.92; from 256x256 on a batch gains nothing, or loses (mi-gan 1.3) as caches
+overflow. A GPU takes what memory allows."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -59,6 +64,20 @@ def affordable_pixels(scope: Scope, memory: int) -> int:
     return max(int(pixels), 64 * 64)
 
 
+def together(size: tuple[int, int], scope: Scope, memory: int, device: str) -> int:
+    """How many windows one pass of a network takes, at least 1.
+
+    Args:
+        size: height and width of each as the method sees it, pixels
+        device: "cpu", "cuda", ...
+    """
+    pixels = size[0] * size[1]
+    most = int(memory / (scope.pixel_bytes * pixels + scope.square_bytes * pixels**2))
+    if device == "cpu":
+        most = min(most, CPU_PIXELS // pixels)
+    return max(1, most)
+
+
 def plan(hole: np.ndarray, scope: Scope, memory: int = MEMORY_BYTES) -> list[Region]:
     """Regions that together cover every hole pixel.
 
@@ -69,9 +88,29 @@ def plan(hole: np.ndarray, scope: Scope, memory: int = MEMORY_BYTES) -> list[Reg
     """
     if scope.centre is not None:
         side, centre = scope.centre
-        return [_centred(box, side, centre) for box in components(hole, 0)]
+        return [_centred(box, side, centre) for box in _gathered(components(hole, 0), centre)]
     gap = min(64, scope.side // 8)  # holes this near share a crop
     return _shared([_region(hole, box, scope, memory) for box in components(hole, gap)], hole.shape)
+
+
+def _gathered(boxes: Sequence[Box], side: int) -> list[Box]:
+    """Boxes joined where together they fit a square of this side: strip by strip, each from left to right."""
+    joined = []
+    waiting = sorted(boxes, key=lambda box: box[1])
+    while waiting:
+        floor = max(waiting[0][1] + side, waiting[0][3])
+        strip = [box for box in waiting if box[3] <= floor]
+        waiting = [box for box in waiting if box[3] > floor]
+        group: Box | None = None
+        for box in sorted(strip):
+            wider = box if group is None else _union(group, box)
+            if group is not None and max(wider[2] - wider[0], wider[3] - wider[1]) > side:
+                joined.append(group)
+                wider = box
+            group = wider
+        assert group is not None  # the strip holds at least the topmost box
+        joined.append(group)
+    return joined
 
 
 def _centred(box: Box, side: int, centre: int) -> Region:

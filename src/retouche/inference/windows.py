@@ -26,6 +26,17 @@ def reflected(start: int, stop: int, length: int) -> np.ndarray:
     return np.minimum(position, period - position) if length > 1 else np.zeros(stop - start, np.int64)
 
 
+def size_seen(crop: Box, scale: float) -> tuple[int, int]:
+    """Height and width of a crop as the method sees it."""
+    return max(1, round((crop[3] - crop[1]) * scale)), max(1, round((crop[2] - crop[0]) * scale))
+
+
+def box_read(crop: Box, height: int, width: int) -> Box:
+    """The box of a picture of this size whose pixels a crop shows, mirrored ones included."""
+    rows, columns = reflected(crop[1], crop[3], height), reflected(crop[0], crop[2], width)
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
 def read_window(picture: Picture, hole: np.ndarray, crop: Box, scale: float) -> tuple[Tensor, Tensor]:
     """The window as the method sees it.
 
@@ -40,7 +51,7 @@ def read_window(picture: Picture, hole: np.ndarray, crop: Box, scale: float) -> 
     """
     rows = reflected(crop[1], crop[3], picture.height)
     columns = reflected(crop[0], crop[2], picture.width)
-    size = (max(1, round(len(rows) * scale)), max(1, round(len(columns) * scale)))
+    size = size_seen(crop, scale)
     factor = max(1, int(min(len(rows) / size[0], len(columns) / size[1])))
     images, knowns = [], []
     for band in _bands(len(rows), len(columns), factor):

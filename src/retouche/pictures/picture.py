@@ -67,6 +67,11 @@ class Picture:
         """(H, W) opacity in the pixels' dtype, a view; None where all is opaque by nature."""
         return self.pixels[..., -1] if self.mode in ("LA", "RGBA") else None
 
+    def unseen(self) -> NDArray[np.bool_]:
+        """(H, W), True where alpha is 0: such a pixel has a colour in the file, but nobody knows it."""
+        alpha = self.alpha()
+        return np.zeros((self.height, self.width), np.bool_) if alpha is None else np.asarray(alpha == 0)
+
     def copy(self) -> Picture:
         """An independent picture with the same content."""
         return replace(self, pixels=self.pixels.copy(), remarks=list(self.remarks))
