@@ -27,9 +27,9 @@ from retouche.evaluation import measures as figures
 from retouche.evaluation.backbones import Backbones
 from retouche.evaluation.fillers import Filler
 from retouche.evaluation.measures import MEASURES, Measure
-from retouche.evaluation.papers import Published
 from retouche.evaluation.pictures import EMPTY, Item, Preparation, Sample, Skipped, prepare
 from retouche.evaluation.protocol import METRICS_VERSION, Protocol, list_sha256, mask_words, size_words
+from retouche.evaluation.published import Published
 from retouche.evaluation.table import (
     FORMAT,
     VERSION,

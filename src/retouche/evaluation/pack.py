@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from retouche.errors import DataError, InputError
-from retouche.evaluation.papers import PAPERS, Published
+from retouche.evaluation.papers import PAPERS, Paper, Trial
 from retouche.evaluation.pictures import Item, Preparation, find_items, several
+from retouche.evaluation.published import Published
 from retouche.files import atomic_write
 from retouche.folders.names import as_json
 
@@ -49,13 +50,7 @@ def read_pack(word: str) -> Pack:
     path = Path(word)
     if not path.is_file():
         if word in PAPERS:
-            paper = PAPERS[word]
-            return Pack(
-                paper.name,
-                Preparation(size=paper.size, fit=paper.fit, masks=paper.masks, each=paper.each),
-                unknown=paper.unknown,
-                published=paper.published,
-            )
+            return pack_of(PAPERS[word], PAPERS[word].tests[0])
         raise InputError(f"--pack {word} is no file, and no protocol known here: {', '.join(PAPERS)}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -83,6 +78,12 @@ def read_pack(word: str) -> Pack:
         )
     except (ValueError, KeyError, TypeError):
         raise DataError(f"--pack {path} is no evaluation pack: write one with --write-pack") from None
+
+
+def pack_of(paper: Paper, test: Trial) -> Pack:
+    """The pack of one of a paper's tests."""
+    preparation = Preparation(test.size or paper.size, paper.fit, test.masks or paper.masks, each=paper.each)
+    return Pack(paper.name, preparation, unknown=paper.unknown, published=paper.published)
 
 
 def _beside(path: Path, relative: Any) -> Path | None:

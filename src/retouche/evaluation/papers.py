@@ -1,38 +1,39 @@
 """How the papers measured, as far as it is known: a pack for each, its unknowns named.
 
-Published figures are given only where their text could be read at the source that is named; tables that are known by
-hearsay alone are left out. All of them belong to pictures and masks that are not yours: read them beside, not against,
-your own rows.
+What they printed is in `published`. All of it belongs to pictures and masks that are not yours: `eval --pack` prints
+it beside your rows, `reproduce` asks for the paper's own pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from retouche.evaluation.pictures import Fit
+from retouche.evaluation.published import PUBLISHED, Published
 
 
 @dataclass(frozen=True)
-class Published:
-    """A row printed elsewhere.
+class Trial:
+    """One of a paper's tests: which pictures, which holes.
 
     Attributes:
-        model: who filled
-        bin: hole ratios, as this table's bins where they agree, else in words
-        metric: the published name, with its unit
-        value: as printed
-        source: where it is printed
-        remark: what one must know to read it
+        name: as `reproduce --test` takes it
+        title: in words
+        pictures: how many; None where it is not known
+        sha256: of the list of names and hashes, as `Protocol.pictures_sha256`; None where nobody has published one
+        masks: specification of drawn masks; None = the paper's
+        size: side in pixels; None = the paper's
+        files: what the mask files are, where drawn masks cannot stand for them
     """
 
-    model: str
-    bin: str
-    metric: str
-    value: str
-    source: str
-    remark: str = ""
+    name: str
+    title: str
+    pictures: int | None = None
+    sha256: str | None = None
+    masks: str | None = None
+    size: int | None = None
+    files: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ class Paper:
         name: of the pack
         title: paper and data
         size: side in pixels
-        fit: how pictures come to it
         masks: specification of our drawn masks that stand for the protocol's, unless --masks gives the files
         unknown: what is not known of the protocol, or differs here
-        published: rows to print beside
+        tests: at least one; the first unless another is asked for
+        fit: how pictures come to the size
         each: masks for each picture
+        files: published files of the paper's network: name and the beginning of its SHA-256
     """
 
     name: str
@@ -55,64 +57,32 @@ class Paper:
     size: int
     masks: str
     unknown: tuple[str, ...]
-    published: tuple[Published, ...] = ()
+    tests: tuple[Trial, ...]
     fit: Fit = "crop"
     each: int = 1
+    files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cells(self) -> tuple[Published, ...]:
+        """All that is known to be printed of it."""
+        return PUBLISHED.get(self.name, ())
+
+    @property
+    def published(self) -> tuple[Published, ...]:
+        """What of it could be read at its source."""
+        return tuple(cell for cell in self.cells if cell.checked)
 
 
 _LIMITS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 CLASSES = tuple(f"irregular({low}, {high})" for low, high in pairwise(_LIMITS))
 """Holes of the six classes of the irregular mask set that came with partial convolutions."""
-
-_MMAGIC = "README of mmagic's {} (github.com/open-mmlab/mmagic)"
-_HOLE_L1 = "mean absolute error in the hole times 100"
-_AOT_BINS = ("1-10 %", "10-20 %", "20-30 %", "30-40 %", "40-50 %", "50-60 %")
-_AOT = {
-    # (as attributed to the paper, mmagic's own file), by hole ratio
-    "l1": (
-        ("0.55", "1.19", "2.11", "3.20", "4.51", "7.07"),
-        ("0.54", "1.47", "2.79", "4.38", "6.28", "10.16"),
-    ),
-    "PSNR, dB": (
-        ("34.79", "29.49", "26.03", "23.58", "21.65", "19.01"),
-        ("inf", "31.22", "27.65", "25.06", "23.01", "20.05"),
-    ),
-    "SSIM": (
-        ("0.976", "0.940", "0.890", "0.835", "0.773", "0.682"),
-        ("0.982", "0.951", "0.911", "0.866", "0.815", "0.739"),
-    ),
-}
-
-_AOT_L1 = ("l1 (relative, %)", "hole l1 x 100")
-
-
-def _aot_rows() -> tuple[Published, ...]:
-    source = _MMAGIC.format("AOT-GAN")
-    remarks = (
-        "the paper's figure as that README prints it; its l1 is sum|a-b| / sum(a+b)",
-        "their converted file; their l1 is the mean absolute error in the hole times 100; "
-        '"inf" stems from pictures left unchanged',
-    )
-    return tuple(
-        Published(
-            model, name, {"l1": _AOT_L1[which]}.get(metric, metric), values[which][number], source, remarks[which]
-        )
-        for which, model in enumerate(("AOT-GAN (paper)", "AOT-GAN (mmagic)"))
-        for metric, values in _AOT.items()
-        for number, name in enumerate(_AOT_BINS)
-    )
-
-
-def _mmagic_rows(
-    model: str, readme: str, data: str, figures: tuple[str, str, str], steps: str
-) -> tuple[Published, ...]:
-    remark = f"{data}, {steps}; drawn anew at each run, so not repeatable"
-    names = (f"l1 ({_HOLE_L1})", "PSNR, dB", "SSIM")
-    return tuple(
-        Published(model, "all", name, value, _MMAGIC.format(readme), remark)
-        for name, value in zip(names, figures, strict=True)
-    )
-
+NOT_CHECKED = "its table is known by citation alone: eval leaves it out, reproduce prints it with question marks"
+_PLACES365 = 36500
+"""Pictures of Places365's validation set: a hundred of each of 365 kinds."""
+_MMAGIC_TESTS = (
+    Trial("places", "Places365-val", _PLACES365),
+    Trial("celeba", "CelebA-val, how many not known"),
+)
 
 _PAPERS = (
     Paper(
@@ -125,8 +95,9 @@ _PAPERS = (
             "where the boxes lay: drawn here as in training, 96 to 128 pixels wide and high",
             "the denominator of the paper's l1, l2 and TV in per cent: here l1 and l2 of values in 0..1",
             "whether the composite or the prediction was scored: here the composite",
-            "its table is not printed here: it could not be checked at the source",
+            NOT_CHECKED,
         ),
+        (Trial("places2", "Places2 validation, how many not known"),),
     ),
     Paper(
         "deepfill-v2",
@@ -137,7 +108,11 @@ _PAPERS = (
             "which validation pictures and how they came to 256x256",
             "the seed of the strokes: drawn here by the published generator's rules",
             "the denominator of the paper's l1 and l2 in per cent: here of values in 0..1",
-            "its table is not printed here: it could not be checked at the source",
+            NOT_CHECKED,
+        ),
+        (
+            Trial("free-form", "Places2 validation, strokes, how many not known"),
+            Trial("rectangular", "Places2 validation, one box, how many not known", masks="box"),
         ),
     ),
     Paper(
@@ -150,7 +125,16 @@ _PAPERS = (
             "the irregular mask files of Liu et al. 2018 are given by --masks; without it drawn masks stand for them",
             "theirs truncates to 8 bit where this table rounds; its SSIM is the one with window 7",
         ),
-        _aot_rows(),
+        (Trial("places", "Places2 / Places365 validation, how many not known"),),
+        files=(("AOT-GAN_512x512_4x12_places_20220509-6641441b.pth", "6641441b"),),
+    ),
+    Paper(
+        "sii-gan",
+        "SII-GAN (github.com/lazy-cat-y/SII-GAN-for-Image-Inpainting): no results are published",
+        512,
+        "irregular",
+        ("data, masks and figures: its repository prints none", "measured here as AOT-GAN, on whose code it is built"),
+        (Trial("none", "no pictures are named"),),
     ),
     Paper(
         "structure-flow",
@@ -161,9 +145,10 @@ _PAPERS = (
             "which 10,000 pictures, and the pairing with masks",
             "theirs truncates to 8 bit where this table rounds; its SSIM is the one with window 51",
             'its "MAE" is the relative l1 of this table',
-            "FID there leaves out the last incomplete batch of 64",
-            "its table is not printed here: it could not be checked at the source",
+            "FID there leaves out the last incomplete batch of 64, and joins two of our classes",
+            NOT_CHECKED,
         ),
+        (Trial("places2", "10,000 pictures of Places2", 10000),),
         fit="squash",
         each=len(CLASSES),
     ),
@@ -176,9 +161,14 @@ _PAPERS = (
             "which pictures, and the pairing with masks",
             "the 12,000 mask files are given by --masks; without it drawn masks of the same six classes stand for them",
             "half of the published masks keep 50 pixels off the border: drawn masks do not look at the border",
-            "its table is not printed here: it could not be checked at the source",
+            "its table could not be read: none is printed here",
         ),
+        (Trial("places2", "Places2, how many not known"),),
         each=len(CLASSES),
+        files=(
+            ("pconv_256x256_stage2_4x2_places_20200619-1ffed0e8.pth", "1ffed0e8"),
+            ("pconv_256x256_stage2_4x2_celeba_20200619-860f8b95.pth", "860f8b95"),
+        ),
     ),
     Paper(
         "context-encoder",
@@ -189,8 +179,9 @@ _PAPERS = (
             "how test pictures came to 128 pixels: here the shorter side, then the middle",
             "the denominator of its L1 and L2 in per cent: here of values in 0..1, in the hole and whole",
             "the published pictures are for research and not given away here: --data has yours",
-            "its table is not printed here: it could not be checked at the source",
+            NOT_CHECKED,
         ),
+        (Trial("paris", "the 100 test pictures of Paris StreetView", 100),),
     ),
     Paper(
         "structural",
@@ -200,7 +191,33 @@ _PAPERS = (
         (
             "which pictures, and how they came to 128 pixels: here the shorter side, then the middle",
             "whether the known ring that is predicted again was scored: here only the hole is filled",
-            "no table of its code is known",
+            "its tables could not be read: none is printed here",
+        ),
+        (Trial("all", "Paris StreetView, ImageNet and LFW, how many not known"),),
+    ),
+    Paper(
+        "lama",
+        "Suvorov et al. 2021 (arXiv 2109.07161): Places at 512 and CelebA-HQ at 256; Big-LaMa in MAT's protocol",
+        512,
+        "wide",
+        (
+            "which pictures; its seeds of masks are not fixed",
+            "drawn masks follow its training sets, whose numbers differ from the test sets'",
+            "FID and LPIPS need --inception-weights and --lpips-weights",
+            NOT_CHECKED,
+        ),
+        (
+            Trial("places-wide", "Places at 512, wide masks, how many not known"),
+            Trial("places-narrow", "Places at 512, narrow masks, how many not known", masks="narrow"),
+            Trial("places-segmentation", "Places at 512, masks of segments", files="the masks of segments"),
+            Trial("celeba-hq-wide", "CelebA-HQ at 256, wide masks", size=256),
+            Trial("celeba-hq-narrow", "CelebA-HQ at 256, narrow masks", masks="narrow", size=256),
+            Trial("mat-small", "Places at 512, MAT's small masks", _PLACES365, files="MAT's small masks"),
+            Trial("mat-large", "Places at 512, MAT's large masks", _PLACES365, files="MAT's large masks"),
+        ),
+        files=(
+            ("best.ckpt (big-lama)", "fccb7adffd53ec0974ee5503c3731c2c2f1e7e07856fd9228cdcc0b46fd5d423"),
+            ("big-lama.pt", "344c77bbcb158f17dd143070d1e789f38a66c04202311ae3a258ef66667a9ea9"),
         ),
     ),
     Paper(
@@ -208,10 +225,14 @@ _PAPERS = (
         "mmagic's validation of DeepFill v1: Places365 at 256, one box of at most 128 pixels",
         256,
         "mmagic-box",
-        ("crops and boxes are drawn anew at each of their runs (crop 384, scaled to 256)",),
         (
-            *_mmagic_rows("DeepFill v1", "DeepFill v1", "Places365-val", ("11.019", "23.429", "0.862"), "3500k steps"),
-            *_mmagic_rows("DeepFill v1", "DeepFill v1", "CelebA-val", ("6.677", "26.878", "0.911"), "1500k steps"),
+            "crops and boxes are drawn anew at each of their runs (crop 384, scaled to 256)",
+            "its SSIM is taken for the one with a Gaussian window of 11",
+        ),
+        _MMAGIC_TESTS,
+        files=(
+            ("deepfillv1_256x256_8x2_places_20200619-c00a0e21.pth", "c00a0e21"),
+            ("deepfillv1_256x256_4x4_celeba_20200619-dd51a855.pth", "dd51a855"),
         ),
     ),
     Paper(
@@ -219,34 +240,18 @@ _PAPERS = (
         "mmagic's validation of DeepFill v2: Places365 at 256, irregular masks of 15 to 65 %",
         256,
         "mmagic",
-        ("crops and masks are drawn anew at each of their runs",),
         (
-            *_mmagic_rows("DeepFill v2", "DeepFill v2", "Places365-val", ("8.635", "22.398", "0.815"), "100k steps"),
-            *_mmagic_rows("DeepFill v2", "DeepFill v2", "CelebA-val", ("5.411", "25.721", "0.871"), "20k steps"),
-            *_mmagic_rows("PConv U-Net", "PConv", "Places365-val", ("8.776", "22.762", "0.801"), "their file"),
-            *_mmagic_rows("PConv U-Net", "PConv", "CelebA-val", ("5.990", "25.404", "0.853"), "their file"),
+            "crops and masks are drawn anew at each of their runs",
+            "its SSIM is taken for the one with a Gaussian window of 11",
+        ),
+        _MMAGIC_TESTS,
+        files=(
+            ("deepfillv2_256x256_8x2_places_20200619-10d15793.pth", "10d15793"),
+            ("deepfillv2_256x256_8x2_celeba_20200619-c96e5f12.pth", "c96e5f12"),
+            ("pconv_256x256_stage2_4x2_places_20200619-1ffed0e8.pth", "1ffed0e8"),
+            ("pconv_256x256_stage2_4x2_celeba_20200619-860f8b95.pth", "860f8b95"),
         ),
     ),
 )
 PAPERS = {paper.name: paper for paper in _PAPERS}
-"""By the name that `--pack` takes."""
-
-
-OWN = {_AOT_L1[0]: "relative_l1", _AOT_L1[1]: "hole_l1", f"l1 ({_HOLE_L1})": "hole_l1"}
-"""A published figure -> the measure of ours that it is, but for its unit."""
-
-
-def own_figures(published: Sequence[Published]) -> tuple[str, ...]:
-    """The measures of ours that answer to published figures and are not on screen otherwise."""
-    return tuple(dict.fromkeys(OWN[row.metric] for row in published if row.metric in OWN))
-
-
-def published_lines(published: Sequence[Published]) -> list[str]:
-    """Published rows, short: a line for each model and bin, then each source and remark once."""
-    notes = list(dict.fromkeys(f"{row.source}; {row.remark}" for row in published))
-    by_row: dict[tuple[str, str, int], list[str]] = {}
-    for row in published:
-        note = notes.index(f"{row.source}; {row.remark}") + 1
-        by_row.setdefault((row.model, row.bin, note), []).append(f"{row.metric.split(' (mean')[0]} {row.value}")
-    lines = [f"published: {row[0]}, {row[1]}: {'; '.join(cells)} [{row[2]}]" for row, cells in by_row.items()]
-    return lines + [f"  [{number}] {note}" for number, note in enumerate(notes, 1)]
+"""By the name that `--pack` and `reproduce` take."""

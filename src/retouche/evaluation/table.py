@@ -180,6 +180,24 @@ def _bootstrap(
     return means, low, high, counts
 
 
+def mean_and_interval(
+    column: NDArray[np.float64], pictures: Sequence[str]
+) -> tuple[float | None, tuple[float, float] | None, int]:
+    """One figure over some pictures as the table has it: mean, its interval, and how many have the figure.
+
+    Args:
+        column: (n,); NaN where the figure does not apply
+        pictures: (n,) which picture each is of
+    """
+    if not len(column):
+        return None, None, 0
+    groups = np.unique(np.array(pictures), return_inverse=True)[1] if len(set(pictures)) < len(pictures) else None
+    means, lows, highs, counts = _bootstrap(column[:, None], groups)
+    if not counts[0]:
+        return None, None, 0
+    return float(means[0]), (float(lows[0]), float(highs[0])) if counts[0] > 1 else None, int(counts[0])
+
+
 def bootstrap_words() -> str:
     """How intervals come about, in words."""
     return f"intervals: {LEVEL:.0%} of the mean, {RESAMPLES} resamples of the pictures, seed {SEED}"

@@ -29,6 +29,7 @@ VERBS = {
     "run": Verb("retouche.apps.cli.run", "fill the holes of a picture, or of a whole folder"),
     "start": Verb("retouche.apps.cli.start", "open the editor in a browser, and the HTTP API beside it"),
     "eval": Verb("retouche.apps.cli.eval", "judge models on pictures: a table with intervals, plots, pictures"),
+    "reproduce": Verb("retouche.apps.cli.reproduce", "a paper's protocol: its table with our value beside each cell"),
     "compare": Verb("retouche.apps.cli.compare", "several models on one picture, side by side on one sheet"),
     "check": Verb("retouche.apps.cli.check", "verify that nothing outside the hole has changed"),
     "train": Verb("retouche.apps.cli.train", "train a method on a folder of pictures, or go on training"),

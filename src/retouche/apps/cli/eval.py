@@ -63,8 +63,8 @@ class Options:
     limit: Annotated[int | None, terminal.without_default("N")] = None
     """Take the first N pictures only."""
     pack: Annotated[str | None, terminal.without_default("FILE|NAME")] = None
-    """Repeat a protocol: a pack's file, or a paper's by name (deepfill-v1, deepfill-v2, aot-gan, structure-flow,
-    partial-conv, context-encoder, structural, mmagic-deepfill-v1, mmagic-deepfill-v2)."""
+    """Repeat a protocol: a pack's file, or a paper's by name (deepfill-v1, deepfill-v2, aot-gan, sii-gan,
+    structure-flow, partial-conv, context-encoder, structural, lama, mmagic-deepfill-v1, mmagic-deepfill-v2)."""
     write_pack: Annotated[Path | None, terminal.without_default("FILE")] = None
     """Write a pack of this evaluation: list, hashes, size and masks."""
     invert_mask: terminal.Switch = False
@@ -96,19 +96,29 @@ class Options:
 
 def main(options: Options) -> int:
     """Settle what can be settled, then fill and score."""
-    memory = terminal.parse_bytes(options.memory)
-    _check(options)
+    check(options)
+    from retouche.evaluation.pack import read_pack
 
+    pack = None if options.pack is None else read_pack(options.pack)
+    made = judge(options, pack, *items_and_preparation(options, pack))
+    _show(made, options)
+    return 1 if made.skipped else 0
+
+
+def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparation: Preparation) -> Evaluation:
+    """Fill and score, and write all files.
+
+    Raises: InputError, DataError, WeightsError
+    """
+    memory = terminal.parse_bytes(options.memory)
     from retouche.evaluation.backbones import Backbones
     from retouche.evaluation.evaluate import evaluate
     from retouche.evaluation.fillers import Outputs, open_fillers
-    from retouche.evaluation.pack import read_pack, write_pack
+    from retouche.evaluation.pack import write_pack
     from retouche.evaluation.pictures import check_items
     from retouche.evaluation.report import Cache, Remembering, write_report
     from retouche.inference.devices import choose_device
 
-    pack = None if options.pack is None else read_pack(options.pack)
-    items, preparation = _items(options, pack)
     check_items(items, large_holes=options.large_holes, invert=preparation.invert)
     terminal.set_threads(options.threads)
     if options.threads is None and options.workers > 1:
@@ -146,11 +156,11 @@ def main(options: Options) -> int:
             terminal.remark(
                 f"{filler.name}: {filler.changed} outputs differ outside the hole; the original was put back there"
             )
-    _show(made, options)
-    return 1 if made.skipped else 0
+    return made
 
 
-def _check(options: Options) -> None:
+def check(options: Options) -> None:
+    """What can be told of the options before anything is loaded. Raises: InputError"""
     if not options.model:
         raise InputError("--model names none: give one or more")
     if options.workers < 1:
@@ -185,7 +195,8 @@ def _is_ours(table: Path) -> bool:
         return False
 
 
-def _items(options: Options, pack: Pack | None) -> tuple[tuple[Item, ...], Preparation]:
+def items_and_preparation(options: Options, pack: Pack | None) -> tuple[tuple[Item, ...], Preparation]:
+    """The pictures and how they come to size. Raises: InputError, DataError"""
     from retouche.evaluation.pack import items_of
     from retouche.evaluation.pictures import Preparation, find_items, several
 
@@ -206,15 +217,20 @@ def _items(options: Options, pack: Pack | None) -> tuple[tuple[Item, ...], Prepa
     return several(items, each), Preparation(options.size, "crop", spec, options.seed, options.invert_mask, each)
 
 
-def _show(made: Evaluation, options: Options) -> None:
-    from retouche.evaluation.papers import own_figures, published_lines
-    from retouche.evaluation.table import as_text
-
+def complain_of_skipped(made: Evaluation) -> None:
+    """Pictures that could not be used, on stderr."""
     for each in made.skipped:
         terminal.complain(f"skipped: {each.name}: {each.reason}")
     if made.skipped:
         total = len(made.skipped) + made.protocol.pictures
         print(f"{len(made.skipped)} of {total} pictures could not be used", file=sys.stderr)
+
+
+def _show(made: Evaluation, options: Options) -> None:
+    from retouche.evaluation.published import own_figures, published_lines
+    from retouche.evaluation.table import as_text
+
+    complain_of_skipped(made)
     if options.json:
         terminal.show_json(made.as_json())
         return
