@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from retouche.errors import InputError, reason
-
-_counter = itertools.count()
 
 
 @contextmanager
@@ -33,9 +31,11 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     named = _fresh_name(path.parent)
     nameless = _nameless(path.parent)
     temporary = named if nameless is None else Path(f"/proc/self/fd/{nameless}")
+    ours = False  # a file of this name: another program's is never removed
     try:
         if nameless is None:
             named.touch(exist_ok=False)
+            ours = True
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
@@ -45,21 +45,20 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         if nameless is not None:
             # with a descriptor (unused: the path is absolute) Python calls linkat, which alone follows /proc's link
             os.link(temporary, named, src_dir_fd=nameless, follow_symlinks=True)
+            ours = True
         os.replace(named, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({reason(error)}): choose another folder or free space") from error
     finally:
-        named.unlink(missing_ok=True)
+        if ours:
+            named.unlink(missing_ok=True)
         if nameless is not None:
             os.close(nameless)
 
 
 def _fresh_name(folder: Path) -> Path:
-    """A hidden name that no file has: a killed process of the same number, as in a container, may have left some."""
-    while True:
-        named = folder / f".retouche-{os.getpid()}-{next(_counter)}.part"
-        if not os.path.lexists(named):
-            return named
+    """A hidden name that no file has: process numbers alone are the same in every container that shares the folder."""
+    return folder / f".retouche-{os.getpid()}-{secrets.token_hex(8)}.part"
 
 
 def _nameless(folder: Path) -> int | None:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -38,10 +39,16 @@ def serving(**settings: Any) -> Iterator[httpx.Client]:
 
 
 @contextlib.contextmanager
-def own_process(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`retouche start` as users start it, on a free port: the process and its address."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
-    words = [sys.executable, "-m", "retouche", "start", "--port", "0", "--device", "cpu", "--threads", "1", *flags]
+def own_process(
+    folder: Path, *flags: str, before: str = "", temporary: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`retouche start` as users start it, on a free port: the process and its address.
+
+    `before` is Python that runs first; `temporary` is its TMPDIR, the folder unless given.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary or folder)}
+    code = f"{before}\nimport sys\nfrom retouche.apps.cli import main\nsys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "start", "--port", "0", "--device", "cpu", "--threads", "1", *flags]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     try:
@@ -90,3 +97,14 @@ def until(condition: Any, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.01)
+
+
+# Stand in for functions that a helper process calls ------------------------------------------------------------------
+
+
+def hangs(*_: Any) -> None:
+    time.sleep(600)
+
+
+def crashes(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,6 +1,7 @@
 """Many at once: nobody's answer is lost or another's; who leaves or takes too long makes room; an orderly end."""
 
 import asyncio
+import functools
 import json
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 from serving import decoded, encoded, hole, own_process, scene, serving, text, until
 
 from retouche.apps.server import work
-from retouche.apps.server.queue import ClientLeft, Full, Interrupted, TooSlow, Workers
+from retouche.apps.server.queue import ClientLeft, Full, Interrupted, Place, TooSlow, Workers
 
 KNOWN = hole() == 0
 
@@ -44,7 +45,7 @@ def test_forty_at_once() -> None:
 
 
 class Slow:
-    """Stands in for a fill that takes until it is told, or interrupted."""
+    """Stands in for a fill that takes until it is told, or until nobody waits for it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = self.interrupted = 0
@@ -56,6 +57,7 @@ class Slow:
         self.begun += 1
         try:
             while not self.go.is_set():
+                args[-1](0.0)
                 time.sleep(0.005)
         except Interrupted:
             self.interrupted += 1
@@ -133,16 +135,16 @@ def test_running_out_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         assert answer.status_code == 503 and "retry-after" in answer.headers
 
 
-def test_workers_interrupt_at_any_moment() -> None:
+def test_workers_end_works_at_any_moment() -> None:
     """Works of every length around the limit: each ends with its result or TooSlow, and the worker goes on."""
 
     async def never() -> None:
         await asyncio.Event().wait()
 
-    def busy(seconds: float) -> float:
+    def busy(seconds: float, place: Place) -> float:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            pass
+            place.tell(0.5)
         return seconds
 
     async def many() -> None:
@@ -151,7 +153,8 @@ def test_workers_interrupt_at_any_moment() -> None:
             seconds = number * 2e-5
             with workers.place() as place:
                 try:
-                    result = await workers.run(place, lambda _, seconds=seconds: busy(seconds), 0.0015, never())
+                    act = functools.partial(busy, seconds, place)
+                    result = await workers.run(place, lambda _, act=act: act(), 0.0015, never())
                     assert result == seconds
                 except TooSlow:
                     pass

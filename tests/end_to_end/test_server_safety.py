@@ -226,7 +226,7 @@ def test_an_internal_error_tells_nothing(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("a secret at /home/somebody")
 
-    monkeypatch.setattr("retouche.apps.server.work.view", broken)
+    monkeypatch.setattr("retouche.apps.server.foreign.Helper.call", broken)
     with caplog.at_level(logging.INFO, "retouche.server"):
         answer = client.post("/api/v1/view", files={"image": encoded(scene())})
         until(lambda: any('"event": "failure"' in record.getMessage() for record in caplog.records))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +53,8 @@ class Options:
     """The largest picture (422 beyond)."""
     max_seconds: Annotated[float, tyro.conf.arg(metavar="N")] = 300.0
     """The longest fill (504 beyond)."""
+    connections: Annotated[int, tyro.conf.arg(metavar="N")] = 256
+    """Connections that one address may hold; more are told to try again (429)."""
     allow_origin: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL [URL ...]", help_behavior_hint="")] = ()
     """Other sites whose pages may call the API, e.g. https://example.org; none unless listed."""
     threads: Annotated[int | None, terminal.without_default("N")] = None
@@ -69,7 +72,7 @@ def main(options: Options) -> int:
     if missing:
         raise RetoucheError(f"the server needs {', '.join(missing)}: pip install 'retouche[serve]'")
 
-    from retouche.apps.server.app import Settings
+    from retouche.apps.server.core import Settings
     from retouche.apps.server.running import run
     from retouche.apps.server.safety import Access, is_loopback
 
@@ -89,6 +92,7 @@ def main(options: Options) -> int:
         max_bytes=terminal.parse_bytes(options.max_bytes),
         max_pixels=int(options.max_megapixels * 1e6),
         max_seconds=options.max_seconds,
+        connections=options.connections,
     )
 
     def ready(address: str) -> None:
@@ -98,8 +102,11 @@ def main(options: Options) -> int:
 
             webbrowser.open(address)
 
-    run(settings, options.port, ready)
+    ended = run(settings, options.port, ready)
     print("Retouche has ended", flush=True)
+    if not ended:
+        sys.stderr.flush()
+        os._exit(0)
     return 0
 
 
@@ -108,6 +115,8 @@ def _check_numbers(options: Options) -> None:
         raise InputError(f"--port is {options.port}: give 0 to 65535")
     if options.queue < 0:
         raise InputError(f"--queue is {options.queue}: give 0 or more")
+    if options.connections < 1:
+        raise InputError(f"--connections is {options.connections}: give 1 or more")
     for flag, value in (("--max-megapixels", options.max_megapixels), ("--max-seconds", options.max_seconds)):
         if not 0 < value < 1e9:
             raise InputError(f"{flag} is {value}: give a number above 0")

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from retouche import __version__
 from retouche.apps.server import fill_routes, folder_routes, model_routes, page_routes, schema
+from retouche.apps.server.bodies import paths_of_pictures
 from retouche.apps.server.core import ALL_MEDIA, Server, Settings
 from retouche.apps.server.delivery import Heads, Versions
 from retouche.apps.server.page_routes import EDITOR, NO_ADDRESS
@@ -26,12 +27,8 @@ LEAST_BYTES = 500
 """Shorter texts go as they are: compressed they would hardly be shorter."""
 
 
-def create_app(settings: Settings) -> App:
-    """The guarded application of a server.
-
-    Raises: RetoucheError if a model cannot be loaded or a device is not here
-    """
-    server = Server(settings)
+def create_app(server: Server) -> App:
+    """The guarded application of a server."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -50,10 +47,12 @@ def create_app(settings: Settings) -> App:
     app.state.server = server
     for kind, handler in _ERRORS.items():
         app.add_exception_handler(kind, handler)
-    for routes in (fill_routes, model_routes, folder_routes, page_routes):
-        app.include_router(routes.router)
+    routers = [routes.router for routes in (fill_routes, model_routes, folder_routes, page_routes)]
+    for router in routers:
+        app.include_router(router)
     compressed = GZipMiddleware(Versions(app), LEAST_BYTES, 6, exclude_content_types=ALL_MEDIA)
-    return Guard(Heads(compressed), settings.access, settings.max_bytes, settings.max_seconds)
+    settings, large = server.settings, paths_of_pictures(routers)
+    return Guard(Heads(compressed), settings.access, settings.max_bytes, settings.max_seconds, large)
 
 
 # Errors -------------------------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -52,6 +52,12 @@ class BodyRoute(APIRoute):
             return await handle(_Read(request, values))
 
         return read
+
+
+def paths_of_pictures(routers: Iterable[APIRouter]) -> frozenset[str]:
+    """The paths whose bodies hold pictures, and may be large."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, BodyRoute)]
+    return frozenset(route.path for route in routes if route.body_field is not None and route.kind.large)
 
 
 class _Read(Request):

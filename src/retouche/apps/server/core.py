@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Annotated, Any, TypeVar
 import torch
 from fastapi import Depends, Request, Response
 
-from retouche.apps.server import files, schema, work
+from retouche.apps.server import files, foreign, schema, work
 from retouche.apps.server.bodies import forget
-from retouche.apps.server.models import Bench, Catalogue
+from retouche.apps.server.models import Bench, Catalogue, Clerk
 from retouche.apps.server.progress import NameTaken, Register
 from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
 from retouche.apps.server.safety import CLIENT_LEFT, Access, Refused
@@ -22,6 +23,7 @@ from retouche.progress import Hear
 ResultT = TypeVar("ResultT")
 
 OUT_OF_MEMORY_SECONDS = 5
+CLERKS = 2
 NO_PICTURE = "no such picture: the list at /api/v1/files tells which there are"
 
 
@@ -39,6 +41,7 @@ class Settings:
         max_bytes: of one request
         max_pixels: of one picture
         max_seconds: that one work may take, and that a request's body may take to arrive
+        connections: that one client may hold
     """
 
     access: Access = field(default_factory=Access)
@@ -50,6 +53,7 @@ class Settings:
     max_bytes: int = 256 << 20
     max_pixels: int = 100_000_000
     max_seconds: float = 300.0
+    connections: int = 256
 
 
 class Server:
@@ -58,6 +62,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.devices: list[Choice] = [choose_device(name) for name in settings.devices]
+        foreign.prepare()
         self.catalogue = Catalogue(settings.models)
         self.desk = work.Desk(settings.max_pixels)
         benches = [Bench(choice.device) for choice in self.devices]
@@ -65,7 +70,9 @@ class Server:
             self.catalogue.learn(name, benches[0].model(self.catalogue.source(name))[0])
         self.fillers: Workers[Bench] = Workers(benches, settings.waiting)
         # masks, previews and saved files need no device: they do not wait behind fills
-        self.clerks: Workers[None] = Workers([None], settings.waiting)
+        clerks = [Clerk() for _ in range(CLERKS)]
+        self.clerks: Workers[Clerk] = Workers(clerks, settings.waiting)
+        self.helpers = [*(bench.helper for bench in benches), *(clerk.helper for clerk in clerks)]
         self.register = Register()
 
     @property
@@ -89,10 +96,24 @@ class Server:
             except NameTaken:
                 raise Refused(409, "job: a request of this name is in hand: choose another") from None
 
-    def close(self) -> None:
-        """End the works in hand."""
-        self.fillers.close()
-        self.clerks.close()
+    def close(self, seconds: float = 0.0) -> bool:
+        """End the works in hand, and wait so long for it; whether they have ended. It may be called again."""
+        for workers in (self.fillers, self.clerks):
+            workers.close()
+        until = time.monotonic() + seconds
+        ended = [workers.ended(max(0.0, until - time.monotonic())) for workers in (self.fillers, self.clerks)]
+        if all(ended):
+            for helper in self.helpers:
+                helper.end()
+        return all(ended)
+
+    async def read(self, request: Request, function: Callable[..., ResultT], *args: Any) -> ResultT:
+        """Have a function of files called that needs no device, in a clerk's helper; its first argument is the desk."""
+
+        def act(clerk: Clerk, tell: Hear) -> ResultT:
+            return clerk.helper.call(lambda: tell(0.0), function, self.desk, *args)
+
+        return await self.do(request, self.clerks, act)
 
     async def do(
         self,
@@ -106,7 +127,7 @@ class Server:
         Args:
             request: its body has arrived: who sends slowly takes no place
             workers: whose queue it joins
-            act: (the worker's resource, hears how far it is) -> result, on the worker's thread
+            act: (the worker, hears how far it is and raises where nobody waits) -> result, on the worker's thread
             admit: told the place before the work waits there
         """
         forget(request)

@@ -41,10 +41,10 @@ async def job(request: Request, name: str, server: Here) -> schema.JobState:
 @router.post("/adjust_mask", responses=picture_answer("white and opaque where the hole is, else clear", "image/png"))
 async def adjust_mask(request: Request, asked: schema.AdjustMask, server: Here) -> Response:
     """Grow, shrink or invert a mask."""
-    return answer(request, await server.do(request, server.clerks, lambda *_: work.adjust_mask(server.desk, asked)))
+    return answer(request, await server.read(request, work.adjust_mask, asked))
 
 
 @router.post("/view", responses=picture_answer("the picture upright, 8 bit", "image/png"))
 async def view(request: Request, asked: schema.View, server: Here) -> Response:
     """Show a picture of any format read here (TIFF, 16 bit, CMYK) as a PNG for browsers."""
-    return answer(request, await server.do(request, server.clerks, lambda *_: work.view(server.desk, asked)))
+    return answer(request, await server.read(request, work.view, asked))

@@ -22,9 +22,17 @@ def _input(server: Server) -> Path:
     return server.settings.input
 
 
+def _existing(server: Server, name: str) -> Path:
+    """A picture below --input."""
+    try:
+        return files.existing(_input(server), name)
+    except files.Outside:
+        raise Refused(404, NO_PICTURE) from None
+
+
 def _source(server: Server, asked: schema.Save | schema.Cut) -> Path | None:
     """The file below --input that a request names instead of sending one."""
-    return None if asked.image is not None or asked.name is None else files.existing(_input(server), asked.name)
+    return None if asked.image is not None or asked.name is None else _existing(server, asked.name)
 
 
 @router.get("/inputimage", responses=picture_answer("the file as it is", *ALL_MEDIA), response_class=Response)
@@ -45,10 +53,7 @@ def listing(server: Here) -> dict[str, Any]:
 @router.get("/files/{name:path}", responses=picture_answer("the file as it is", *ALL_MEDIA), response_class=Response)
 def read_file(name: str, server: Here) -> Response:
     """A picture below --input, byte for byte."""
-    try:
-        path = files.existing(_input(server), name)
-    except files.Outside:
-        raise Refused(404, NO_PICTURE) from None
+    path = _existing(server, name)
     return FileResponse(path, media_type=files.TYPES[path.suffix.lower()])
 
 
@@ -57,10 +62,8 @@ def read_file(name: str, server: Here) -> Response:
 )
 async def view_file(request: Request, name: str, server: Here) -> Response:
     """A picture below --input as a PNG for browsers."""
-    folder = _input(server)
     await request.body()
-    made = await server.do(request, server.clerks, lambda *_: work.view_file(server.desk, files.existing(folder, name)))
-    return answer(request, made)
+    return answer(request, await server.read(request, work.view_file, _existing(server, name)))
 
 
 @router.post(
@@ -71,14 +74,10 @@ async def view_file(request: Request, name: str, server: Here) -> Response:
 async def save(request: Request, asked: schema.Save, server: Here) -> Response:
     """Put patches into a source file's own pixels: its format, depth, profile and metadata are kept. With
     `output`, write it below --output; else answer the file."""
-
-    def act(*_: Any) -> work.Answer | list[str]:
-        source = _source(server, asked)
-        if asked.output is not None and server.settings.output is None:
-            raise Refused(404, "this server saves no files: start it with --output DIR")
-        return work.save(server.desk, asked, source, None if asked.output is None else server.settings.output)
-
-    done = await server.do(request, server.clerks, act)
+    if asked.output is not None and server.settings.output is None:
+        raise Refused(404, "this server saves no files: start it with --output DIR")
+    output = None if asked.output is None else server.settings.output
+    done = await server.read(request, work.save, asked, _source(server, asked), output)
     return answer(request, done) if isinstance(done, work.Answer) else JSONResponse({"saved": done})
 
 
@@ -87,5 +86,4 @@ async def save(request: Request, asked: schema.Save, server: Here) -> Response:
 )
 async def cut(request: Request, asked: schema.Cut, server: Here) -> Response:
     """Cut a part out of a source file, with patches put into it before: what browsers cannot do with 16 bits."""
-    made = await server.do(request, server.clerks, lambda *_: work.cut(server.desk, asked, _source(server, asked)))
-    return answer(request, made)
+    return answer(request, await server.read(request, work.cut, asked, _source(server, asked)))

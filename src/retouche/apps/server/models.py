@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from retouche.apps.batch.manifest import model_hash
+from retouche.apps.server.foreign import Helper
 from retouche.errors import InputError
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, known, resolve
 from retouche.methods import CLASSICAL, DEFAULT, find
 from retouche.methods.catalogue import BACKBONE, Entry, entries
+from retouche.progress import Hear
 
 KEPT = 4
 """Models that a worker keeps loaded; the one used longest ago makes room."""
@@ -127,20 +130,61 @@ def _title(name: str) -> str:
         return name
 
 
+class Clerk:
+    """A worker without a device."""
+
+    def __init__(self) -> None:
+        self.helper = Helper()
+
+
 class Bench:
     """A worker's device and the models it has loaded there."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.name = str(device)
+        self.helper = Helper()
         self._models: OrderedDict[str, tuple[Model, str]] = OrderedDict()
+        self._alive: Callable[[], None] = _nothing
 
     def model(self, source: str) -> tuple[Model, str]:
         """The model of a name or file, loaded at its first use, and its hash."""
         if source not in self._models:
             made = load(source, device=self.device)
             self._models[source] = made, model_hash(made)
+            for network in (each.generator for each in (made, *made.paths.values())):
+                for module in network.modules() if network is not None else ():
+                    module.register_forward_pre_hook(self._look)
         self._models.move_to_end(source)
         while len(self._models) > KEPT:
             self._models.popitem(last=False)
         return self._models[source]
+
+    @contextmanager
+    def watched(self, progress: Hear) -> Iterator[tuple[Hear, Callable[[], None]]]:
+        """Have `progress` asked before each layer of a network, too: a pass may take long and tells nothing inside.
+
+        Yields: what hears the fraction done; and what repeats the last one to `progress`, which may raise
+        """
+        last = 0.0
+
+        def hear(fraction: float) -> None:
+            nonlocal last
+            last = fraction
+            progress(fraction)
+
+        def alive() -> None:
+            progress(last)
+
+        self._alive = alive
+        try:
+            yield hear, alive
+        finally:
+            self._alive = _nothing
+
+    def _look(self, *_: object) -> None:
+        self._alive()
+
+
+def _nothing() -> None:
+    pass

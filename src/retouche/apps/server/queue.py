@@ -1,13 +1,13 @@
 """A bounded queue before one worker thread per device.
 
-Who finds it full is refused at once; who leaves, or takes too long, is taken out of it, even out of a fill that runs.
+Who finds it full is refused at once; who leaves, or takes too long, is taken out of it. A work that runs is ended where
+it next tells how far it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import math
 import threading
 import time
@@ -39,7 +39,7 @@ class ClientLeft(Exception):
 
 
 class Interrupted(BaseException):
-    """Raised inside a work that is no longer wanted; no handler of ordinary errors takes it."""
+    """Raised where a work that is no longer wanted tells how far it is; no handler of ordinary errors takes it."""
 
 
 class Place:
@@ -50,6 +50,7 @@ class Place:
         taken, begun, ended: when (`time.monotonic`) it was taken, a worker began its work, and that was over
         fraction: of its work that is done, 0..1
         failed: its work has ended without a result, or without ever beginning
+        unwanted: nobody waits for its result any more
     """
 
     def __init__(self, workers: Workers[Any]) -> None:
@@ -62,9 +63,15 @@ class Place:
         self.ended: float | None = None
         self.fraction = 0.0
         self.failed = False
+        self.unwanted = False
 
     def tell(self, fraction: float) -> None:
-        """Note how much is done; on the worker's thread."""
+        """Note how much is done; on the worker's thread.
+
+        Raises: Interrupted where nobody waits for the result any more
+        """
+        if self.unwanted:
+            raise Interrupted
         self.fraction = fraction
 
     def before(self) -> int:
@@ -80,7 +87,7 @@ class Place:
 
 
 class _Job:
-    """One work on its way through the queue; `thread` is the worker's while, and only while, it may be interrupted."""
+    """One work on its way through the queue."""
 
     def __init__(self, work: Callable[[Any], Any], place: Place, loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
@@ -88,8 +95,6 @@ class _Job:
         self.loop = loop
         self.begun = asyncio.Event()
         self.answer: asyncio.Future[Any] = loop.create_future()
-        self.thread: int | None = None
-        self.unwanted = False
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """On the event loop's thread: free the place and hand over what came out, if somebody still waits."""
@@ -99,7 +104,7 @@ class _Job:
         if error is None:
             self.answer.set_result(result)
         else:
-            self.answer.set_exception(error)
+            self.answer.set_exception(ClientLeft() if isinstance(error, Interrupted) else error)
 
 
 class Workers(Generic[ResourceT]):
@@ -122,6 +127,7 @@ class Workers(Generic[ResourceT]):
         self._change = threading.Condition()
         self._closed = False
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
+        self._running: set[Place] = set()
         self._threads = [
             threading.Thread(target=self._serve, args=(resource,), name=f"worker-{index}", daemon=True)
             for index, resource in enumerate(resources)
@@ -204,22 +210,29 @@ class Workers(Generic[ResourceT]):
         return sum(any(other.suits(resource) for resource in able) for other in ahead)
 
     def close(self) -> None:
-        """Take no more works, and forget those that wait; one that runs ends with its request, or the process."""
+        """Take no more works, forget those that wait, and end those that run where they next tell how far they are."""
         with self._change:
             self._closed = True
             self._jobs.clear()
+            for place in self._running:
+                place.unwanted = True
             self._change.notify_all()
 
+    def ended(self, seconds: float) -> bool:
+        """Wait so long, after `close`, for the threads to end; whether they have."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
     def _drop(self, job: _Job) -> None:
-        """Take a job out of the queue, or interrupt it; one that is done already stays as it is."""
+        """Take a job out of the queue, or have it ended; one that is done already stays as it is."""
         job.answer.cancel()
         with self._change:
-            job.unwanted = True
+            job.place.unwanted = True
             if job in self._jobs:
                 self._jobs.remove(job)
                 job.place.leave(failed=True)
-            elif job.thread is not None:
-                _raise_in(job.thread, Interrupted)
 
     def _serve(self, resource: ResourceT) -> None:
         while True:
@@ -229,13 +242,15 @@ class Workers(Generic[ResourceT]):
                 if self._closed or job is None:
                     return
                 self._jobs.remove(job)
+                self._running.add(job.place)
                 job.place.begun = time.monotonic()
             with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits
                 job.loop.call_soon_threadsafe(job.begun.set)
             started = time.monotonic()
-            result, error = self._do(job, resource)
-            if error is None:  # one cut short, or refused at once, tells nothing
-                with self._change:
+            result, error = _done(job, resource)
+            with self._change:
+                self._running.discard(job.place)
+                if error is None:  # one cut short, or refused at once, tells nothing
                     self._durations.append(time.monotonic() - started)
             with contextlib.suppress(RuntimeError):
                 job.loop.call_soon_threadsafe(job.settle, result, error)
@@ -244,35 +259,12 @@ class Workers(Generic[ResourceT]):
     def _first_for(self, resource: ResourceT) -> _Job | None:
         return next((job for job in self._jobs if job.place.suits(resource)), None)
 
-    def _do(self, job: _Job, resource: ResourceT) -> tuple[Any, BaseException | None]:
-        """A work's result, or what it raised. An interruption strikes inside the inner `try`, or never."""
-        result, error = None, None
-        try:
-            try:
-                with self._change:
-                    if job.unwanted:
-                        raise Interrupted
-                    job.thread = threading.get_ident()
-                result = job.work(resource)
-            finally:
-                self._calm(job)
-        except BaseException as raised:
-            error = raised.with_traceback(None) if isinstance(raised, Interrupted) else raised
-        self._calm(job)  # again, for an interruption that struck inside the first
-        return result, error
 
-    def _calm(self, job: _Job) -> None:
-        """From here on the job cannot be interrupted, and no interruption is under way."""
-        with self._change:
-            job.thread = None
-            _raise_in(threading.get_ident(), None)
-
-
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Have CPython raise an exception in a thread before its next bytecode; None takes back one not yet raised.
-
-    A fill is a chain of tensor operations without side effects outside its own copy of the picture, so that any point
-    is a good one to end it.
-    """
-    target = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)
+def _done(job: _Job, resource: Any) -> tuple[Any, BaseException | None]:
+    """A work's result, or what it raised."""
+    try:
+        return job.work(resource), None
+    except Interrupted as raised:
+        return None, raised.with_traceback(None)
+    except BaseException as raised:
+        return None, raised

@@ -10,12 +10,16 @@ from collections.abc import Callable
 
 import uvicorn
 
-from retouche.apps.server.app import Settings, create_app
+from retouche.apps.server.app import create_app
+from retouche.apps.server.connections import connection_class
+from retouche.apps.server.core import Server, Settings
 from retouche.apps.server.safety import OUR_LOG, line
 from retouche.errors import InputError
 
-GRACE_SECONDS = 30
+GRACE_SECONDS = 20
 """How long an ending server waits for the answers under way."""
+ENDING_SECONDS = 5.0
+"""How long it then waits for works that nobody waits for any more."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,22 +46,25 @@ def address_of(sock: socket.socket) -> str:
     return f"http://{host}:{port}/"
 
 
-def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until a signal ends it: answers under way are finished, for up to half a minute.
+def run(settings: Settings, port: int, ready: Callable[[str], None]) -> bool:
+    """Serve until a signal ends it: answers under way are finished, for up to `GRACE_SECONDS`.
 
     Args:
         settings: of the application; its `access.host` is listened on
         port: 0 = a free one
         ready: called with the address once requests are taken
+    Returns: whether all works have ended; else a thread is in the middle of one, which Python's end would abort
     """
     _log_to_stderr()
     with listen(settings.access.host, port) as sock:
-        server = prepared(settings)
+        served = Server(settings)
+        server = _engine(served)
         # uvicorn ends in order on these signals, then raises them again for whoever was there before: nobody
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: None)
         ready(address_of(sock))
         server.run(sockets=[sock])
+    return served.close(ENDING_SECONDS)
 
 
 def prepared(settings: Settings) -> uvicorn.Server:
@@ -65,8 +72,13 @@ def prepared(settings: Settings) -> uvicorn.Server:
 
     Raises: RetoucheError if a model cannot be loaded or a device is not here
     """
+    return _engine(Server(settings))
+
+
+def _engine(server: Server) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(server),
+        http=connection_class(server.settings.connections),
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -48,6 +48,15 @@ HEADERS = {
 }
 EXPOSED = "X-Seed, X-Retouche-Strategy, X-Retouche-Seconds, X-Retouche-Report, Retry-After, Content-Disposition"
 INTERNAL = "internal error ({}): the server's log tells more"
+SMALL_BYTES = 64 << 10
+"""The largest body where no picture is sent: a token, a model's name."""
+HELD_BODIES = 4
+"""So many of the largest bodies may be held at a time, whoever sent them: on their way, or waiting in the queue."""
+HELD_SECONDS = 5
+IDLE_SECONDS = 20.0
+"""For which nothing of a body may come."""
+PACE_SECONDS, PACE_BYTES = 20.0, 2048
+"""After so long, a body must have come at so many bytes a second on average."""
 DRAIN_BYTES = 16 << 20
 DRAIN_SECONDS = 5.0
 DRAIN_IDLE_SECONDS = 0.5
@@ -159,11 +168,24 @@ def _host_name(header: str | None) -> str | None:
 class Guard:
     """Stands before the application: refuses, limits, adds the headers of safety, logs one line per request."""
 
-    def __init__(self, app: App, access: Access, max_bytes: int, body_seconds: float) -> None:
+    def __init__(self, app: App, access: Access, max_bytes: int, body_seconds: float, large: frozenset[str]) -> None:
+        """Guard an application.
+
+        Args:
+            access: who may come in
+            max_bytes: of the body of a request to one of the paths in `large`; elsewhere `SMALL_BYTES`
+            body_seconds: that a body may take to arrive
+        """
         self.app = app
         self.access = access
         self.max_bytes = max_bytes
         self.body_seconds = body_seconds
+        self.large = large
+        self.held = 0  # bytes of bodies, of all exchanges in hand
+
+    def limit(self, path: str) -> int:
+        """The largest body for a path."""
+        return self.max_bytes if path in self.large else min(SMALL_BYTES, self.max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -188,6 +210,7 @@ class _Exchange:
         self.started = time.perf_counter()
         self.status: int | None = None
         self.bytes_in = self.bytes_out = 0
+        self.limit = guard.limit(scope["path"])
         self.body_ended = not {"content-length", "transfer-encoding"} & self.headers.keys()
         scope["retouche.log"] = {}
 
@@ -205,6 +228,7 @@ class _Exchange:
             if self.status is None:
                 await self._refuse(Refused(500, INTERNAL.format(type(error).__name__)))
         finally:
+            self.guard.held -= self.bytes_in
             if not self.scope["retouche.log"].pop("quiet", False):
                 log_line(
                     "request",
@@ -223,27 +247,37 @@ class _Exchange:
         """The next part of the body, as long as it stays within the limits of bytes and seconds."""
         if self.body_ended:
             return await self._receive()
-        left = self.started + self.guard.body_seconds - time.perf_counter()
+        took = time.perf_counter() - self.started
+        if took > PACE_SECONDS and self.bytes_in < took * PACE_BYTES:
+            raise Refused(408, f"the request comes at less than {PACE_BYTES} bytes a second: send it faster")
+        left = min(self.guard.body_seconds - took, IDLE_SECONDS)
         try:
             message = await asyncio.wait_for(self._receive(), max(left, 0.001))
         except asyncio.TimeoutError:
-            seconds = self.guard.body_seconds
-            raise Refused(408, f"the request did not arrive within {seconds:g} seconds: send it faster") from None
+            raise Refused(
+                408,
+                f"the request did not arrive within {self.guard.body_seconds:g} seconds, or nothing of it came for "
+                f"{IDLE_SECONDS:g}: send it faster",
+            ) from None
         if message["type"] == "http.request":
-            self.bytes_in += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self.bytes_in += size
+            self.guard.held += size
             self.body_ended = not message.get("more_body", False)
-            if self.bytes_in > self.guard.max_bytes:
-                raise self._too_large(f"more than {self.guard.max_bytes}")
+            if self.bytes_in > self.limit:
+                raise self._too_large(f"more than {self.limit}")
+            if self.guard.held > HELD_BODIES * self.guard.max_bytes:
+                words = "the server holds as many requests as it has memory for: try again in a moment"
+                raise Refused(429, words, {"Retry-After": str(HELD_SECONDS)})
         else:
             self.body_ended = True
         return message
 
     def _too_large(self, length: str) -> Refused:
-        return Refused(
-            413,
-            f"the request has {length} bytes but the limit is {self.guard.max_bytes}: "
-            "send the part around the hole, or start the server with a larger --max-bytes",
-        )
+        remedy = "send no more than that"
+        if self.limit == self.guard.max_bytes:
+            remedy = "send the part around the hole, or start the server with a larger --max-bytes"
+        return Refused(413, f"the request has {length} bytes but the limit is {self.limit}: {remedy}")
 
     async def _check(self) -> None:
         access, scope = self.access, self.scope
@@ -259,7 +293,7 @@ class _Exchange:
                 await asyncio.sleep(WRONG_TOKEN_SECONDS)
             raise Refused(401, "a token is needed: send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         length = self.headers.get("content-length", "")
-        if length.isdecimal() and int(length[:20]) > self.guard.max_bytes:
+        if length.isdecimal() and int(length[:20]) > self.limit:
             raise self._too_large(length[:20])
 
     def _preflight(self) -> dict[str, str] | None:

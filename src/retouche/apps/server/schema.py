@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -52,6 +52,7 @@ Pixels = Annotated[int, Field(ge=0, le=2000)]
 class Request(BaseModel):
     """Base of all: unknown fields are ignored, as archived clients send many."""
 
+    large: ClassVar[bool] = True  # holds pictures
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, protected_namespaces=())
 
 
@@ -94,6 +95,7 @@ class JobState(BaseModel):
 class SwitchModel(Request):
     """Make a model the one that fills where a request names none."""
 
+    large = False
     name: Annotated[str, Field(min_length=1, max_length=200)]
 
 

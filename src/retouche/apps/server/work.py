@@ -1,4 +1,7 @@
-"""What the workers do for a request: bytes in, bytes out, all in memory. Nothing here knows HTTP."""
+"""What the workers do for a request: bytes in, bytes out, all in memory. Nothing here knows HTTP.
+
+Files are decoded and encoded in the worker's helper; only the fill itself runs on its thread.
+"""
 
 from __future__ import annotations
 
@@ -68,23 +71,23 @@ def inpaint(
     Raises: RetoucheError
     """
     model, hashed = bench.model(source)
-    picture = desk.picture(request.image)
-    size = (picture.height, picture.width)
-    hole, said = desk.mask(request.mask, size)
-    filled, report = model(
-        picture,
-        hole,
-        sketch=None if request.sketch is None else desk.sketch(request.sketch, size),
-        structure=None if request.structure is None else desk.picture(request.structure, "structure"),
-        dilate=request.dilate,
-        feather=request.feather,
-        seed=request.seed,
-        report=True,
-        progress=progress,
-    )
-    kind = picture.source.format or "PNG"
-    content = encode(filled, kind)
-    remarks = dict.fromkeys((*said, *report.remarks, *filled.remarks))
+    with bench.watched(progress) as (hear, alive):
+        given = bench.helper.call(alive, _read, desk, request)
+        filled, report = model(
+            given.picture,
+            given.hole,
+            sketch=given.sketch,
+            structure=given.structure,
+            dilate=request.dilate,
+            feather=request.feather,
+            seed=request.seed,
+            report=True,
+            progress=hear,
+        )
+        kind = given.picture.source.format or "PNG"
+        content, noted = bench.helper.call(alive, _written, filled, kind)
+    picture = given.picture
+    remarks = dict.fromkeys((*given.remarks, *report.remarks, *noted))
     report = replace(report, model=offered, remarks=tuple(remarks))
     headers = {
         "X-Seed": str(request.seed),
@@ -100,6 +103,31 @@ def inpaint(
         "fill_seconds": round(report.seconds, 3),
     }
     return Answer(content, FORMATS[kind].media, headers, facts), model
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a fill starts from, decoded; `hole` and `sketch` (H, W) bool."""
+
+    picture: Picture
+    hole: np.ndarray
+    remarks: list[str]
+    sketch: np.ndarray | None
+    structure: Picture | None
+
+
+def _read(desk: Desk, request: schema.Inpaint) -> _Given:
+    picture = desk.picture(request.image)
+    size = (picture.height, picture.width)
+    hole, remarks = desk.mask(request.mask, size)
+    sketch = None if request.sketch is None else desk.sketch(request.sketch, size)
+    structure = None if request.structure is None else desk.picture(request.structure, "structure")
+    return _Given(picture, hole, remarks, sketch, structure)
+
+
+def _written(picture: Picture, kind: str) -> tuple[bytes, list[str]]:
+    """A picture as a file, and the remarks on it, those of its writing too."""
+    return encode(picture, kind), picture.remarks
 
 
 def report_header(report: Report, hashed: str, worker: str) -> str:

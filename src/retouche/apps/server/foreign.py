@@ -1,0 +1,253 @@
+"""Work on files of unknown origin, in a process that can be killed in the middle of it.
+
+A decoder that hangs, crashes or runs out of memory takes its own process along and not the server. This bounds time; it
+is no sandbox: the process may do all that the server may.
+
+Where the system can fork, the processes come from a nursery: a process that has imported what they need and does
+nothing else, so that a new one is there in milliseconds. Nothing of this touches the disk.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from retouche.errors import InputError
+
+ResultT = TypeVar("ResultT")
+
+TICK = 0.05
+"""Seconds between two looks whether a call is still wanted."""
+CLOSING_SECONDS = 10.0
+CRASHED = "reading this file ended its reader: the file is damaged, or too large for this machine's memory"
+_WORD = struct.Struct("q")  # a process number to kill, or 0: a descriptor comes with it, on which a new process serves
+
+
+class Helper:
+    """A process that does calls, one after another; started at the first, and again after it has ended."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._kill: Callable[[], None] = lambda: None
+
+    def call(self, alive: Callable[[], object], function: Callable[..., ResultT], *args: Any) -> ResultT:
+        """What a function of a module returns, called in the process; arguments and result travel as copies.
+
+        Args:
+            alive: called every moment; what it raises ends the call and the process
+        Raises: what the function raises, or `alive`; InputError if the process ended in the middle
+        """
+        connection = self._send((function, args))
+        try:
+            while not connection.poll(TICK):
+                alive()
+            done, result = _receive(connection)
+        except (EOFError, OSError):
+            self.end()
+            raise InputError(CRASHED) from None
+        except BaseException:
+            self.end()
+            raise
+        if not done:
+            raise result
+        return result
+
+    def end(self) -> None:
+        """Kill the process."""
+        if self._connection is not None:
+            self._kill()
+            self._connection.close()
+            self._connection = None
+
+    def _send(self, message: Any) -> Connection:
+        """Hand a call over; a process that has ended while it was idle is replaced."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                _send(self._connection, message)
+                return self._connection
+            self.end()
+        self._connection, self._kill = _process()
+        _send(self._connection, message)
+        return self._connection
+
+
+def _process() -> tuple[Connection, Callable[[], None]]:
+    """A process that serves: the connection to it, and what kills it."""
+    if not hasattr(os, "fork"):
+        return _spawned()
+    try:
+        return _nursery().fork()
+    except (OSError, struct.error):  # it has been ended, by whoever looks for memory
+        _nursery().close()
+    try:
+        return _nursery().fork()
+    except (OSError, struct.error):
+        raise RuntimeError("no process to read files in: the server's log tells more") from None
+
+
+def _spawned() -> tuple[Connection, Callable[[], None]]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+
+    def kill() -> None:
+        process.kill()
+        process.join()
+
+    return ours, kill
+
+
+# Messages: a pickle, and apart from it the arrays, which are not copied on the way ------------------------------------
+
+
+def _send(connection: Connection, message: Any) -> None:
+    buffers: list[pickle.PickleBuffer] = []
+    body = pickle.dumps(message, 5, buffer_callback=buffers.append)
+    arrays = [buffer.raw() for buffer in buffers]
+    connection.send([len(body), *(array.nbytes for array in arrays)])
+    for part in (memoryview(body), *arrays):
+        if part.nbytes:
+            connection.send_bytes(part)
+
+
+def _receive(connection: Connection) -> Any:
+    parts = [bytearray(size) for size in connection.recv()]
+    for part in parts:
+        if part:
+            connection.recv_bytes_into(part)
+    return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def _serve(connection: Connection) -> None:
+    """Do calls until nobody is there any more."""
+    while True:
+        try:
+            function, args = _receive(connection)
+        except (EOFError, OSError):
+            return
+        try:
+            answer = True, function(*args)
+        except Exception as error:
+            answer = False, error.with_traceback(None)
+        try:
+            _send(connection, answer)
+        except (AttributeError, TypeError, pickle.PicklingError):  # an error that cannot travel
+            _send(connection, (False, RuntimeError(type(answer[1]).__name__)))
+        del function, args, answer  # pictures are large
+
+
+# The nursery ----------------------------------------------------------------------------------------------------------
+
+
+class _Nursery:
+    """This process's door to the one that forks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._door, theirs = socket.socketpair()
+        begin = f"import sys; sys.path[:] = {sys.path!r}; from retouche.apps.server.foreign import breed; breed({{}})"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", begin.format(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # a fork keeps no threads
+            )
+        atexit.register(self.close)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def fork(self) -> tuple[Connection, Callable[[], None]]:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs, self._lock:
+                socket.send_fds(self._door, [_WORD.pack(0)], [theirs.fileno()])
+                (number,) = _WORD.unpack(self._door.recv(_WORD.size, socket.MSG_WAITALL))
+        except (OSError, struct.error):
+            ours.close()
+            raise
+
+        def kill() -> None:
+            with self._lock, contextlib.suppress(OSError):
+                self._door.sendall(_WORD.pack(number))
+
+        return Connection(ours.detach()), kill
+
+    def close(self) -> None:
+        atexit.unregister(self.close)
+        self._door.close()
+        try:
+            self._process.wait(CLOSING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+_nurseries: list[_Nursery] = []
+_nurseries_lock = threading.Lock()
+
+
+def _nursery() -> _Nursery:
+    with _nurseries_lock:
+        if _nurseries and not _nurseries[0].alive:
+            _nurseries.pop().close()
+        if not _nurseries:
+            _nurseries.append(_Nursery())
+        return _nurseries[0]
+
+
+def prepare() -> None:
+    """Have the nursery import what it needs, beside whatever else is going on."""
+    if hasattr(os, "fork"):
+        _nursery()
+
+
+def breed(descriptor: int) -> None:
+    """Fork a process for each descriptor that comes, kill those that are named, and end with the server."""
+    for name in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which ends in order, and this with it
+        signal.signal(name, signal.SIG_IGN)
+    import retouche.apps.server.work
+    import retouche.pictures.decoding
+    import retouche.pictures.encoding  # noqa: F401
+
+    door = socket.socket(fileno=descriptor)
+    children: set[int] = set()
+    while True:
+        word, descriptors, *_ = socket.recv_fds(door, _WORD.size, 1)
+        children -= {number for number in children if os.waitpid(number, os.WNOHANG)[0]}
+        if not word:
+            for number in children:
+                os.kill(number, signal.SIGKILL)
+            return
+        (number,) = _WORD.unpack(word)
+        if number in children:
+            os.kill(number, signal.SIGKILL)
+        if not descriptors:
+            continue
+        child = os.fork()
+        if child == 0:
+            door.close()
+            try:
+                _serve(Connection(descriptors[0]))
+            finally:
+                os._exit(0)
+        os.close(descriptors[0])
+        children.add(child)
+        door.sendall(_WORD.pack(child))
