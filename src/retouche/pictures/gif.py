@@ -22,7 +22,7 @@ from retouche.pictures.picture import Given, Picture
 from retouche.pictures.source import Source
 
 COLOURS = 256
-MOST_PIXELS = 5_000_000_000  # of all frames together: 40 minutes of a small film
+MOST_TIMES = 50  # all frames together may have so many times the pixels of one picture: 40 minutes of a small film
 DITHERED_BELOW = 64  # free colours; with more of them flat steps are not seen
 MAGIC = (b"GIF87a", b"GIF89a")
 _CLEAR, _RESTORE = 2, 3  # what becomes of a frame when its time is over
@@ -74,10 +74,10 @@ class GifPages:
             )
         self.frames = tuple(_walked(content, name))
         self.count = len(self.frames)
-        if self.count * self.width * self.height > MOST_PIXELS:
+        if self.count * self.width * self.height > MOST_TIMES * max_pixels:
             raise InputError(
-                f"{name} has {self.count} frames of {self.width}x{self.height}, more than {MOST_PIXELS / 1e9:g} "
-                "gigapixels in all: scale it down or cut it first"
+                f"{name} has {self.count} frames of {self.width}x{self.height}, more than "
+                f"{MOST_TIMES * max_pixels / 1e9:g} gigapixels in all: scale it down or cut it first"
             )
         for number, (left, top, right, bottom) in enumerate((frame.box for frame in self.frames), 1):
             if (right - left) * (bottom - top) > max_pixels:
