@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, features
 
 from retouche.errors import InputError
 from retouche.inference.verify import Verdict, verify
@@ -153,6 +153,27 @@ def test_lossy_webp(files: Path) -> None:
     verdict = verify(before, after, files / "mask.png", lossy=True)
     assert verdict.kept and verdict.lossy is not None and verdict.lossy.format == "WebP"
     write_picture(filled(before, blot), after, overwrite=True)
+    assert not verify(before, after, files / "mask.png", lossy=True).kept
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic"])
+def test_avif_and_heic(files: Path, suffix: str) -> None:
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif")
+    elif not features.check("avif"):
+        pytest.skip("this Pillow knows no AVIF")
+    before, after = files / f"before.{suffix}", files / f"after.{suffix}"
+    wide = np.tile(picture(), (2, 2, 1))
+    Image.fromarray(np.pad(hole(), ((0, H), (0, W)))).convert("L").save(files / "mask.png")
+    write_picture(open_picture(wide), before, overwrite=True)
+    made = open_picture(before).copy()
+    made.pixels[:H, :W][hole()] = 200
+    write_picture(made, after)
+    verdict = verify(before, after, files / "mask.png", lossy=True)
+    assert verdict.kept and verdict.lossy is not None and verdict.lossy.format == suffix.upper()
+    assert verdict.lossy.judged > H * W and verdict.lossy.excess <= 4
+    made.pixels[-12:-4, -12:-4] //= 2
+    write_picture(made, after, overwrite=True)
     assert not verify(before, after, files / "mask.png", lossy=True).kept
 
 

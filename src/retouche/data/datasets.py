@@ -28,6 +28,7 @@ from retouche.image import to_uint8
 from retouche.layers.structure import SETTINGS, rtv
 from retouche.masks import hole_ratio, open_mask, open_sketch
 from retouche.pictures import Picture, open_picture
+from retouche.pictures.hidden import seen
 
 CHOICES, ENOUGH = 8, (0.15, 0.7)
 """How often a part of a picture with its own mask is chosen anew, until its hole ratio lies in between."""
@@ -144,7 +145,7 @@ class Maker:
         if not self.guides.structure:
             return None
         if self.guides.structures is not None:
-            ready = open_picture(companion(self.guides.structures, name, "structure picture"))
+            ready = seen(open_picture(companion(self.guides.structures, name, "structure picture")))
             _check_size(ready, name, (picture.height, picture.width), "structure picture")
             return cut(ready, view)
         # of the whole picture, in bytes, as a ready one is: texture has a size in the picture's own pixels

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from retouche.masks import Mask
 from retouche.pictures import Picture
+from retouche.pictures.hidden import seen
 
 SIGMA = 0.006  # of the shorter side: 1.5 pixels at 256
 STRONG, FAINT = 0.12, 0.05  # slope in units of the grey range per pixel of smoothing width
@@ -29,6 +30,7 @@ def usual_sigma(height: int, width: int) -> float:
 
 def sketch(picture: Picture, sigma: float | None = None) -> Mask:
     """The `edges` of a picture of any size, band by band so that memory stays bounded: (H, W), True = stroke."""
+    picture = seen(picture)
     height, width = picture.height, picture.width
     sigma = usual_sigma(height, width) if sigma is None else sigma
     margin = math.ceil(3 * sigma) + REACH + 2  # from further away nothing reaches a band

@@ -18,6 +18,7 @@ from retouche.errors import DataError, InputError
 from retouche.folders.finding import list_lines, walk
 from retouche.pictures import Picture, decode, open_picture
 from retouche.pictures.formats import SUFFIXES
+from retouche.pictures.hidden import seen
 
 HELD_OUT = 50
 """One picture of so many is held out for validation, by the hash of its name."""
@@ -67,7 +68,7 @@ class Files:
     def read(self, index: int) -> Picture:
         path = self.root / self.names[index]
         try:
-            return open_picture(path)
+            return seen(open_picture(path))
         except (InputError, OSError, MemoryError) as error:
             if not self.root.is_dir():
                 raise DataError(f"{self.title} has gone: bring it back and run the same command again") from None
@@ -105,7 +106,7 @@ class Shards:
         except OSError as error:
             raise UnreadableError(f"{self.names[index]}: {error.strerror}") from None
         try:
-            return decode(data, self.names[index])
+            return seen(decode(data, self.names[index]))
         except InputError as error:
             raise UnreadableError(str(error)) from None
 

@@ -20,6 +20,7 @@ from retouche.inference.model import Model
 from retouche.inference.names import foreign, resolve
 from retouche.inference.sheet import pixels_rgb
 from retouche.pictures import open_picture
+from retouche.pictures.hidden import seen
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".pdparams", ".index", ".ckpt", ".bin", ".p")
 
@@ -96,7 +97,7 @@ class Outputs:
 
     def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
         path = self.files[item.label]
-        pixels = pixels_rgb(open_picture(path))
+        pixels = pixels_rgb(seen(open_picture(path)))
         if pixels.shape != truth.shape:
             raise DataError(
                 f"{self.name}: {path.name} is {pixels.shape[1]}x{pixels.shape[0]} but the evaluation is at "

@@ -23,6 +23,7 @@ from retouche.inference.sheet import pixels_rgb
 from retouche.masks import hole_ratio, open_mask
 from retouche.pictures import measure, open_picture
 from retouche.pictures.formats import SUFFIXES
+from retouche.pictures.hidden import seen
 from retouche.weights.store import sha256_of
 
 HOLE_SHARE = 0.25
@@ -275,7 +276,7 @@ def prepare(item: Item, preparation: Preparation) -> Sample | Skipped:
             raise DataError(
                 f"{item.name} is not the picture of the pack (SHA-256 differs): use the pack's own pictures"
             )
-        pixels = pixels_rgb(open_picture(item.image))
+        pixels = pixels_rgb(seen(open_picture(item.image)))
     except DataError:
         raise
     except (RetoucheError, OSError) as error:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from retouche.errors import InputError
 from retouche.masks import Mask, default_dilation, dilate, open_mask
 from retouche.pictures import Picture, Source, decode, encode, open_picture
+from retouche.pictures.formats import FORMATS
 from retouche.pictures.source import as_pil
 
 Array = NDArray[Any]
@@ -27,6 +28,11 @@ JPEG_TOLERANCE = 2
 WEBP_TOLERANCE = 12
 """The same for lossy WebP, where each block is predicted from its neighbours, so that a fill reaches beyond its own."""
 WEBP_BLOCK = 16
+MODERN_TOLERANCE = 12
+"""The same for AVIF and HEIC, whose filters smooth across blocks and whose blocks choose their own fineness."""
+MODERN_BLOCK = 32
+NEAR = 0.01  # of a size: a quality that comes as near is taken
+FIRST = 90  # tried first: ours, most often
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Lossy:
     """How a lossy file was judged.
 
     Attributes:
-        format: "JPEG" or "WebP"
+        format: "JPEG", "WebP", "AVIF" or "HEIC"
         block: side of the blocks compared, (width, height), pixels
         reencoding: the largest difference that encoding BEFORE anew makes outside the touched blocks
         tolerance: levels allowed on top of it, block by block
@@ -97,7 +103,7 @@ def verify(
         after: the result
         mask: its mask; None = before's transparency, which the result need not keep
         dilation: pixels to grow the mask by; None = as filling does by itself
-        lossy: judge a JPEG or lossy WebP by what encoding alone does to the picture
+        lossy: judge a JPEG, AVIF, HEIC or lossy WebP by what encoding alone does to the picture
         invert: black is the hole
 
     Raises: InputError if a file cannot be read or the mask does not fit
@@ -193,20 +199,23 @@ def _differences(old: Picture, new: Picture) -> tuple[str, ...]:
 
 
 def _is_lossy(picture: Picture) -> bool:
-    """Whether the file it came from was a JPEG or a lossy WebP."""
+    """Whether the file it came from was a JPEG, AVIF, HEIC or a lossy WebP."""
     source = picture.source
-    return source.format == "JPEG" or (source.format == "WEBP" and not source.settings.get("lossless"))
+    return source.format in ("JPEG", "AVIF", "HEIF") or (
+        source.format == "WEBP" and not source.settings.get("lossless")
+    )
 
 
 def _judge(old: Picture, new: Picture, touched: Array, after: Path) -> Lossy:
     """Block by block: how much farther AFTER is from BEFORE than the re-encoded BEFORE is."""
-    is_jpeg = new.source.format == "JPEG"
+    kind = new.source.format or ""
+    is_jpeg = kind == "JPEG"
     if is_jpeg:
         again, block, tolerance, neighbours = _jpeg_again(old, new), new.source.block, JPEG_TOLERANCE, 0
         reach = 0 if block == (8, 8) else 1  # decoders smooth coarse colour across one more pixel
     else:
-        again, block, tolerance, neighbours = _webp_again(old, after), (WEBP_BLOCK,) * 2, WEBP_TOLERANCE, 1
-        reach = WEBP_BLOCK
+        side, tolerance = (WEBP_BLOCK, WEBP_TOLERANCE) if kind == "WEBP" else (MODERN_BLOCK, MODERN_TOLERANCE)
+        again, block, neighbours, reach = _again_by_size(old, after, kind), (side, side), 1, side
     clear = ~_blocks(touched, block, reach)
     first = _apart(old.pixels, new.pixels).max(axis=2)
     second = _apart(old.pixels, again).max(axis=2)
@@ -216,7 +225,7 @@ def _judge(old: Picture, new: Picture, touched: Array, after: Path) -> Lossy:
     for _ in range(neighbours):
         allowed = _widest(allowed)
     return Lossy(
-        format="JPEG" if is_jpeg else "WebP",
+        format=FORMATS[kind].title,
         block=block,
         reencoding=int((second * clear).max(initial=0)),
         tolerance=tolerance,
@@ -252,16 +261,18 @@ def _jpeg_again(old: Picture, new: Picture) -> Array:
     return _decoded(_encoded(old, "JPEG", settings), old)
 
 
-def _webp_again(old: Picture, after: Path) -> Array:
+def _again_by_size(old: Picture, after: Path, kind: str) -> Array:
     """BEFORE encoded at the quality that comes nearest to AFTER's size (the file does not say its own), and decoded."""
     wanted = after.stat().st_size
-    low, high, best = 0, 100, b""
+    low, high, best, quality = 0, 100, b"", FIRST
     while low <= high:
-        quality = (low + high) // 2
-        data = _encoded(old, "WEBP", {"quality": quality})
+        data = _encoded(old, kind, {"quality": quality})
         if not best or abs(len(data) - wanted) < abs(len(best) - wanted):
             best = data
+        if abs(len(data) - wanted) <= NEAR * wanted:
+            break
         low, high = (quality + 1, high) if len(data) < wanted else (low, quality - 1)
+        quality = (low + high) // 2
     return _decoded(best, old)
 
 

@@ -71,6 +71,8 @@ def _from_array(given: NDArray[Any]) -> Picture:
     accepted = "give (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8 or uint16, or of floats in 0..1"
     if given.dtype.kind != "f" and (given.dtype.kind != "u" or given.dtype.itemsize > 2):
         raise InputError(f"the picture is an array of {given.dtype}: {accepted}")
+    if given.dtype.itemsize > 8:  # no smaller kind gives them back bit for bit
+        raise InputError(f"the picture is an array of {given.dtype}: give float64 or smaller (picture.astype(float))")
     values = given[..., None] if given.ndim == 2 else given
     if values.ndim != 3 or values.shape[2] not in _ARRAY_MODES or 0 in values.shape:
         raise InputError(f"the picture is an array {given.shape}: {accepted}")

@@ -66,7 +66,9 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
     pixels, mode, source = picture.pixels, picture.mode, picture.source
     if pixels.dtype.kind == "f" and not (kind.name == "TIFF" == source.format):
         low, high = picture.span
-        with np.errstate(over="ignore"):  # what overflows is black or white
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # what overflows is black or white, what is no number is black
             share = np.nan_to_num((pixels - low) / (high - low))
         pixels = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
         if picture.span != (0.0, 1.0):

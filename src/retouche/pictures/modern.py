@@ -112,7 +112,8 @@ def write_avif(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name
     _check_avif(name)
     words = common(source)
     words.pop("dpi", None)
-    as_pil(pixels, mode).save(stream, "AVIF", quality=QUALITY, subsampling="4:4:4", **words)
+    quality = source.settings.get("quality", QUALITY)
+    as_pil(pixels, mode).save(stream, "AVIF", quality=quality, subsampling="4:4:4", **words)
     return no_place(source, "AVIF", "dpi", "aspect", "photoshop", "extended", "comment", "extra")
 
 
@@ -121,7 +122,7 @@ def write_heif(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name
     image = as_pil(pixels, mode).copy()
     image.info = {key: value for key, value in common(source).items() if key != "dpi"}
     content = io.BytesIO()
-    heif.from_pillow(image).save(content, quality=QUALITY, chroma=444)
+    heif.from_pillow(image).save(content, quality=source.settings.get("quality", QUALITY), chroma=444)
     stream.write(content.getvalue())
     return no_place(source, "HEIC", "dpi", "aspect", "photoshop", "extended", "comment", "extra")
 

@@ -2,8 +2,9 @@
 
 BEFORE and AFTER are compared in their own values (8 or 16 bit) outside MASK, grown as `retouche run` grows it; MASK may
 be the word alpha, where the hole was the picture's transparency. The largest difference and its place are printed.
-A JPEG or lossy WebP is encoded anew as a whole: with --lossy, each block away from the hole may differ by what encoding
-BEFORE alone does to it, plus 2 levels (JPEG) or 12 (WebP).
+A JPEG, AVIF, HEIC or lossy WebP is encoded anew as a whole: with --lossy, each block away from the hole may differ by
+what encoding BEFORE alone does to it, plus 2 levels (JPEG) or 12 (the others). Files of several pages (TIFF, GIF) are
+judged page by page.
 
 examples:
   retouche check photo.png filled.png mask.png
@@ -23,9 +24,13 @@ import tyro
 
 from retouche.apps.cli import terminal
 from retouche.errors import InputError
+from retouche.pictures.formats import JPEG_SUFFIXES
 
 if TYPE_CHECKING:
     from retouche.inference.verify import Verdict
+
+
+LOSSY = (*JPEG_SUFFIXES, ".webp", ".avif", ".heic", ".heif")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Options:
     invert_mask: terminal.Switch = False
     """Black is the hole."""
     lossy: terminal.Switch = False
-    """Allow what re-encoding alone does to a JPEG or lossy WebP."""
+    """Allow what re-encoding alone does to a JPEG, AVIF, HEIC or lossy WebP."""
     pages: Annotated[str | None, terminal.without_default("all|N|A-B")] = None
     """The --pages it was filled with; the other pages must be the same everywhere. Default: all."""
     json: terminal.Switch = False
@@ -79,7 +84,7 @@ def main(options: Options) -> int:
         terminal.show_json(verdict.as_json())
     else:
         print(explain(verdict))
-        if not verdict.kept and not options.lossy and options.after.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+        if not verdict.kept and not options.lossy and options.after.suffix.lower() in LOSSY:
             terminal.remark(f"{options.after.name} may be lossy: --lossy allows for what encoding alone does")
     return 0 if verdict.kept else 1
 

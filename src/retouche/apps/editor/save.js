@@ -80,6 +80,9 @@ export async function save() {
         "image/webp": "webp",
         "image/tiff": "tif",
         "image/bmp": "bmp",
+        "image/avif": "avif",
+        "image/heic": "heic",
+        "image/jxl": "jxl",
       };
       const given = /\.([a-z]+)$/i.exec(source.name)?.[1];
       const kind = suffix[blob.type] ?? "png",
