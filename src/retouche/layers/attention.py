@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from retouche.errors import InputError
+from retouche.layers.exporting import exporting
 
 Map = Callable[[Tensor], Tensor]
 
@@ -83,7 +84,7 @@ def contextual_attention(features: Tensor, mask: Tensor, variant: str | Rules = 
         raise InputError(f'no attention variant "{variant}"; known: {", ".join(VARIANTS)}')
     if h % 2 or w % 2:
         raise InputError(f"features are {w}x{h} but attention halves them: give even sides")
-    if mask.ndim != 4 or mask.shape[0] not in {1, n} or mask.shape[1] != 1:
+    if mask.ndim != 4 or mask.shape[0] not in (1, n) or mask.shape[1] != 1:
         raise InputError(f"mask is {tuple(mask.shape)} for {n} feature maps: give ({n}, 1, H, W) or (1, 1, H, W)")
     rules = VARIANTS[variant] if isinstance(variant, str) else variant
     exact = features if features.dtype in {torch.float32, torch.float64} else features.float()
@@ -154,7 +155,8 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
     # below serve the bands at the top and bottom.
     keys = functional.pad(small, (0, 1)).flatten(2)  # (N, C, h * (w + 1))
     queries = functional.pad(small, (0, 1, 3, 3)).flatten(2).transpose(1, 2)
-    squares = functional.avg_pool2d(small.square().sum(1, keepdim=True), 3, 1, 1, divisor_override=1)
+    squares = small.square().sum(1, keepdim=True)
+    squares = 9 * functional.avg_pool2d(squares, 3, 1, 1) if exporting() else _boxed(squares)
     # the root of a bounded square is the bounded root, and has a gradient where a patch is all zero
     squares = squares + 9 * c * FLOOR if rules.norm == "raised" else squares.clamp(min=FLOOR**2)
     norms = SCALE * squares.rsqrt()  # (N, 1, h, w), one for each key
@@ -167,9 +169,9 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
     def band(first: int, last: int) -> Tensor:
         """Pasted block rows first to last, both included: (N, last - first + 1, w + 1, 4C)."""
         matched = _fuse_columns(scores, first, last, h).flatten(3) if rules.fuse else scores(first, last)
-        return _paste(_weigh(matched, free[:, None], rules).unflatten(3, (h, w)), blocks)
+        return _paste(_split(_weigh(matched, free[:, None], rules), h), blocks)
 
-    rows = max(1, min(h, BAND_BYTES // (n * w * h * w * small.element_size())))
+    rows = h if exporting() else max(1, min(h, BAND_BYTES // (n * w * h * w * small.element_size())))
     if rows == h:
         return band(0, h).movedim(3, 1)
     pasted = small.new_zeros(n, h + 1, w + 1, blocks.shape[2])
@@ -180,6 +182,11 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
         part = checkpoint(band, first, last, use_reentrant=False) if remember else band(first, last)
         pasted[:, first : last + 1] += part
     return pasted.movedim(3, 1)
+
+
+def _boxed(x: Tensor) -> Tensor:
+    """3x3 sums; exporters drop the divisor."""
+    return functional.avg_pool2d(x, 3, 1, 1, divisor_override=1)
 
 
 def _row_scores(queries: Tensor, keys: Tensor, norms: Tensor, first: int, last: int, fuse: bool) -> Tensor:
@@ -209,6 +216,10 @@ def _row_scores(queries: Tensor, keys: Tensor, norms: Tensor, first: int, last: 
 def _diagonal_sum(band: Tensor, step: int) -> Tensor:
     """band[p - step, q - step] + band[p, q] + band[p + step, q + step], with zeros beyond q; uses up the ends of p."""
 
+    if exporting():  # sums of padded copies: engines write slices in place a number at a time
+        before = functional.pad(band[:, : -2 * step, :-step], (step, 0))
+        return band[:, step:-step] + before + functional.pad(band[:, 2 * step :, step:], (0, step))
+
     def summed(band: Tensor) -> Tensor:
         total = band[:, step:-step].clone()
         total[:, :, step:] += band[:, : -2 * step, :-step]
@@ -234,21 +245,31 @@ def _fuse_columns(scores: Callable[[int, int], Tensor], first: int, last: int, h
     Returns: (N, last - first, w, h, w)
     """
     top, bottom = max(first - 1, 0), min(last + 1, h)
-    rows = scores(top, bottom).unflatten(3, (h, -1))
+    rows = _split(scores(top, bottom), h)
     if first == 0:
-        end = rows[:, -1:] if bottom == h else scores(h - 1, h).unflatten(3, (h, -1))
+        end = rows[:, -1:] if bottom == h else _split(scores(h - 1, h), h)
         above = functional.pad(end[:, :, :-1], (0, 0, 0, 0, 1, 0))
     if last == h:
-        start = rows[:, :1] if top == 0 else scores(0, 1).unflatten(3, (h, -1))
+        start = rows[:, :1] if top == 0 else _split(scores(0, 1), h)
         below = functional.pad(start[:, :, 1:], (0, 0, 0, 0, 0, 1))
     parts = [*([above] if first == 0 else []), rows, *([below] if last == h else [])]
     return _linear(torch.cat(parts, 1) if len(parts) > 1 else rows, _column_sum, _column_spread)
 
 
+def _split(rows: Tensor, h: int) -> Tensor:
+    """(N, r, w, h * w) -> (N, r, w, h, w); sizes are numbers or, in a recorded graph, variables."""
+    n, r, w, _ = rows.shape
+    return rows.reshape(n, r, w, h, w)
+
+
 def _column_sum(rows: Tensor) -> Tensor:
     """(N, r + 2, w, h, w) -> (N, r, w, h, w): each match with those of the places above and below."""
-    total = rows[:, 1:-1].clone()
     above, below = rows[:, :-2], rows[:, 2:]
+    if exporting():
+        # a row of keys before the first and behind the last: the other end of the neighbouring column
+        first, last = (functional.pad(above[..., -1:, :-1], (1, 0)), functional.pad(below[..., :1, 1:], (0, 1)))
+        return rows[:, 1:-1] + torch.cat([first, above[..., :-1, :]], 3) + torch.cat([below[..., 1:, :], last], 3)
+    total = rows[:, 1:-1].clone()
     total[..., 1:, :] += above[..., :-1, :]
     total[..., 0, 1:] += above[..., -1, :-1]
     total[..., :-1, :] += below[..., 1:, :]
@@ -279,6 +300,9 @@ def _weigh(scores: Tensor, free: Tensor, rules: Rules) -> Tensor:
 def _paste(weights: Tensor, blocks: Tensor) -> Tensor:
     """(N, r, w, h, w) weights of patches, (N, (h + 1) * (w + 1), 4C) blocks -> (N, r + 1, w + 1, 4C)."""
     n, r, w, h, _ = weights.shape
+    if exporting():
+        corners = (functional.pad(weights, (x, 1 - x, y, 1 - y, x, 1 - x, y, 1 - y)) for y, x in _CORNERS)
+        return (sum(corners).flatten(3).flatten(1, 2) @ blocks).reshape(n, r + 1, w + 1, blocks.shape[2])
 
     def spread(weights: Tensor) -> Tensor:
         made = weights.new_zeros(n, r + 1, w + 1, h + 1, w + 1)

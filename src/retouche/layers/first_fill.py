@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.layers.exporting import exporting
+
 SWEEPS = 4
 """Relaxations on each grid."""
+LEVELS = 12
+"""Grids of an exported graph, which cannot stop when nothing is missing: enough for holes of 4,096 pixels."""
 
 
 def first_fill(image: Tensor, mask: Tensor) -> Tensor:
@@ -28,17 +32,23 @@ def first_fill(image: Tensor, mask: Tensor) -> Tensor:
         dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
         hole = mask > 0.5
         values = image.to(dtype).masked_fill(hole, 0)
-        return torch.where(hole, _filled(values, (~hole).to(dtype)), image.to(dtype))
+        levels = LEVELS if exporting() else None
+        return torch.where(hole, _filled(values, (~hole).to(dtype), levels), image.to(dtype))
 
 
-def _filled(values: Tensor, known: Tensor) -> Tensor:
-    """values (N, C, h, w), 0 where `known` (N, 1, h, w) is 0 -> without gaps."""
+def _filled(values: Tensor, known: Tensor, levels: int | None) -> Tensor:
+    """values (N, C, h, w), 0 where `known` (N, 1, h, w) is 0 -> without gaps.
+
+    Coarser grids than needed change nothing: `levels`, where given, says how many there are.
+    """
     h, w = known.shape[-2:]
-    if max(h, w) == 1 or bool((known > 0).all()):
+    if levels == 0 if levels is not None else max(h, w) == 1 or bool((known > 0).all()):
         return values
-    even = [functional.pad(part, (0, w % 2, 0, h % 2)) if h % 2 or w % 2 else part for part in (known, values)]
+    odd = levels is not None or h % 2 or w % 2
+    even = [functional.pad(part, (0, w % 2, 0, h % 2)) if odd else part for part in (known, values)]
     share, mean = (functional.avg_pool2d(part, 2) for part in even)
-    coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known))
+    deeper = None if levels is None else levels - 1
+    coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known), deeper)
     up = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
     gap = known == 0
     x = torch.where(gap, up, values)

@@ -60,12 +60,20 @@ class PaddedConv2d(nn.Conv2d):
         margins(1, kernel, stride, dilation, rule)  # refuses an unknown rule now
         self.rule: Padding = rule
         self.doubles = doubles
+        self.doubled: nn.Parameter | None = None  # the kernel of `doubling`, kept for exported graphs alone
+
+    def export_form(self) -> nn.Module:
+        """Itself, with the kernel that doubles already summed; see `layers.exporting`."""
+        if self.doubles:
+            self.doubled = nn.Parameter(doubling(self.weight.detach()), requires_grad=False)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
         if self.doubles:
             if self.rule != "reflect" and kernel % 2 and stride == dilation == 1:
-                return functional.conv_transpose2d(x, doubling(self.weight), self.bias, 2, kernel // 2)
+                weight = doubling(self.weight) if self.doubled is None else self.doubled
+                return functional.conv_transpose2d(x, weight, self.bias, 2, kernel // 2)
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
         if self.rule == "zeros" or (self.rule == "same" and stride == 1 and kernel % 2):
             # the convolution pads by itself, without a padded copy

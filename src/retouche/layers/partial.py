@@ -61,7 +61,7 @@ class PartialConv2d(nn.Conv2d):
         channels = c if self.multi_channel else 1
         if mask is None:
             known = x.new_ones(1, channels, height, width)
-        elif mask.shape in {(n, channels, height, width), (1, channels, height, width)}:
+        elif mask.shape in ((n, channels, height, width), (1, channels, height, width)):
             known = mask.to(x)
             x = x * known
         else:

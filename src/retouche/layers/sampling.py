@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from retouche.errors import InputError
+from retouche.layers.exporting import exporting
 
 TAPS_AT_ONCE = 1 << 20
 """Taps whose weight and index lie in memory together: 12 bytes each in float32, 12 MB."""
@@ -51,6 +52,9 @@ def gaussian_sample(features: Tensor, flow: Tensor, kernel_size: int, sigma: flo
     x = (flow[:, 0] + torch.arange(columns, device=flow.device, dtype=dtype)).flatten()
     y = (flow[:, 1] + torch.arange(rows, device=flow.device, dtype=dtype)[:, None]).flatten()
     first = torch.arange(n, device=flow.device).repeat_interleave(rows * columns) * (h * w)
+    if exporting():
+        output = _gathered(table, x, y, first, (h, w), kernel_size, sigma)
+        return output.view(n, rows, columns, c).permute(0, 3, 1, 2).to(features.dtype)
 
     # one position's taps are one bag of table rows; both gradients come from embedding_bag itself
     size = max(1, TAPS_AT_ONCE // kernel_size**2)
@@ -79,6 +83,20 @@ def _bags(
     if table.shape[0] < 2**31:
         index = index.int()
     return functional.embedding_bag(index.flatten(1), table, mode="sum", per_sample_weights=weight.flatten(1))
+
+
+def _gathered(
+    table: Tensor, x: Tensor, y: Tensor, first: Tensor, size: tuple[int, int], kernel_size: int, sigma: float
+) -> Tensor:
+    """`_bags` by operators that every engine has: one row of taps after the other."""
+    h, w = size
+    columns, along_x = _taps(x, w, kernel_size, sigma)  # (P, K)
+    rows, along_y = _taps(y, h, kernel_size, sigma)
+    total = torch.zeros_like(table[:1, :1])
+    for tap in range(along_y.shape[1]):
+        index = (first + rows[:, tap] * w)[:, None] + columns  # (P, K)
+        total = total + along_y[:, tap, None] * (along_x[:, None] @ table[index])[:, 0]
+    return total
 
 
 def _taps(position: Tensor, length: int, kernel_size: int, sigma: float) -> tuple[Tensor, Tensor]:

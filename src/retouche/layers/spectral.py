@@ -74,6 +74,22 @@ class SpectralConv2d(nn.Module):
             self._kept = state, tensors, self._divided()
         return self._kept[2]
 
+    @torch.no_grad()
+    def export_form(self) -> nn.Module:
+        """A plain convolution with the kernel already divided; see `layers.exporting`."""
+        outputs, inputs = (self.weight_orig.shape[axis] for axis in ((1, 0) if self.transposed else (0, 1)))
+        kernel, bias = self.weight_orig.shape[2], self.bias is not None
+        plain: nn.Conv2d | nn.ConvTranspose2d
+        if self.transposed:
+            extra = self.output_padding
+            plain = nn.ConvTranspose2d(inputs, outputs, kernel, self.stride, self.padding, extra, bias=bias)
+        else:
+            plain = nn.Conv2d(inputs, outputs, kernel, self.stride, self.padding, self.dilation, bias=bias)
+        plain.weight.copy_(self.eval()._divided())
+        if plain.bias is not None and self.bias is not None:
+            plain.bias.copy_(self.bias)
+        return plain.eval()
+
     def _divided(self) -> Tensor:
         matrix = self._matrix(self.weight_orig)
         if self.training:

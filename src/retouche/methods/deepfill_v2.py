@@ -170,7 +170,7 @@ def _strokes(config: Network, sketch: Tensor | None, mask: Tensor) -> Tensor:
         raise InputError("this network takes no sketch: leave it out, or use weights of the sketch preset")
     if sketch is None:
         return torch.zeros_like(mask)
-    if sketch.shape not in {mask.shape, (1, *mask.shape[1:])}:
+    if sketch.shape not in (mask.shape, (1, *mask.shape[1:])):
         raise InputError(f"sketch is {tuple(sketch.shape)}: give {tuple(mask.shape)}")
     return sketch.to(mask) * mask
 

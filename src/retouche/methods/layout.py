@@ -76,7 +76,7 @@ class LayoutGenerator(Generator):
         image, mask = checked(self, image, mask)
         if sketch is None:
             strokes = torch.zeros_like(mask)
-        elif sketch.shape in {mask.shape, (1, *mask.shape[1:])}:
+        elif sketch.shape in (mask.shape, (1, *mask.shape[1:])):
             strokes = sketch.to(mask) * mask
         else:
             raise InputError(f"sketch is {tuple(sketch.shape)}: give {tuple(mask.shape)}")

@@ -103,7 +103,7 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
         raise InputError(f"image is {tuple(image.shape)} {image.dtype}: give a float tensor (N, 3, H, W) in -1..1")
     n, _, h, w = image.shape
-    if mask.shape not in {(n, 1, h, w), (1, 1, h, w)}:
+    if mask.shape not in ((n, 1, h, w), (1, 1, h, w)):
         raise InputError(f"mask is {tuple(mask.shape)} but image is {tuple(image.shape)}: give ({n}, 1, {h}, {w})")
     multiple, smallest = network.multiple, network.smallest
     if h % multiple or w % multiple or min(h, w) < smallest:

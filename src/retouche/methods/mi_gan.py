@@ -61,13 +61,13 @@ def activated(x: Tensor) -> Tensor:
 def halving_filter() -> Tensor:
     """(4, 4), its sum 1."""
     taps = torch.tensor(TAPS)
-    return torch.outer(taps, taps) / 64
+    return taps[:, None] * taps / 64
 
 
-def halved(x: Tensor) -> Tensor:
-    """Each channel filtered, every second pixel kept; beyond the border is 0."""
-    kernel = halving_filter().to(x).expand(x.shape[1], 1, 4, 4)
-    return functional.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+def halved(x: Tensor, channels: int) -> Tensor:
+    """Each of the channels filtered, every second pixel kept; beyond the border is 0."""
+    kernel = halving_filter().to(x).repeat(channels, 1, 1, 1)
+    return functional.conv2d(x, kernel, stride=2, padding=1, groups=channels)
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = activated(self.conv1(x))
         if self.size == "half":
-            x = halved(x)
+            x = halved(x, self.conv2.in_channels)
         x = self.conv2(x)
         if self.size == "double":
             x = doubled(x)

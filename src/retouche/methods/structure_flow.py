@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.errors import InputError
+from retouche.layers.exporting import exporting
 from retouche.layers.sampling import gaussian_sample
 from retouche.layers.spectral import SpectralConv2d
 from retouche.layers.structure import structure_of_known
@@ -111,6 +112,10 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        if exporting():  # the operator wants its sizes as numbers
+            centred = x - x.mean((1, 2, 3), keepdim=True)
+            deviation = (centred.square().mean((1, 2, 3), keepdim=True) + 1e-5).sqrt()
+            return centred / deviation * self.weight + self.bias
         return torch.addcmul(self.bias, functional.layer_norm(x, x.shape[1:]), self.weight)
 
 
@@ -327,7 +332,7 @@ class StructureFlow(Generator):
                     "folder with both networks"
                 )
             structure = structure_of_known(masked, mask, self.smoothing)
-        elif structure.shape not in {image.shape, (1, *image.shape[1:])}:
+        elif structure.shape not in (image.shape, (1, *image.shape[1:])):
             raise InputError(f"structure is {tuple(structure.shape)} but image is {tuple(image.shape)}: give one size")
         elif not torch.compiler.is_compiling() and not structure.isfinite().all():
             raise InputError("structure holds NaN or infinity: clean it first")
