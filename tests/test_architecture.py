@@ -24,7 +24,8 @@ ROOMS = {  # room -> rooms it may import
     "methods": {"backbones", "weights", "layers", "losses", "image", "masks", "progress", "ambient", "errors"},
     "data": {"layers", "folders", "pictures", "image", "masks", "errors"},
     "metrics": {"image", "masks", "errors"},
-    "inference": {"methods", "weights", "pictures", "image", "masks", "progress", "ambient", "errors"},
+    "inference": {"engines", "export", "methods", "weights", "pictures", "image", "masks"}
+    | {"progress", "ambient", "errors"},
     "finders": {"layers", "pictures", "image", "masks", "errors"},
     "training": {"backbones", "methods", "weights", "data", "metrics", "layers", "losses"}
     | {"files", "image", "masks", "errors"},
@@ -42,7 +43,9 @@ ROOMS = {  # room -> rooms it may import
         "masks",
         "errors",
     },
-    "export": {"methods", "weights", "image", "masks", "errors"},
+    "engines": {"errors"},
+    "export": {"engines", "methods", "weights", "layers", "files", "ambient", "image", "masks", "errors"},
+    "runtime": {"engines", "errors"},
     "apps": {
         "finders",
         "backbones",
@@ -50,6 +53,7 @@ ROOMS = {  # room -> rooms it may import
         "training",
         "evaluation",
         "export",
+        "engines",
         "methods",
         "weights",
         "layers",
@@ -64,6 +68,7 @@ ROOMS = {  # room -> rooms it may import
     },
 }
 FORBIDDEN_ANYWHERE = {"torchvision", "scipy", "cv2", "ray", "lightning_fabric", "fastapi", "tensorflow", "onnxruntime"}
+FORBIDDEN_ANYWHERE |= {"onnx", "openvino"}
 NETWORKS = {"layers", "losses"}
 HANDS_OFF = {"os", "pathlib", "argparse", "json"}
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import InputError
+from retouche.layers.exporting import exporting
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Centre:
                 f"image is {w}x{h} but this network knows {self.side}x{self.side} only: "
                 "use model(picture, mask), which crops and scales"
             )
-        if not torch.compiler.is_compiling() and bool(((mask > 0) & (self.mask(mask) == 0)).any()):
+        if not exporting() and bool(((mask > 0) & (self.mask(mask) == 0)).any()):
             raise InputError(
                 f"the hole leaves the middle {self.hole}x{self.hole} of the {self.side}x{self.side} image, all that "
                 "this network can fill: use model(picture, mask), which places any hole there"

@@ -15,8 +15,8 @@ from retouche.layers.exporting import exporting
 
 SWEEPS = 4
 """Relaxations on each grid."""
-LEVELS = 12
-"""Grids of an exported graph, which cannot stop when nothing is missing: enough for holes of 4,096 pixels."""
+LEVELS = 10
+"""Grids of an exported graph, which cannot stop when nothing is missing: enough for holes 1,000 pixels thick."""
 
 
 def first_fill(image: Tensor, mask: Tensor) -> Tensor:
@@ -54,8 +54,17 @@ def _filled(values: Tensor, known: Tensor, levels: int | None) -> Tensor:
     x = torch.where(gap, up, values)
     for _ in range(SWEEPS):
         around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+        if levels is not None:  # one operator instead of twenty
+            x = torch.where(gap, functional.conv2d(around, _cross(x), groups=int(x.shape[1])), x)
+            continue
         mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
         mean += around[..., 1:-1, :-2]
         mean += around[..., 1:-1, 2:]
         x = torch.where(gap, mean.div_(4), x)
     return x
+
+
+def _cross(x: Tensor) -> Tensor:
+    """The kernel that averages the four neighbours, for each channel: (C, 1, 3, 3)"""
+    cross = torch.tensor([[0.0, 0.25, 0.0], [0.25, 0.0, 0.25], [0.0, 0.25, 0.0]], dtype=x.dtype, device=x.device)
+    return cross.repeat(int(x.shape[1]), 1, 1, 1)

@@ -448,6 +448,7 @@ METHOD = Method(
     layouts=LAYOUTS,
     weights=WEIGHTS,
     scope=lambda config: SCOPE,
+    tolerance=2e-3,  # its gates multiply rounding by about ten before a sigmoid, block after block
     recipes=RECIPES,
     recipe=SoftMaskRecipe,
 )

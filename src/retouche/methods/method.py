@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.image import pad_to
+from retouche.layers.exporting import exporting
 from retouche.weights.layout import Layout, Order
 from retouche.weights.store import Weights as Weights
 
@@ -117,7 +118,7 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
         raise InputError(
             f"image is {w}x{h} but sides must be at most {network.largest}: cut it into windows, as model(...) does"
         )
-    if not torch.compiler.is_compiling() and not (image.isfinite().all() and mask.isfinite().all()):
+    if not exporting() and not (image.isfinite().all() and mask.isfinite().all()):
         raise InputError("image or mask holds NaN or infinity: clean it first")
     return image, mask.to(image).expand(n, 1, h, w)
 
@@ -358,6 +359,7 @@ class Method:
         networks: of a fill: names of the methods whose shipped networks it asks
         paths: names of the methods that `route` may send holes to
         route: (hole (H, W), True = hole) -> which of the paths fills which part, in this order
+        tolerance: largest difference to PyTorch, in -1..1, that an exported file may show
         recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
             (`Data`), `steps` and the recipe's own numbers; the first is the default
         recipe: (training preset, networks by name: "generator" and the critics, tools) -> how they are trained
@@ -376,5 +378,6 @@ class Method:
     networks: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     route: Callable[[NDArray[np.bool_]], tuple[Route, ...]] | None = None
+    tolerance: float = 2e-4
     recipes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Callable[[Any, Mapping[str, nn.Module], Tools], Recipe] | None = None

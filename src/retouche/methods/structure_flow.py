@@ -334,7 +334,7 @@ class StructureFlow(Generator):
             structure = structure_of_known(masked, mask, self.smoothing)
         elif structure.shape not in (image.shape, (1, *image.shape[1:])):
             raise InputError(f"structure is {tuple(structure.shape)} but image is {tuple(image.shape)}: give one size")
-        elif not torch.compiler.is_compiling() and not structure.isfinite().all():
+        elif not exporting() and not structure.isfinite().all():
             raise InputError("structure holds NaN or infinity: clean it first")
         structure = structure.to(image).expand_as(image)
         if self.structure is not None:

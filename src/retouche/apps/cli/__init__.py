@@ -39,6 +39,7 @@ VERBS = {
     "models": Verb("retouche.apps.cli.models", "list methods and weights: kind, licence, size, installed or not"),
     "download": Verb("retouche.apps.cli.download", "fetch published weights, checked and resumable"),
     "convert": Verb("retouche.apps.cli.convert", "turn a foreign weight file into one of ours"),
+    "export": Verb("retouche.apps.cli.export", "write a network as one ONNX file, compared with PyTorch"),
     "doctor": Verb("retouche.apps.cli.doctor", "say what is installed, which device is used and why; self-test"),
 }
 

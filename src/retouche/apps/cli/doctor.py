@@ -25,7 +25,7 @@ EXTRAS = {  # extra -> the modules it brings
     "train": ("lightning_fabric", "tensorboard", "webdataset"),
     "serve": ("fastapi", "uvicorn", "python_multipart"),
     "eval": ("torchmetrics",),
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino",),
     "batch": ("ray",),
     "classical": ("cv2", "patchmatch", "scipy"),

@@ -1,0 +1,63 @@
+"""Write a network as one ONNX file that runs without PyTorch, with any batch, height and width.
+
+The file says what it is: method, licence, settings, hash of the weights, sizes it takes. Before it appears it is
+compared with PyTorch at three sizes with two kinds of hole; the figures are printed and kept in it (extra: onnx).
+
+--form network   image (N, 3, H, W) in -1..1 and mask (N, 1, H, W), 1 = hole -> prediction; sides by the network's
+                 multiple, nothing is pasted
+--form pipeline  picture (N, H, W, 3) and mask (N, H, W), 8 bits, any size -> the filled picture, unchanged outside
+
+examples:
+  retouche export --model lama --output lama.onnx
+  retouche export --model aot-gan.pth --form pipeline --output aot-gan.onnx
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from retouche.apps.cli import terminal
+from retouche.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    output: Annotated[Path, tyro.conf.arg(metavar="F.onnx")]
+    """The file to write."""
+    model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
+    """Which network: a name, NAME:TAG, a weight file or a folder; `retouche models` lists the names."""
+    form: Literal["network", "pipeline"] = "network"
+    """Tensors as networks see them, or 8-bit pictures."""
+    overwrite: terminal.Switch = False
+    """Write over the output if it is there."""
+    json: terminal.Switch = False
+    """One JSON object on stdout."""
+
+
+def main(options: Options) -> int:
+    """Load, record, compare, write, say what it is."""
+    if options.output.suffix != ".onnx":
+        raise InputError(f"{options.output} must end in .onnx: that is what is written")
+    terminal.check_output(options.output, [], overwrite=options.overwrite)
+    from retouche.export.write import export
+    from retouche.inference.load import load
+
+    made = export(load(options.model), options.output, options.form)
+    if options.json:
+        terminal.show_json({**asdict(made), "path": str(made.path), "largest": made.largest})
+        return 0
+    unit = " levels of 255" if made.form == "pipeline" else ""
+    for each in made.parity:
+        difference = f"{each.largest:g}" if made.form == "pipeline" else f"{each.largest:.1e}"
+        terminal.tell(f"  {each.width}x{each.height}, {each.hole}: differs from PyTorch by {difference}{unit}")
+    size = terminal.show_bytes(made.size_bytes)
+    inputs = ", ".join(made.inputs)
+    terminal.tell(
+        f"{made.path}: {made.form} of {options.model} ({inputs}), opset {made.opset}, {size}; largest difference "
+        f"{made.largest:.1e}{unit}, allowed {made.tolerance:g}"
+    )
+    return 0

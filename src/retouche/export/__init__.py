@@ -1,0 +1,1 @@
+"""Networks as ONNX files: one file that runs without this package and without PyTorch."""

@@ -1,0 +1,180 @@
+"""Export a network to a file that says what it is, and has been compared with PyTorch before it appears."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import retouche
+from retouche.ambient import plain_torch
+from retouche.engines.onnx_file import FORMAT, look_through
+from retouche.engines.sessions import Run, open_session
+from retouche.errors import InputError, RetoucheError
+from retouche.export import parity
+from retouche.export.forms import FORMS, NetworkForm, PipelineForm
+from retouche.export.graph import OPSET, recorded
+from retouche.files import atomic_write
+from retouche.methods import find
+from retouche.methods.loading import Networks
+
+OUTPUTS = {"network": "prediction", "pipeline": "filled"}
+AXES = {"network": {0: "batch", 2: "height", 3: "width"}, "pipeline": {0: "batch", 1: "height", 2: "width"}}
+LARGEST = 2_000_000_000
+"""Bytes of one ONNX file."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the file
+        form: "network" or "pipeline"
+        inputs: names, in order
+        opset: version of ONNX's operators
+        size_bytes: of the file
+        parity: the comparisons with PyTorch
+        tolerance: what they had to stay within
+    """
+
+    path: Path
+    form: str
+    inputs: tuple[str, ...]
+    opset: int
+    size_bytes: int
+    parity: tuple[parity.Parity, ...]
+    tolerance: float
+
+    @property
+    def largest(self) -> float:
+        """The largest difference found."""
+        return max(each.largest for each in self.parity)
+
+
+@plain_torch()
+def export(model: Networks, path: Path | str, form: str = "network", *, overwrite: bool = True) -> Exported:
+    """Write a network as an ONNX file with dynamic batch, height and width.
+
+    Args:
+        model: with a generator
+        path: a name ending in .onnx
+        form: "network" for tensors in -1..1, "pipeline" for 8-bit pictures, see `export.forms`
+        overwrite: whether a file that is there is replaced
+
+    Raises: InputError for a model without a network, or one that cannot be recorded; RetoucheError where the file's
+        results differ from PyTorch's by more than the method's tolerance: nothing is written then
+    """
+    path = Path(path)
+    if form not in FORMS:
+        raise InputError(f'no form "{form}"; known: {", ".join(FORMS)}')
+    eager = form_of(model, form)
+    tolerance = parity.LEVEL if isinstance(eager, PipelineForm) else find(model.method).tolerance
+    centre = find(model.method).scope(model.config).centre
+    example = parity.examples(eager, *parity.sizes(eager)[-1], centre=centre[1] if centre else 0, batch=3)
+    axes = {0: "batch"} if eager.side else AXES[form]
+    graph = recorded(eager, example, OUTPUTS[form], axes)
+    found = parity.compare(eager, _session(graph), centre[1] if centre else 0)
+    largest = max(each.largest for each in found)
+    if not largest <= tolerance:
+        raise RetoucheError(
+            f"the exported {model.method} differs from PyTorch by {largest:.1e}, more than {tolerance:.0e}: "
+            "nothing is written"
+        )
+    say(graph, metadata(model, eager, form, found, tolerance))
+    data = graph.SerializeToString()
+    with atomic_write(path, overwrite=overwrite) as part:
+        part.write_bytes(data)
+    return Exported(path, form, tuple(example), OPSET, len(data), tuple(found), tolerance)
+
+
+def form_of(model: Networks, form: str) -> NetworkForm:
+    """The module whose operations are recorded, with the network as PyTorch runs it.
+
+    Raises: InputError for a fill without a network of its own
+    """
+    generator = model.generator
+    if generator is None:
+        raise InputError(f'"{model.method}" is no network: there is nothing to export; choose a model that is one')
+    record = find(model.method)
+    scope = record.scope(model.config)
+    guides = tuple(name for name in ("sketch", "structure") if name in record.listens(model.config))
+    one_size = generator.largest if generator.largest == generator.smallest else 0
+    side = scope.centre[0] if scope.centre else one_size
+    return FORMS[form](generator.cpu().eval(), guides, side)
+
+
+def metadata(
+    model: Networks, form: NetworkForm, kind: str, found: list[parity.Parity], tolerance: float
+) -> dict[str, str]:
+    """What the file says of itself: words as they are, the rest as JSON.
+
+    `window` is what a program needs to bring any picture before the network: sides and their multiple, and the method's
+    `Scope`.
+    """
+    from retouche.weights.own import config_as_json
+
+    record = find(model.method)
+    scope = record.scope(model.config)
+    known = (weights for weights in record.weights if weights.sha256 and weights.sha256 == model.source_sha256)
+    licence = model.header.get("licence") or next((weights.licence for weights in known), None)
+    generator = form.generator
+    window = {
+        "multiple": generator.multiple,
+        "smallest": generator.smallest,
+        "largest": generator.largest,
+        "only": form.side,
+        **{key: value for key, value in dataclasses.asdict(scope).items() if value != float("inf")},
+    }
+    said = {
+        "format": FORMAT,
+        "retouche": retouche.__version__,
+        "method": model.method,
+        "title": record.title,
+        "layout": model.layout,
+        "preset": model.preset,
+        "config": config_as_json(model.config),
+        "licence": licence or "not known",
+        "source_sha256": model.source_sha256,
+        "weights_sha256": weights_sha256(generator),
+        "form": kind,
+        "inputs": " ".join(["image" if kind == "network" else "picture", "mask", *form.guides]),
+        "output": OUTPUTS[kind],
+        "colours": "rgb",
+        "window": json.dumps(window),
+        "precision": "fp32",
+        "tolerance": f"{tolerance:g}",
+        "parity": json.dumps(parity.as_json(found)),
+    }
+    return {key: str(value) for key, value in said.items() if value is not None}
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """One hash of a network's tensors with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def say(graph: Any, said: Mapping[str, str]) -> None:
+    """Write metadata into an `onnx.ModelProto`, in place of what it had."""
+    del graph.metadata_props[:]
+    graph.producer_name, graph.producer_version = "retouche", retouche.__version__
+    for key, value in said.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+
+
+def _session(graph: Any) -> Run:
+    data = graph.SerializeToString() if graph.ByteSize() < LARGEST else b""
+    if not data:
+        raise InputError("this network is larger than the 2 GB that an ONNX file can hold")
+    return open_session(look_through(data), "onnx")
