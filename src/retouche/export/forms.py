@@ -76,7 +76,7 @@ def mirrored(x: Tensor, axis: int, multiple: int, smallest: int) -> Tensor:
     side = line.sum().long()
     wanted = ((side + (multiple - 1)) // multiple * multiple).clamp(min=-(-smallest // multiple) * multiple)
     period = (2 * side - 2).clamp(min=1)
-    at = torch.arange(wanted, device=x.device) % period
+    at = torch.arange(wanted, device=x.device) % period  # type: ignore[call-overload]  # a size that varies is a tensor
     return torch.minimum(at, period - at)
 
 

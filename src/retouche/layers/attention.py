@@ -302,7 +302,10 @@ def _paste(weights: Tensor, blocks: Tensor) -> Tensor:
     n, r, w, h, _ = weights.shape
     if exporting():
         corners = (functional.pad(weights, (x, 1 - x, y, 1 - y, x, 1 - x, y, 1 - y)) for y, x in _CORNERS)
-        return (sum(corners).flatten(3).flatten(1, 2) @ blocks).reshape(n, r + 1, w + 1, blocks.shape[2])
+        placed = next(corners)
+        for corner in corners:
+            placed = placed + corner
+        return (placed.flatten(3).flatten(1, 2) @ blocks).reshape(n, r + 1, w + 1, blocks.shape[2])
 
     def spread(weights: Tensor) -> Tensor:
         made = weights.new_zeros(n, r + 1, w + 1, h + 1, w + 1)

@@ -10,7 +10,7 @@ from torch import nn
 
 def exporting() -> bool:
     """Whether operations are being recorded for a file: sizes are variables then, and values decide nothing."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
 
 
 @runtime_checkable
