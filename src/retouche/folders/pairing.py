@@ -15,6 +15,9 @@ from retouche.folders.names import LEVELS, RealFolders
 
 Level = Callable[[str], str]
 
+NAMED = {"sketch": ("sketch", "edge")}
+"""Suffixes of a kind's files, where these are not the kind alone; `_edge` is what guided DeepFill calls them."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -78,7 +81,7 @@ class _Match:
         self.own = [real.of(source.path) for source in inputs]
         self.theirs = [real.of(source.path) for source in candidates]
         places = {(source.relative.parent, source.relative.stem) for source in inputs} if by_stem else set()
-        suffix = re.compile(rf"(.+)_{kind}\d*", re.IGNORECASE | re.DOTALL)
+        suffix = re.compile(rf"(.+)_(?:{'|'.join(NAMED.get(kind, (kind,)))})\d*", re.IGNORECASE | re.DOTALL)
         self.stems: list[list[str]] = []
         for source in candidates:
             stem = source.relative.stem
@@ -151,8 +154,9 @@ def companion(folder: Path, name: str, word: str) -> Path:
     relative = Path(name)
     relative = Path(relative.name) if relative.is_absolute() else relative
     place = relative.with_suffix("").as_posix()
+    places = (place, *(f"{place}_{suffix}" for suffix in NAMED.get(word, ())))
     for _ in range(2):
-        found = _fitting(_companions(folder), place)
+        found = next((files for each in places if (files := _fitting(_companions(folder), each))), [])
         if len(found) > 1:
             raise DataError(f"{folder} holds {len(found)} files called {place} ({found[0]}, {found[1]}): keep one")
         if found and found[0].is_file():

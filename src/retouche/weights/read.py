@@ -17,6 +17,7 @@ from torch import Tensor
 from retouche.errors import WeightsError
 from retouche.weights import tensorflow
 from retouche.weights.border import DEPTH, NAME, SPARE_BYTES, TENSORS, Stream, border, damaged
+from retouche.weights.caffe import is_caffe, read_caffe
 from retouche.weights.lua import is_lua, read_lua
 from retouche.weights.paddle import read_paddle
 from retouche.weights.pickles import Foreign, StoredArray
@@ -47,6 +48,7 @@ KINDS = (
     Kind(lambda head: head.startswith(b"PK"), read_zip),
     Kind(lambda head: head.startswith(TORCH_LEGACY), read_legacy),
     Kind(lambda head: re.match(rb"\x80[\x02-\x05]|[(\]}]|c[a-z_.]+\n", head) is not None, read_paddle),
+    Kind(is_caffe, read_caffe),
 )
 """The first that fits reads the file. A further format is its line here and its function of a stream."""
 
@@ -59,8 +61,8 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a weight file.
 
     Known are safetensors, PyTorch's files old and new (`.pth`, `.pt`, `.p`, `.bin`, `.ckpt`), Paddle's `.pdparams`, Lua
-    Torch's `.t7` and TensorFlow's checkpoints (their prefix, their `.index` file or the folder with their `checkpoint`
-    file).
+    Torch's `.t7`, Caffe's `.caffemodel` and TensorFlow's checkpoints (their prefix, their `.index` file or the folder
+    with their `checkpoint` file).
 
     Returns: published names -> tensors on the CPU, most of them views of the mapped file, and the header of a
         safetensors file (empty for other kinds). Names are dotted paths through the file's containers. Wrappers
@@ -86,7 +88,9 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
         for kind in KINDS:
             if kind.begins(head):
                 return unwrapped(kind.read(stream), len(stream)), {}
-        raise WeightsError("is of no known kind: give safetensors, .pth, .pdparams, .t7 or a TensorFlow checkpoint")
+        raise WeightsError(
+            "is of no known kind: give safetensors, .pth, .pdparams, .t7, .caffemodel or a TensorFlow checkpoint"
+        )
 
 
 def is_own(header: Mapping[str, str]) -> bool:

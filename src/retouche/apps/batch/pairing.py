@@ -87,7 +87,7 @@ def plan(
         structure: a file or folder
         overwrite: an existing file may be replaced
         resume: an existing output belongs to the batch that is resumed
-        suffix: what files in a folder of outputs end in; None = as their pictures
+        suffix: what follows the stem of files in a folder of outputs, ".png", "_edge.png"; None = as their pictures
         pipes: picture, mask and output may be pipes, "-" among them; then they are one each
         pages: files may hold several pages or frames
 
@@ -121,7 +121,10 @@ def plan(
     pairs = _pair(inputs, masks, pictures, remarks)
     sketches = _guides(inputs, sketch, "sketch", pictures.many, remarks)
     structures = _guides(inputs, structure, "structure", pictures.many, remarks)
-    kept = [source.relative if suffix is None else source.relative.with_suffix(suffix) for source in inputs]
+    kept = [
+        source.relative if suffix is None else source.relative.with_name(source.relative.stem + suffix)
+        for source in inputs
+    ]
     outputs = [target / name if to_folder else target for name in kept]
     jobs = tuple(
         Job(source.path, pair, written, sketches[number], structures[number])

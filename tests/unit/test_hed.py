@@ -1,0 +1,180 @@
+"""HED by Caffe's rule and by the port's, each against a second writing of it; no published file was opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from caffe_writer import blob, network
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retouche.apps.cli import main
+from retouche.backbones import hed as module
+from retouche.backbones.hed import edges, hed
+from retouche.errors import WeightsError
+from retouche.folders.pairing import companion
+
+WIDTHS, COUNTS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
+
+
+def random_weights(seed: int = 0) -> dict[str, Tensor]:
+    """By Caffe's names; so scaled that the maps neither die nor saturate."""
+    stream = torch.Generator().manual_seed(seed)
+    made: dict[str, Tensor] = {}
+    before = 3
+    for block, (width, count) in enumerate(zip(WIDTHS, COUNTS, strict=True), 1):
+        for layer in range(1, count + 1):
+            made[f"conv{block}_{layer}.weight"] = (
+                torch.randn(width, before, 3, 3, generator=stream) * (2 / (9 * before)) ** 0.5
+            )
+            made[f"conv{block}_{layer}.bias"] = torch.randn(width, generator=stream)
+            before = width
+        made[f"score-dsn{block}.weight"] = torch.randn(1, width, 1, 1, generator=stream) / (60 * width**0.5)
+        made[f"score-dsn{block}.bias"] = torch.randn(1, generator=stream)
+        if block > 1:
+            side = 2**block
+            made[f"upsample_{side // 2}.weight"] = torch.rand(1, 1, side, side, generator=stream) / 4
+    made["new-score-weighting.weight"] = torch.randn(1, 5, 1, 1, generator=stream)
+    made["new-score-weighting.bias"] = torch.randn(1, generator=stream)
+    return made
+
+
+@pytest.fixture(scope="module")
+def caffemodel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hed") / "hed.caffemodel"
+    layers: dict[str, list[bytes]] = {}
+    for name, tensor in random_weights().items():
+        layers.setdefault(name.rpartition(".")[0], []).append(blob(tensor.numpy(), old=True))
+    path.write_bytes(network(layers, old=True))
+    return path
+
+
+def second_writing(weights: dict[str, Tensor], image: Tensor) -> Tensor:
+    """Caffe's rule, all of it by coordinates: each map's cell stands where the centre of what it pooled stands."""
+    height, width = image.shape[-2:]
+    mean = torch.tensor([104.00698793, 116.66876762, 122.67891434]).view(1, 3, 1, 1)
+    x = (image + 1).div(2).mul(255)[:, [2, 1, 0]] - mean
+    x = functional.pad(x, (34, 34, 34, 34))  # with the kernel's own 1: 35
+    maps = []
+    for block, count in enumerate(COUNTS, 1):
+        if block > 1:
+            odd = [x.shape[-1] % 2, x.shape[-2] % 2]
+            x = functional.pad(x, (0, odd[0], 0, odd[1]), value=-torch.inf)
+            x = x.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2))
+        for layer in range(1, count + 1):
+            name = f"conv{block}_{layer}"
+            x = functional.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1).clamp(min=0)
+        side = functional.conv2d(x, weights[f"score-dsn{block}.weight"], weights[f"score-dsn{block}.bias"])[0, 0]
+        stride = 2 ** (block - 1)
+        made = torch.zeros(height, width)
+        kernel = torch.ones(1, 1) if block == 1 else weights[f"upsample_{stride}.weight"][0, 0]
+        reach = len(kernel)
+        for row in range(side.shape[0]):
+            for column in range(side.shape[1]):
+                # the kernel's middle lies on the middle of the cell; the picture begins 34 pixels inside
+                places = [stride * at + (stride - 1) / 2 - (reach - 1) / 2 - 34 for at in (row, column)]
+                assert all(place == round(place) for place in places)
+                top, left = map(round, places)
+                for y in range(max(0, -top), min(reach, height - top)):
+                    start, end = max(0, -left), min(reach, width - left)
+                    if start < end:
+                        made[top + y, left + start : left + end] += side[row, column] * kernel[y, start:end]
+        maps.append(made)
+    weighed = (torch.stack(maps) * weights["new-score-weighting.weight"].view(5, 1, 1)).sum(0)
+    return torch.sigmoid(weighed + weights["new-score-weighting.bias"])[None, None]
+
+
+@pytest.mark.parametrize("size", [(33, 21), (16, 40)])
+def test_caffes_rule(caffemodel: Path, size: tuple[int, int]) -> None:
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    made = hed(caffemodel)(image)
+    expected = second_writing(random_weights(), image)
+    assert made.shape == expected.shape == (1, 1, *size)
+    assert expected.std() > 0.02 and 0.02 < expected.mean() < 0.98
+    assert (made - expected).abs().max() < 1e-4
+
+
+class Port(nn.Module):
+    """The port's network, written anew with its names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        before = 3
+        for word, width, count in zip(("One", "Two", "Thr", "Fou", "Fiv"), WIDTHS, COUNTS, strict=True):
+            layers: list[nn.Module] = [] if word == "One" else [nn.MaxPool2d(2, 2)]
+            for _ in range(count):
+                layers += [nn.Conv2d(before, width, 3, 1, 1), nn.ReLU()]
+                before = width
+            setattr(self, f"netVgg{word}", nn.Sequential(*layers))
+            setattr(self, f"netScore{word}", nn.Conv2d(width, 1, 1))
+        self.netCombine = nn.Sequential(nn.Conv2d(5, 1, 1), nn.Sigmoid())
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = (image * 0.5 + 0.5)[:, [2, 1, 0]] * 255
+        x = x - torch.tensor([104.00698793, 116.66876762, 122.67891434]).view(1, 3, 1, 1)
+        maps = []
+        for word in ("One", "Two", "Thr", "Fou", "Fiv"):
+            x = getattr(self, f"netVgg{word}")(x)
+            side = getattr(self, f"netScore{word}")(x)
+            maps.append(functional.interpolate(side, image.shape[-2:], mode="bilinear", align_corners=False))
+        made: Tensor = self.netCombine(torch.cat(maps, 1))
+        return made
+
+
+@pytest.mark.parametrize("prefix", ["net", "module"])
+def test_the_ports_rule(tmp_path: Path, prefix: str) -> None:
+    torch.manual_seed(5)
+    port = Port().eval()
+    torch.save(
+        {name.replace("net", prefix, 1): value for name, value in port.state_dict().items()}, tmp_path / "hed.pth"
+    )
+    image = torch.rand(1, 3, 37, 50) * 2 - 1
+    with torch.no_grad():
+        expected = port(image)
+    assert expected.std() > 1e-4
+    assert torch.allclose(hed(tmp_path / "hed.pth")(image), expected, atol=1e-5)
+
+
+def test_bands_give_what_the_whole_gives(caffemodel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.rand(1, 3, 290, 2, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    found = hed(caffemodel)
+    whole = edges(found, image)
+    monkeypatch.setattr(module, "WHOLE", 100)
+    monkeypatch.setattr(module, "BAND", 64)
+    assert torch.allclose(edges(found, image), whole, atol=1e-5)
+
+
+def test_other_files_are_refused(tmp_path: Path, caffemodel: Path) -> None:
+    (tmp_path / "other").write_bytes(network({"conv1_1": [blob(np.ones((64, 3, 3, 3)))]}))
+    with pytest.raises(WeightsError, match=r"hed_pretrained_bsds\.caffemodel"):
+        hed(tmp_path / "other")
+    with pytest.raises(WeightsError, match="no HED file"):
+        hed(tmp_path / "nowhere")
+
+
+def test_sketches_are_named_edge_and_found_under_that_name(
+    tmp_path: Path, caffemodel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    pixels = np.random.default_rng(1).integers(0, 255, (24, 20, 3), dtype=np.uint8)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(pixels).save(tmp_path / "in" / name)
+    words = ["sketch", "--image", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--hed", str(caffemodel)]
+    assert main(words) == 0
+    with Image.open(tmp_path / "out" / "a_edge.png") as drawn:
+        made = np.asarray(drawn)
+    sure = edges(hed(caffemodel), torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1)
+    assert np.array_equal(made > 0, sure[0, 0].numpy() > 0.6) and 0 < (made > 0).mean() < 1
+    assert companion(tmp_path / "out", "b.png", "sketch") == tmp_path / "out" / "b_edge.png"
+    assert main([*words, "--overwrite", "--threshold", "0.99"]) == 0
+    with Image.open(tmp_path / "out" / "a_edge.png") as drawn:
+        assert (np.asarray(drawn) > 0).sum() < (made > 0).sum()
+    run = ["run", "--image", str(tmp_path / "in"), "--output", str(tmp_path / "filled"), "--extend", "left=4"]
+    assert main([*run, "--model", "default", "--sketch", str(tmp_path / "out")]) == 1  # sketches of the old size
+    assert "sketch" in capsys.readouterr().err
+    assert main([*words[:-1], "nowhere.caffemodel", "--overwrite"]) != 0
+    assert main([*words, "--smooth", "2"]) == 2 and main([*words[:-2], "--threshold", "0.5"]) == 2
