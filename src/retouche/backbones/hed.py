@@ -1,8 +1,9 @@
 """HED, edges by a network (Xie and Tu 2015, arXiv 1504.06375), with which guided filling was published.
 
-VGG16's convolutions; the last of each of its five blocks gives a map of edges, which is enlarged to the picture; a sixth
-map weighs the five. The weights are the user's to bring, for their licence is not stated: the authors' `.caffemodel`
-(github.com/s9xie/hed), or a PyTorch port's file (github.com/sniklaus/pytorch-hed). They do not compute the same:
+VGG16's convolutions; the last of each of its five blocks gives a map of edges, which is enlarged to the picture; a
+sixth map weighs the five. The weights are the user's to bring, for their licence is not stated: the authors'
+`.caffemodel` (github.com/s9xie/hed), or a PyTorch port's file (github.com/sniklaus/pytorch-hed). They do not compute
+the same:
 
 - Caffe pads the picture by 35 zeros at the first convolution, halves with rounding up, enlarges by the file's own
   transposed convolutions, and cuts the picture's place out of each map;
