@@ -34,6 +34,7 @@ VERBS = {
     "check": Verb("retouche.apps.cli.check", "verify that nothing outside the hole has changed"),
     "train": Verb("retouche.apps.cli.train", "train a method on a folder of pictures, or go on training"),
     "mask": Verb("retouche.apps.cli.mask", "make a set of masks, with its hash"),
+    "faces": Verb("retouche.apps.cli.faces", "prepare CelebA's or CelebA-HQ's faces: lists by their split, copies"),
     "structure": Verb("retouche.apps.cli.structure", "make edge-preserving smoothed (structure) pictures"),
     "sketch": Verb("retouche.apps.cli.sketch", "make sketches, the lines of a picture's edges, for guided fills"),
     "models": Verb("retouche.apps.cli.models", "list methods and weights: kind, licence, size, installed or not"),
