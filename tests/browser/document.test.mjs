@@ -30,6 +30,7 @@ async function link(url) {
 const { Document } = await load("document.js");
 const { TILE } = await load("layer.js");
 const { STEPS } = await load("steps.js");
+const { carried, placeOf } = await load("carry.js");
 const { seamScore } = await load("seam.js");
 const raster = await load("raster.js");
 
@@ -490,3 +491,25 @@ test("a visible border scores higher than a smooth one", () => {
   assert.ok(seamScore(patched, inside, 20, 20) > 50);
 });
 assert.equal(TILE, 256);
+
+test("a mask carried to another size keeps its corner, or its share", () => {
+  const document = made(600, 400);
+  document.setMask({ left: 540, top: 360, right: 580, bottom: 390 }, new Uint8Array(40 * 30).fill(255), "load mask");
+  const mask = document.layers.mask;
+  assert.equal(placeOf(mask), "right bottom");
+  assert.equal(carried(mask, 600, 400, "scaled").layer.tiles.get(mask.tiles.keys().next().value), [...mask.tiles.values()][0]);
+  const box = (width, height, place) => {
+    const { layer, lost } = carried(mask, width, height, place);
+    return { ...layer.measure(), lost };
+  };
+  assert.deepEqual(box(900, 800, "auto"), {
+    box: { left: 840, top: 760, right: 880, bottom: 790 },
+    count: 1200,
+    lost: 0,
+  });
+  assert.deepEqual(box(1200, 800, "scaled").box, { left: 1080, top: 720, right: 1160, bottom: 780 });
+  assert.equal(box(1200, 800, "scaled").count, 4800);
+  assert.equal(box(570, 400, "left top").lost, 0.25);
+  assert.equal(box(100, 100, "left top").lost, 1);
+  assert.equal(box(300, 200, "scaled").count, 300);
+});

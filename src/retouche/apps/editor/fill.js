@@ -178,22 +178,7 @@ export async function working(options, rounds, joined, task) {
   }
   const crops = document.crops(options.dilate, options.context, hole.layer),
     before = [...jobs].filter((job) => job.crops.some((one) => crops.some((two) => raster.intersection(one, two))));
-  /** @type {Job} */
-  const job = {
-    hole,
-    document,
-    crops,
-    abort: new AbortController(),
-    started: performance.now(),
-    began: null,
-    place: 0,
-    waited: false,
-    foreseen: 0,
-    total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
-    done: 0,
-    now: 0,
-    over: null,
-  };
+  const job = jobOf(document, hole, crops, rounds);
   jobs.add(job);
   job.over = (async () => {
     // a fill sees what those before it have made of its surroundings, not the holes they have left
@@ -221,6 +206,27 @@ export async function working(options, rounds, joined, task) {
   return done;
 }
 
+/**
+ * @param {import("./document.js").Document} document @param {Hole} hole @param {raster.Box[]} crops
+ * @param {number} rounds in which all crops are filled @param {AbortController} [abort]
+ * @returns {Job} not begun yet
+ */
+export const jobOf = (document, hole, crops, rounds, abort = new AbortController()) => ({
+  hole,
+  document,
+  crops,
+  abort,
+  started: performance.now(),
+  began: null,
+  place: 0,
+  waited: false,
+  foreseen: 0,
+  total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
+  done: 0,
+  now: 0,
+  over: null,
+});
+
 /** Fills whose holes have gone back into the mask, by undo, are wanted no more. */
 export function abortLost() {
   for (const job of jobs) if (!job.document.pending.has(job.hole)) job.abort.abort();
@@ -236,16 +242,14 @@ export function cancel(one) {
   return found.length > 0;
 }
 
-/** Put a result into the picture. @param {Job} job @param {any} result @param {any} options */
-export async function take(job, result, options) {
-  const { view } = work,
-    { document, hole } = job,
-    { box } = hole,
+/** What a fill was done with. @param {Job} job @param {any} result @param {any} options @returns {Promise<any>} */
+export async function recordOf({ document, hole, started }, result, options) {
+  const { box } = hole,
     first = result.reports[0] ?? {},
     sketched = document.layers.sketch.tiles.size > 0,
     seams = result.reports.map((each) => each.seam).filter((each) => each !== null);
   const grey = (bytes) => encodePNG(box.right - box.left, box.bottom - box.top, 1, bytes);
-  const record = {
+  return {
     model: result.name,
     label: result.name,
     options: { ...options, feather: first.feather ?? options.feather },
@@ -257,8 +261,15 @@ export async function take(job, result, options) {
     seam: seams.length ? Math.max(...seams) : null,
     thumbnail: thumbnail(result.patches[0], box),
     deep: result.patches.map((patch) => patch.bits).filter(Boolean),
-    waited: (performance.now() - job.started) / 1000,
+    waited: (performance.now() - started) / 1000,
   };
+}
+
+/** Put a result into the picture. @param {Job} job @param {any} result @param {any} options */
+export async function take(job, result, options) {
+  const { view } = work,
+    { document, hole } = job,
+    record = await recordOf(job, result, options);
   if (!document.pending.has(hole) || document !== work.document) return; // taken back meanwhile
   const alone = !document.layers.mask.measure().count;
   view.remember();

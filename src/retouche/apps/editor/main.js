@@ -1,5 +1,6 @@
 // Starts the page.
 
+import { setUpAll } from "./all.js";
 import * as api from "./api.js";
 import { setUpFace, setUpLanguage } from "./face.js";
 import { setUpKeys } from "./keys.js";
@@ -18,6 +19,7 @@ setUpKeys();
 setUpDoors();
 setUpToken();
 setUpKeeping();
+setUpAll();
 try {
   work.config = await api.json("/api/v1/server-config");
   work.models = work.config.models;

@@ -7,8 +7,8 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 const COLOUR_TYPE = { 1: 0, 3: 2, 4: 6 };
 
-/** @param {Uint8Array} bytes */
-function crc(bytes) {
+/** @param {Uint8Array} bytes @returns {number} CRC-32 */
+export function crc(bytes) {
   let value = 0xffffffff;
   for (const byte of bytes) value = TABLE[(value ^ byte) & 255] ^ (value >>> 8);
   return (value ^ 0xffffffff) >>> 0;

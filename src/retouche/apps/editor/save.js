@@ -54,42 +54,57 @@ async function changesOf(document) {
   return patches;
 }
 
+/** What asks the server to put the changes into the source's own file. @param {any} document @returns {Promise<FormData>} */
+export async function bodyFor(document) {
+  const { source } = document,
+    patches = await packed(source.deep ? patchesOf(document.fills) : await changesOf(document));
+  if (patches.length > MOST_PATCHES)
+    throw new Error(t("save.many"));
+  const body = bodyOf(source);
+  body.append("patches", JSON.stringify(patches));
+  if (work.config.output) {
+    body.append("output", source.path ?? source.name);
+    body.append("sidecar", JSON.stringify(await sidecarOf(document)));
+  }
+  return body;
+}
+
+const SUFFIX = {
+  "image/jpeg": "jpg",
+  "image/png": "png",
+  "image/webp": "webp",
+  "image/tiff": "tif",
+  "image/bmp": "bmp",
+  "image/avif": "avif",
+  "image/heic": "heic",
+  "image/jxl": "jxl",
+};
+
+/**
+ * A result's name: the source's, with the suffix of what the file is.
+ * @param {string} name @param {Blob} blob @param {string} mark before the suffix
+ */
+export function fileName(name, blob, mark) {
+  const given = /\.([a-z]+)$/i.exec(name)?.[1],
+    kind = SUFFIX[blob.type] ?? "png",
+    media = given && `image/${given.toLowerCase().replace(/^jpg$/, "jpeg").replace(/^tif$/, "tiff")}`;
+  return `${name.replace(/\.[^./]*$/, "")}${mark}.${kind === SUFFIX[media] ? given : kind}`;
+}
+
 export async function save() {
   const { document } = work;
   if (!document) return false;
-  const { source } = document;
+  const { source } = document,
+    { output } = work.config;
   try {
-    const patches = await packed(source.deep ? patchesOf(document.fills) : await changesOf(document));
-    if (patches.length > MOST_PATCHES)
-      throw new Error(t("save.many"));
-    const body = bodyOf(source);
-    body.append("patches", JSON.stringify(patches));
-    const output = work.config.output;
-    if (output) {
-      body.append("output", source.path ?? source.name);
-      body.append("sidecar", JSON.stringify(await sidecarOf(document)));
-      if (asked === document) body.append("overwrite", "true");
-    }
+    const body = await bodyFor(document);
+    if (output && asked === document) body.append("overwrite", "true");
     const response = await api.ask("/api/v1/save", { method: "POST", body });
     if (output) say(t("save.folder", { name: (await response.json()).saved[0] }));
     else {
       const blob = await response.blob();
-      const suffix = {
-        "image/jpeg": "jpg",
-        "image/png": "png",
-        "image/webp": "webp",
-        "image/tiff": "tif",
-        "image/bmp": "bmp",
-        "image/avif": "avif",
-        "image/heic": "heic",
-        "image/jxl": "jxl",
-      };
-      const given = /\.([a-z]+)$/i.exec(source.name)?.[1];
-      const kind = suffix[blob.type] ?? "png",
-        same =
-          given && kind === suffix[`image/${given.toLowerCase().replace(/^jpg$/, "jpeg").replace(/^tif$/, "tiff")}`];
       // of a folder, each picture keeps its name: the result takes its place elsewhere
-      const name = `${stem(source.name)}${source.listed ? "" : "_filled"}.${same ? given : kind}`;
+      const name = fileName(source.name.replace(/^.*\//, ""), blob, source.listed ? "" : "_filled");
       download(blob, name);
       say(t("save.done", { name }));
     }

@@ -14,7 +14,7 @@ export const UNDO_BYTES = 256 << 20;
  *   height: number, blob: Blob | null, read: (box: Box) => Uint8ClampedArray}} Source the picture as it came; `read`
  *   gives RGBA of a box; `listed` if it lies in a folder of this computer, `deep` if it has 16 bits
  * @typedef {{model: string, label: string, options: any, report: any, mask: Blob | null, sketch?: Blob | null, box: Box,
- *   seam: number | null, waited?: number, hole?: Hole, thumbnail?: OffscreenCanvas,
+ *   seam: number | null, waited?: number, hole?: Hole, hidden?: boolean, thumbnail?: OffscreenCanvas,
  *   deep?: import("./deep.js").Patch[]}} Fill what a fill was done with, and of a deep source what it made
  * @typedef {{layer: LayerName, index: number, before?: Uint8Array, after?: Uint8Array}} Change
  * @typedef {{label: string, changes: Map<string, Change>, fill: Fill | null, hole: Hole | null, bytes: number}} Step one
