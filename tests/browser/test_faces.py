@@ -195,9 +195,11 @@ def test_no_string_is_missing_and_none_is_idle() -> None:
         key
         for key in pairs
         if f'"{key.removesuffix(".touch")}"' not in everything
-        and not key.startswith(("tool.", "did.", "for.", "server."))
+        and not key.startswith(("tool.", "did.", "for.", "server.", "place."))
     ]
     assert idle == []
+    places = re.findall(r'"([a-z ]+)"', re.search(r"PLACES = \[(.*?)\]", sources["carry.js"])[1])
+    assert {f"place.{place}" for place in places} == {key for key in pairs if key.startswith("place.")}
     methods = {*METHODS, *CLASSICAL}
     assert {f"for.{name}" for name in methods} | {"for.file"} == {key for key in pairs if key.startswith("for.")}
     assert all(len(pairs[f"for.{name}"][0].split()) <= 6 for name in methods)

@@ -48,18 +48,18 @@ function doubts({ result }) {
 // What is shown -------------------------------------------------------------------------------------------------------
 
 /** @param {string} tag @param {object} values @param {(Node | string)[]} children */
-function made(tag, values = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), values);
-  node.append(...children);
-  return node;
+function node(tag, values = {}, ...children) {
+  const one = Object.assign(document.createElement(tag), values);
+  one.append(...children);
+  return one;
 }
 
 /** @param {Item} item */
 function show(item) {
   const { result, cell, state } = item,
     why = doubts(item),
-    shot = made("button", { type: "button", className: "shot", disabled: !result }),
-    canvas = made("canvas", { width: 192, height: 144 });
+    shot = node("button", { type: "button", className: "shot", disabled: !result }),
+    canvas = node("canvas", { width: 192, height: 144 });
   if (result) {
     canvas.getContext("2d").drawImage(result.after, 0, 0);
     shot.title = t("all.shot");
@@ -72,9 +72,16 @@ function show(item) {
     shot.setAttribute("aria-pressed", "false");
   } else shot.setAttribute("aria-label", item.name);
   shot.append(canvas);
-  const words = { failed: item.error, exists: t("all.exists"), done: "", saved: t("all.saved") }[state] ?? t(`all.${state}`),
-    text = [words, state === "failed" ? "" : why.join(", ") || (result && elapsed(result.seconds))],
-    again = made("button", { type: "button", textContent: t("all.retry"), className: "retry" });
+  const words = {
+      waiting: t("all.waiting"),
+      filling: t("all.filling"),
+      done: "",
+      failed: item.error,
+      saved: t("all.saved"),
+      exists: t("all.exists"),
+    },
+    text = [words[state], state === "failed" ? "" : why.join(", ") || (result && elapsed(result.seconds))],
+    again = node("button", { type: "button", textContent: t("all.retry"), className: "retry" });
   again.setAttribute("aria-label", `${t("all.retry")}: ${item.name}`);
   again.hidden = !result && state !== "failed";
   again.addEventListener("click", () => retry(item));
@@ -82,8 +89,8 @@ function show(item) {
   cell.classList.toggle("doubt", state === "failed" || why.length > 0);
   cell.replaceChildren(
     shot,
-    made("b", { textContent: item.name.replace(/^.*\//, ""), title: item.name }),
-    made("small", { textContent: text.filter(Boolean).join(" · ") }),
+    node("b", { textContent: item.name.replace(/^.*\//, ""), title: item.name }),
+    node("small", { textContent: text.filter(Boolean).join(" · ") }),
     again,
   );
 }
@@ -123,7 +130,7 @@ export function openAll() {
     option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
   const before = [what.value, where.value];
   what.replaceChildren();
-  if (open.fills.length) what.append(option("edit", t("all.edit", { count: open.fills.length })));
+  if (open.visible.length) what.append(option("edit", t("all.edit", { count: open.visible.length })));
   what.append(option("mask", t("all.mask")));
   where.replaceChildren(...PLACES.map((place) => option(place, t(`place.${place}`))));
   for (const [at, list] of [what, where].entries())
@@ -248,7 +255,7 @@ async function saveAll() {
   element("allsaid").textContent =
     failed || (there ? t("all.replace", { count: there }) : t("all.done", { count: done }));
   if (done === own.items.length && own.what === "edit") {
-    own.document.saved = own.document.fills;
+    own.document.saved = own.document.visible;
     own.document.tell("steps", null);
   }
 }

@@ -24,7 +24,7 @@ const SMALL = { width: 192, height: 144 };
  * @param {Document} document @param {"edit" | "mask"} what @returns {Pass[]}
  */
 export function passesOf(document, what) {
-  const shown = document.fills.filter((fill) => fill.hole && !fill.hidden);
+  const shown = document.visible;
   if (what === "edit") return shown.map(({ hole, model, options }) => ({ layer: hole.layer, model, options }));
   const mask = document.committed("mask"),
     layers = mask.measure().count ? [mask] : shown.map(({ hole }) => hole.layer),

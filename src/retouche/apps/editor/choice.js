@@ -9,22 +9,25 @@ let choice = null;
 
 export const choosing = () => choice !== null;
 
-/** Fill the same hole with several models, to choose from. @param {string[]} names */
-export async function several(names) {
+/**
+ * Fill the same hole several times, to choose from.
+ * @param {{model: string, seed?: number, label?: string}[]} variants @param {any} [given] other options than the settings
+ */
+export async function several(variants, given = null) {
   drop();
-  if (!work.document || !names.length) return false;
-  const options = settled(work.settings);
-  return working(options, names.length, false, async (job) => {
+  if (!work.document || !variants.length) return false;
+  const options = settled(given ?? work.settings);
+  return working(options, variants.length, false, async (job) => {
     const fills = [];
-    for (const [index, name] of names.entries()) {
-      say(t("several.at", { model: name, at: index + 1, count: names.length }));
+    for (const [index, { model: name, seed = options.seed, label = name }] of variants.entries()) {
+      say(t("several.at", { model: label, at: index + 1, count: variants.length }));
       try {
-        fills.push(await run(job, name, options));
+        fills.push({ ...(await run(job, name, { ...options, seed })), seed, label });
       } catch (error) {
         if (error.name === "AbortError") throw error;
-        sayError(`${name}: ${error.message}`);
+        sayError(`${label}: ${error.message}`);
       }
-      job.done = ((index + 1) * job.total) / names.length;
+      job.done = ((index + 1) * job.total) / variants.length;
       job.now = 0;
     }
     if (job.document !== work.document || job.abort.signal.aborted) return;
@@ -47,7 +50,7 @@ function offer(found) {
       const text = document.createElement("span");
       Object.assign(picture, { width: 192, height: 144 });
       picture.getContext("2d").drawImage(thumbnail(result.patches[0], box), 0, 0);
-      text.textContent = `${result.name}  ${t("seconds", { count: secondsOf(result).toFixed(1) })}`;
+      text.textContent = `${result.label}  ${t("seconds", { count: secondsOf(result).toFixed(1) })}`;
       item.setAttribute("role", "option");
       item.setAttribute("aria-label", text.textContent);
       item.tabIndex = -1;
@@ -92,8 +95,9 @@ export async function keep() {
   const { fills, chosen, job, options } = choice;
   close();
   say("");
-  set({ model: fills[chosen].name });
-  await take(job, fills[chosen], options);
+  const { name, seed } = fills[chosen];
+  if (fills.some((each) => each.name !== name)) set({ model: name });
+  await take(job, fills[chosen], { ...options, seed });
   return true;
 }
 

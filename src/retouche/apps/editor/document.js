@@ -243,8 +243,11 @@ export class Document extends Steps {
     const step = hole && this.done.includes(hole.step) ? hole.step : made("fill"),
       layer = this.layers.pixels;
     for (const patch of patches)
-      for (const index of layer.touched(patch.box))
+      for (const index of layer.touched(patch.box)) {
         this.alter(step, "pixels", index, (old) => this.patched(old, index, patch));
+        const change = step.changes.get(`pixels ${index}`);
+        if (change) change.inside = this.covered(change.inside, index, patch);
+      }
     step.fill = fill;
     step.label = "fill";
     if (hole) {
@@ -278,6 +281,21 @@ export class Document extends Steps {
         for (let channel = 0; channel < 3; channel++) tile[to + channel] = rgba[from * 4 + channel];
       }
     return tile ?? old;
+  }
+
+  /**
+   * What of a tile patches have set.
+   * @param {Uint8Array | undefined} old @param {number} index @param {{box: Box, inside: Uint8Array}} patch
+   */
+  covered(old, index, { box, inside }) {
+    const here = this.layers.pixels.box(index),
+      part = raster.intersection(here, box),
+      width = box.right - box.left,
+      tile = old ? old.slice() : new Uint8Array(TILE * TILE);
+    for (let y = part.top; y < part.bottom; y++)
+      for (let x = part.left; x < part.right; x++)
+        if (inside[(y - box.top) * width + x - box.left]) tile[(y - here.top) * TILE + x - here.left] = 1;
+    return tile;
   }
 
   // What travels ----------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ async function requestFor(job, crop, options, name) {
   }
   const [image, mask, sketch] = await Promise.all([
     document.source.deep
-      ? deep.crop(document.source, document.fills, box, abort.signal)
+      ? deep.crop(document.source, document.visible, box, abort.signal)
       : encodePNG(width, height, 3, opaque),
     encodePNG(width, height, 1, crop.hole),
     guided ? encodePNG(width, height, 1, document.layers.sketch.read(box)) : null,
@@ -68,7 +68,8 @@ async function requestFor(job, crop, options, name) {
  */
 export async function run(job, name, options, preview = false) {
   const patches = [],
-    reports = [];
+    reports = [],
+    seen = job.document.visible; // by the model, beneath its own
   for (const box of job.crops) {
     const crop = cut(job, box, options),
       request = { ...(await requestFor(job, crop, options, name)), job: api.jobName() };
@@ -86,7 +87,7 @@ export async function run(job, name, options, preview = false) {
     patches.push({ box, inside: crop.inside, rgba, bits });
     reports.push({ ...report, sent: box, seam: seamScore(rgba, crop.inside, crop.width, crop.height) });
   }
-  return { name, patches, reports };
+  return { name, patches, reports, seen };
 }
 
 /**
@@ -154,14 +155,17 @@ export async function fill(given = null, joined = false) {
   });
 }
 
-/** Fill the last hole once more, with the next seed. */
-export async function again() {
+/**
+ * Fill a hole once more, on top.
+ * @param {any} [once] the fill, else the last one @param {{model?: string, seed?: number}} [other] else the next seed
+ */
+export async function again(once = null, other = {}) {
   const { document } = work,
-    last = document?.fills[document.fills.length - 1];
+    last = once ?? document?.fills[document.fills.length - 1];
   if (!last) return false;
-  const { hole, options } = last;
+  const { hole, options, model } = last;
   const painted = document.paint(hole.layer, "fill");
-  return fill({ ...options, model: last.model, seed: options.seed + 1 }, painted);
+  return fill({ ...options, model, seed: options.seed + 1, ...other }, painted);
 }
 
 /**
@@ -255,6 +259,7 @@ export async function recordOf({ document, hole, started }, result, options) {
     options: { ...options, feather: first.feather ?? options.feather },
     report: { ...first, seconds: secondsOf(result), crops: result.reports },
     hole,
+    seen: result.seen,
     mask: await grey(hole.layer.read(box)),
     sketch: sketched ? await grey(document.layers.sketch.read(box)) : null,
     box,

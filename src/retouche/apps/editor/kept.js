@@ -156,22 +156,34 @@ function snapshot(document, number) {
   const steps = [...document.done, ...document.undone],
     fills = [...new Set([...document.forgotten, ...document.fills, ...steps.flatMap(({ fill }) => fill ?? [])])];
   /** @param {Step} step */
-  const plain = ({ label, changes, fill, hole, bytes }) => ({
+  const plain = ({ label, changes, fill, hole, bytes, hidden }) => ({
     label,
     bytes,
+    hidden: hidden?.map(({ index, before, after, inside }) => [
+      index,
+      number(before),
+      number(after),
+      number(inside),
+    ]),
     fill: fill && fills.indexOf(fill),
     hole: holeOf(hole, number),
-    changes: [...changes.values()].map(({ layer, index, before, after }) => [
+    changes: [...changes.values()].map(({ layer, index, before, after, inside }) => [
       layer,
       index,
       number(before),
       number(after),
+      number(inside),
     ]),
   });
   const tiles = (name) => [...document.committed(name).tiles].map(([index, tile]) => [index, number(tile)]);
   return {
     layers: { mask: tiles("mask"), sketch: tiles("sketch"), pixels: tiles("pixels") },
-    fills: fills.map((fill) => ({ number: number(fill), hole: holeOf(fill.hole, number) })),
+    fills: fills.map((fill) => ({
+      number: number(fill),
+      hidden: fill.hidden,
+      seen: fill.seen?.map((each) => fills.indexOf(each)).filter((at) => at >= 0),
+      hole: holeOf(fill.hole, number),
+    })),
     forgotten: document.forgotten.map((fill) => fills.indexOf(fill)),
     saved: document.saved.map((fill) => fills.indexOf(fill)),
     done: document.done.map(plain),
@@ -182,7 +194,7 @@ function snapshot(document, number) {
 /** A piece as the database takes it. @param {Uint8Array | Fill} piece */
 async function packed(piece) {
   if (piece instanceof Uint8Array) return piece;
-  const { thumbnail, hole: _, ...rest } = piece;
+  const { thumbnail, hole: _, seen: __, ...rest } = piece;
   return { ...rest, thumbnail: await file(thumbnail) };
 }
 
@@ -278,14 +290,31 @@ async function revive(keeper, { id, state }) {
     layer.tiles = tiles(hole.tiles);
     return { ...hole, layer, step };
   };
-  const fills = state.fills.map(({ number, hole }) => Object.assign(piece(number), { hole: holeFrom(hole, null) }));
+  const fills = state.fills.map(({ number, hidden, hole }) =>
+    Object.assign(piece(number), { hidden, hole: holeFrom(hole, null) }),
+  );
+  for (const [at, { seen }] of state.fills.entries()) fills[at].seen = seen?.map((each) => fills[each]);
   for (const fill of fills) if (fill.thumbnail) fill.thumbnail = await createImageBitmap(fill.thumbnail);
   /** @returns {Step} */
-  const step = ({ label, bytes, fill, hole, changes }) => {
+  const step = ({ label, bytes, fill, hole, changes, hidden }) => {
+    /** @type {Step} */
     const made = { label, bytes, fill: fill === null ? null : fills[fill], hole: null, changes: new Map() };
-    for (const [layer, index, before, after] of changes)
-      made.changes.set(`${layer} ${index}`, { layer, index, before: piece(before), after: piece(after) });
+    for (const [layer, index, before, after, inside] of changes)
+      made.changes.set(`${layer} ${index}`, {
+        layer,
+        index,
+        before: piece(before),
+        after: piece(after),
+        inside: piece(inside),
+      });
     made.hole = holeFrom(hole, made);
+    made.hidden = hidden?.map(([index, before, after, inside]) => ({
+      layer: "pixels",
+      index,
+      before: piece(before),
+      after: piece(after),
+      inside: piece(inside),
+    }));
     return made;
   };
   for (const [name, list] of Object.entries(state.layers)) document.layers[name].tiles = tiles(list);

@@ -20,6 +20,8 @@ setUpDoors();
 setUpToken();
 setUpKeeping();
 setUpAll();
+/** @type {unknown} */
+let away = null;
 try {
   work.config = await api.json("/api/v1/server-config");
   work.models = work.config.models;
@@ -28,8 +30,10 @@ try {
   set({ model: stays ? model : work.config.model, served: work.config.model });
   showModels();
   set({});
-  await begin();
 } catch (error) {
-  sayError(error);
+  away = error;
 }
+await begin().catch((error) => (away ??= error));
+if (away) sayError(away);
+navigator.serviceWorker?.register("sw.js").catch(() => {}); // where it may not, the page is not installed, no more
 document.documentElement.dataset.ready = "true";

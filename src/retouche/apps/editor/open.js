@@ -206,27 +206,39 @@ async function replay(sidecar) {
   const { document } = work;
   if (!String(sidecar.format).startsWith("retouche-edit"))
     throw new Error(t("sidecar.none"));
+  const { data, name } = sidecar.source;
+  if (!document && data) {
+    const opened = await openPicture(new Blob([bytesFrom(data)]), name);
+    return opened && replay(sidecar);
+  }
   if (!document) throw new Error(t("sidecar.first"));
   const { width, height } = sidecar.source;
   if (width !== document.width || height !== document.height)
     throw new Error(t("sidecar.size", { width, height, across: document.width, down: document.height }));
   if (!(await belongs(sidecar.source))) return false;
   drop();
+  const made = [];
   for (const [index, step] of sidecar.fills.entries()) {
+    // each sees the fills beneath that it saw the first time
+    for (const [at, each] of made.entries()) document.reveal(each, step.over?.includes(at) ?? true);
     say(t("sidecar.at", { at: index + 1, count: sidecar.fills.length, model: step.model }));
     document.clear("mask");
     document.setMask(step.box, await greyOf(step.mask), "load mask");
     if (step.sketch) document.setMask(step.box, await greyOf(step.sketch), "load sketch", "sketch");
     if (!(await fill(step))) return false;
+    made.push(document.fills[document.fills.length - 1]);
   }
+  for (const [at, each] of made.entries()) document.reveal(each, !sidecar.fills[at].hidden);
   say(t("sidecar.done", { count: sidecar.fills.length }));
   return true;
 }
 
+/** @param {string} text base64 */
+const bytesFrom = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+
 /** @param {string} text base64 of a grey PNG @returns {Promise<Uint8Array>} */
 async function greyOf(text) {
-  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-  const rgba = bytesOf(await bitmapOf(new Blob([bytes], { type: "image/png" })));
+  const rgba = bytesOf(await bitmapOf(new Blob([bytesFrom(text)], { type: "image/png" })));
   return Uint8Array.from({ length: rgba.length / 4 }, (_, at) => rgba[at * 4]);
 }
 

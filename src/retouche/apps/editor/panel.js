@@ -5,6 +5,7 @@ import { choosing, drop, keep, several } from "./choice.js";
 import * as filling from "./fill.js";
 import { simple, touched } from "./face.js";
 import { help } from "./help.js";
+import { showLayers } from "./layers.js";
 import { abandon, cursor, outline, showSize } from "./pointer.js";
 import { placeBadges } from "./progress.js";
 import { command, copyCommand, save, saveMask, saveSidecar } from "./save.js";
@@ -57,7 +58,8 @@ const ACTIONS = {
   grow: () => grow(1),
   shrink: () => grow(-1),
   savemask: saveMask,
-  savesidecar: saveSidecar,
+  savesidecar: () => saveSidecar(),
+  savewhole: () => saveSidecar(true),
   copycommand: copyCommand,
   save,
   compare: () => divide(work.view.divider === null ? 0.5 : null),
@@ -190,7 +192,7 @@ function showPicture() {
   element("walk").hidden = !files?.names.length;
   if (files) element("place").textContent = t("place", { at: files.at + 1, count: files.names.length });
   element("commandsection").hidden = !open;
-  element("savesidecar").hidden = !open?.fills.length;
+  element("savesidecar").hidden = element("savewhole").hidden = !open?.fills.length;
   element("command").textContent = command();
   const measure = open?.layers.mask.measure() ?? { count: 0 };
   element("fill").disabled = !open || (!measure.count && !choosing());
@@ -214,6 +216,7 @@ function showPicture() {
   work.view.ring = dilation();
   work.view.soft = Math.min(settings.feather ?? Math.floor(dilation() / 2), dilation());
   showHistory(open);
+  showLayers(open);
   showChip(open);
 }
 
@@ -329,7 +332,7 @@ export function setUpPanel() {
   on("try", "click", () => {
     const names = [...element("candidates").querySelectorAll("input:checked")].map((box) => box.value);
     if (!names.length) return say(t("several.none"));
-    several(names);
+    several(names.map((name) => ({ model: name })));
   });
   // in the open list what each is good for, closed the name alone
   const name = (words) => () => {

@@ -10,8 +10,8 @@ import { device, dilation, download, element, say, sayError, stem, update, work 
 const MOST_PATCHES = 1000;
 let asked = null; // the document for which replacing a file was asked
 
-/** @param {any} document */
-async function sidecarOf(document) {
+/** @param {any} document @param {boolean} [whole] with the picture in it */
+async function sidecarOf(document, whole = false) {
   const { name, width, height, blob } = document.source;
   const fills = [];
   for (const fill of document.fills) {
@@ -28,11 +28,20 @@ async function sidecarOf(document) {
       strategy: report.strategy ?? null,
       seconds: report.seconds,
       box: fill.box,
+      crops: report.crops?.map(({ sent: { left, top, right, bottom } }) => [left, top, right, bottom]),
       mask: await api.base64(fill.mask),
       ...(fill.sketch && { sketch: await api.base64(fill.sketch) }),
+      ...(fill.hidden && { hidden: true }),
+      over: fill.seen?.map((each) => document.fills.indexOf(each)).filter((at) => at >= 0),
     });
   }
-  const source = { name, width, height, ...(blob && crypto.subtle && { sha256: await sha256(blob) }) };
+  const source = {
+    name,
+    width,
+    height,
+    ...(blob && crypto.subtle && { sha256: await sha256(blob) }),
+    ...(whole && blob && { data: await api.base64(blob) }),
+  };
   return { format: "retouche-edit 1", retouche: work.config.version, source, fills };
 }
 
@@ -57,7 +66,7 @@ async function changesOf(document) {
 /** What asks the server to put the changes into the source's own file. @param {any} document @returns {Promise<FormData>} */
 export async function bodyFor(document) {
   const { source } = document,
-    patches = await packed(source.deep ? patchesOf(document.fills) : await changesOf(document));
+    patches = await packed(source.deep ? patchesOf(document.visible) : await changesOf(document));
   if (patches.length > MOST_PATCHES)
     throw new Error(t("save.many"));
   const body = bodyOf(source);
@@ -108,7 +117,7 @@ export async function save() {
       download(blob, name);
       say(t("save.done", { name }));
     }
-    document.saved = document.fills;
+    document.saved = document.visible;
     document.tell("steps", null); // so that what is kept knows it, too
     asked = output ? document : null;
     update();
@@ -129,10 +138,11 @@ export async function saveMask() {
   download(blob, `${stem(document.source.name)}_mask.png`);
 }
 
-export async function saveSidecar() {
+/** @param {boolean} [whole] with the picture: one file that replays elsewhere */
+export async function saveSidecar(whole = false) {
   const { document } = work;
   if (!document) return;
-  const text = JSON.stringify(await sidecarOf(document), null, 1);
+  const text = JSON.stringify(await sidecarOf(document, whole), null, 1);
   download(new Blob([text], { type: "application/json" }), `${stem(document.source.name)}.retouche.json`);
 }
 

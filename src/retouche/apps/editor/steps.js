@@ -14,11 +14,13 @@ export const UNDO_BYTES = 256 << 20;
  *   height: number, blob: Blob | null, read: (box: Box) => Uint8ClampedArray}} Source the picture as it came; `read`
  *   gives RGBA of a box; `listed` if it lies in a folder of this computer, `deep` if it has 16 bits
  * @typedef {{model: string, label: string, options: any, report: any, mask: Blob | null, sketch?: Blob | null, box: Box,
- *   seam: number | null, waited?: number, hole?: Hole, hidden?: boolean, thumbnail?: OffscreenCanvas,
+ *   seam: number | null, waited?: number, hole?: Hole, hidden?: boolean, seen?: Fill[], thumbnail?: OffscreenCanvas,
  *   deep?: import("./deep.js").Patch[]}} Fill what a fill was done with, and of a deep source what it made
- * @typedef {{layer: LayerName, index: number, before?: Uint8Array, after?: Uint8Array}} Change
- * @typedef {{label: string, changes: Map<string, Change>, fill: Fill | null, hole: Hole | null, bytes: number}} Step one
- *   gesture or command; `hole` while the fill that it began is under way
+ * @typedef {{layer: LayerName, index: number, before?: Uint8Array, after?: Uint8Array, inside?: Uint8Array}} Change
+ *   of a tile; `inside`: what of it a fill has set, be it to what was there
+ * @typedef {{label: string, changes: Map<string, Change>, fill: Fill | null, hole: Hole | null, bytes: number,
+ *   hidden?: Change[]}} Step one gesture or command; `hole` while the fill that it began is under way; `hidden`: what its
+ *   fill changed, while it is not shown
  * @typedef {{layer: Layer, box: Box, count: number, step: Step, joined: boolean}} Hole a hole on its way to a fill, no
  *   longer part of the mask; `joined` if one gesture painted it and asked for the fill
  */
@@ -56,7 +58,12 @@ export class Steps {
   }
 
   get unsaved() {
-    return !alike(this.saved, this.fills);
+    return !alike(this.saved, this.visible);
+  }
+
+  /** @returns {Fill[]} that are shown */
+  get visible() {
+    return this.fills.filter((fill) => !fill.hidden);
   }
 
   /** @returns {Fill[]} that were taken back, the next to come again first */
@@ -154,7 +161,7 @@ export class Steps {
 
   /** After a step was made or altered: weigh it, forget the oldest, list the fills. @param {Step} step */
   settled(step) {
-    step.bytes = [...step.changes.values()].reduce((sum, each) => sum + held(each.before) + held(each.after), 0);
+    step.bytes = [...step.changes.values(), ...(step.hidden ?? [])].reduce((sum, each) => sum + held(each.before) + held(each.after), 0);
     let total = this.done.reduce((sum, each) => sum + each.bytes, 0);
     while (this.done.length > STEPS || (total > UNDO_BYTES && this.done.length > 1)) {
       const oldest = this.done.shift();
@@ -203,21 +210,44 @@ export class Steps {
     }
   }
 
+  /**
+   * Show a fill, or hide it: no step of its own, and what was done since stays on top.
+   * @param {Fill} fill @param {boolean} on @returns {boolean} whether its step is still kept
+   */
+  reveal(fill, on) {
+    const step = this.done.find((each) => each.fill === fill);
+    if (!step) return false;
+    if (on !== Boolean(fill.hidden)) return true;
+    const layer = /** @type {"pixels"} */ ("pixels"),
+      own = on ? step.hidden : [...step.changes.values()].filter((change) => change.layer === layer).map((each) => ({ ...each }));
+    fill.hidden = !on;
+    step.hidden = on ? undefined : own;
+    for (const change of own) {
+      const { index, before, after } = change;
+      this.alter(step, layer, index, (was) => (on ? this.onto(change, after, was) : before));
+      const live = step.changes.get(`${layer} ${index}`);
+      if (live) live.inside = on ? change.inside : undefined; // hidden, it sets nothing
+      this.tell(layer, this.layers.pixels.box(index));
+    }
+    this.settled(step);
+    return true;
+  }
+
   /** What a change makes of another tile. @param {Change} change @param {Uint8Array | undefined} after
    * @param {Uint8Array | undefined} base @returns {Uint8Array | undefined} */
-  onto({ layer, index, before }, after, base) {
+  onto({ layer, index, before, inside }, after, base) {
     if (base === before) return after;
     const empty = () => (layer === "pixels" ? this.sourceTile(index) : new Uint8Array(TILE * TILE)),
       { channels } = this.layers[layer],
       tile = base ? base.slice() : empty(),
       old = before ?? empty(),
-      young = after ?? empty();
+      young = after ?? empty(),
+      differs = (at) => {
+        for (let channel = at; channel < at + channels; channel++) if (old[channel] !== young[channel]) return true;
+        return false;
+      };
     for (let at = 0; at < tile.length; at += channels)
-      for (let channel = at; channel < at + channels; channel++)
-        if (old[channel] !== young[channel]) {
-          tile.set(young.subarray(at, at + channels), at);
-          break;
-        }
+      if (inside ? inside[at / channels] : differs(at)) tile.set(young.subarray(at, at + channels), at);
     return tile;
   }
 
