@@ -82,8 +82,9 @@ def _read(
     """Hole or stroke, and remarks."""
     called, decoded = name or word, None
     if isinstance(given, (str, PathLike)):
-        called = name or Path(given).name
-        decoded = read_file(Path(given), max_pixels)
+        path = given if isinstance(given, Path) else Path(given)  # one elsewhere stays what it is
+        called = name or path.name
+        decoded = read_file(path, max_pixels)
     elif isinstance(given, Image.Image):
         decoded = from_pil(given, word, max_pixels)
     elif isinstance(given, Picture):

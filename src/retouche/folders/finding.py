@@ -14,6 +14,7 @@ from fnmatch import translate
 from pathlib import Path
 
 from retouche.errors import InputError
+from retouche.folders.elsewhere import SHARD, Far, fixed_part, is_far, local_address, pictures_in
 from retouche.folders.names import home, shown
 from retouche.pictures.formats import SUFFIXES
 
@@ -101,7 +102,8 @@ def find(words: Sequence[str], flag: str, suffixes: Sequence[str] = SUFFIXES) ->
 
     Args:
         words: files, folders, globs (`photos/*.png`, `photos/**/*.jpg`) or a list file (`.txt`, one path a line;
-            relative paths are looked up beside the list, then in the current folder)
+            relative paths are looked up beside the list, then in the current folder), here or elsewhere
+            (`s3://bucket/photos/`); tar shards, or folders and globs of them
         flag: for the errors: "--image"
         suffixes: what counts as a picture in folders and globs
 
@@ -122,9 +124,15 @@ def find(words: Sequence[str], flag: str, suffixes: Sequence[str] = SUFFIXES) ->
 
 def _find_one(word: str, flag: str, suffixes: Sequence[str]) -> Sources:
     word = home(word)  # after `=` no shell expands it
+    if is_far(word):
+        return _far(Far(word), word, flag, suffixes)
     path = Path(word)
+    if word.lower().endswith(SHARD) and (path.is_file() or glob.has_magic(word)):
+        return _far(local_address(path), word, flag, suffixes)
     if path.is_dir():
         files, left_out = walk(path, suffixes)
+        if not files and any(path.glob(f"*{SHARD}")):
+            return _far(local_address(path), word, flag, suffixes)
         if not files:
             reason = f"; {said}" if (said := left_out.words()) else ""
             raise InputError(f"{flag} {word} holds no pictures ({' '.join(suffixes)}){reason}")
@@ -142,6 +150,26 @@ def _find_one(word: str, flag: str, suffixes: Sequence[str]) -> Sources:
     if path.exists():
         raise InputError(f"{flag} {word} is neither a file nor a folder")
     raise InputError(f"{flag} {word} is not there: give a file, a folder, a glob or a list file (.txt)")
+
+
+def _far(address: Far, word: str, flag: str, suffixes: Sequence[str]) -> Sources:
+    """What an address names: one file, or what a folder, a glob or shards hold."""
+    many = glob.has_magic(str(address))
+    shard = address.name.lower().endswith(SHARD) and not many
+    if not many and not shard and address.suffix:
+        if not address.is_file():
+            raise InputError(f"{flag} {word} is not there: check the bucket and the name")
+        return Sources((Source(address, Path(address.name)),), many=False)
+    found, left = pictures_in(address, suffixes, masks=flag == "--mask")
+    left_out = LeftOut()
+    for name in left:
+        left_out.add(OTHER, name)
+    if not found:
+        reason = f"; {said}" if (said := left_out.words()) else ", or is not there"
+        raise InputError(f"{flag} {word} holds no pictures ({' '.join(suffixes)}){reason}")
+    folder = address.parent if shard else fixed_part(address) if many else address
+    pictures = tuple(Source(path, relative) for path, relative in found)
+    return Sources(pictures, many=True, folder=folder, left_out=left_out)
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -310,6 +338,9 @@ def list_lines(path: Path) -> list[str]:
 
 def _named(beside: Path, given: str) -> tuple[Path, str] | None:
     """The file that a line names, beside the list or in the current folder, and the line's words for it."""
+    if is_far(given.strip()):
+        address = Far(given.strip())
+        return address, address.name
     for name in dict.fromkeys((given, given.strip())):
         for file in (beside / name, Path(name)):
             try:

@@ -38,7 +38,7 @@ def open_picture(given: PictureLike, max_pixels: int = MAX_PIXELS) -> Picture:
     if isinstance(given, Picture):
         return given
     if isinstance(given, (str, PathLike)):
-        return read_file(Path(os.fspath(given)), max_pixels)
+        return read_file(given if isinstance(given, Path) else Path(os.fspath(given)), max_pixels)
     if isinstance(given, Image.Image):
         return from_pil(given, "the picture", max_pixels)
     if isinstance(given, Tensor):

@@ -17,13 +17,15 @@ import torch
 from retouche.apps.batch.manifest import model_hash
 from retouche.apps.batch.pairing import Job
 from retouche.apps.batch.work import Facts, Progress
+from retouche.apps.batch.writing import write_output
 from retouche.errors import InputError
+from retouche.folders.elsewhere import Far
 from retouche.inference.devices import choose_device
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.report import Report
 from retouche.masks import open_mask
-from retouche.pictures import Picture, open_picture, write_picture
+from retouche.pictures import Picture, open_picture
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,10 @@ class Fill:
         picture = open_picture(job.image)
         if job.mask is None:
             return self.without_mask(picture, job.image)
-        status = os.stat(job.mask)
         size = (picture.height, picture.width)
-        return Given(picture, *_read_mask(job.mask, size, self.settings.invert, status.st_size, status.st_mtime_ns))
+        told = job.mask.stamp() if isinstance(job.mask, Far) else os.stat(job.mask)
+        mark = str(told) if isinstance(told, dict) else f"{told.st_size} {told.st_mtime_ns}"
+        return Given(picture, *_read_mask(job.mask, size, self.settings.invert, mark))
 
     def without_mask(self, picture: Picture, path: Path) -> Given:
         """What is filled of a picture that comes without a mask, beside the room that is added."""
@@ -169,9 +172,8 @@ class Fill:
     def write(self, job: Job, made: tuple[Picture, Report]) -> tuple[tuple[str, ...], Report]:
         """The output appears whole or not at all."""
         filled, report = made
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        known = list(filled.remarks)
-        write_picture(filled, job.output, overwrite=self.settings.overwrite or job.again)
+        known, overwrite = list(filled.remarks), self.settings.overwrite or job.again
+        write_output(filled, job.output, overwrite=overwrite)
         lost = [text for text in filled.remarks if text not in known]  # what the format has no place for
         report = replace(report, remarks=(*report.remarks, *lost))
         return report.remarks, report
@@ -193,9 +195,9 @@ def _heard() -> Iterator[list[str]]:
 
 @lru_cache(maxsize=2)  # one mask may serve all pictures
 def _read_mask(
-    path: Path, size: tuple[int, int], invert: bool, length: int, time: int
+    path: Path, size: tuple[int, int], invert: bool, mark: str
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """The hole, what is to be said of it, and what the model will say again. Length and time tell files apart."""
+    """The hole, what is to be said of it, and what the model will say again. The mark tells files of one name apart."""
     hole, said = open_mask(path, size, invert=invert)
     hole.flags.writeable = False
     return hole, tuple(said), tuple(open_mask(hole, size)[1])

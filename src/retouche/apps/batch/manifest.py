@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,6 +17,7 @@ from retouche import __version__
 from retouche.apps.batch.pairing import Job
 from retouche.apps.batch.work import ROLES, Outcome, stamp
 from retouche.errors import InputError
+from retouche.folders.elsewhere import Far
 from retouche.folders.names import as_json
 
 if TYPE_CHECKING:
@@ -57,16 +58,24 @@ class Manifest:
 
     def undone(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs that no earlier run has done from the same files with the same options and model."""
+        entries = self.entries()
+        return [job for job in jobs if not self._is_done(job, entries.get(self._name(job)))]
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The last line about each output, by the output's name."""
         entries: dict[str, dict[str, Any]] = {}
+        for line in self._lines():
+            try:
+                entry = json.loads(line)
+                entries[entry["output"]] = entry
+            except (ValueError, KeyError, TypeError):
+                continue  # a line that a kill cut short: its picture is done again
+        return entries
+
+    def _lines(self) -> Iterator[bytes]:
         if self.path.exists():
             with open(self.path, "rb") as file:
-                for line in file:
-                    try:
-                        entry = json.loads(line)
-                        entries[entry["output"]] = entry
-                    except (ValueError, KeyError, TypeError):
-                        continue  # a line that a kill cut short: its picture is done again
-        return [job for job in jobs if not self._is_done(job, entries.get(self._name(job)))]
+                yield from file
 
     def _is_done(self, job: Job, entry: dict[str, Any] | None) -> bool:
         if entry is None or entry.get("error") is not None or not job.output.is_file():
@@ -93,7 +102,9 @@ class Manifest:
             "stamps": outcome.stamps,
             "retouche": __version__,
         }
-        line = as_json(entry).encode() + b"\n"
+        self._append(as_json(entry).encode() + b"\n")
+
+    def _append(self, line: bytes) -> None:
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +154,8 @@ class Manifest:
 def remove_leftovers(folders: Iterable[Path]) -> None:
     """Remove the unfinished files of runs that were killed while writing; a run that still lives keeps its own."""
     for folder in folders:
+        if isinstance(folder, Far):  # nothing unfinished has a name there
+            continue
         for file in folder.glob(".retouche-*-*"):
             process = re.match(r"\.retouche-(\d+)-", file.name)
             if process is not None and _is_leftover(file, int(process[1])):
@@ -178,6 +191,8 @@ def _ends_line(file: Any) -> bool:
 
 def _fits(path: Path, old: dict[str, Any]) -> bool:
     """The same file: same size, and the same time or else the same content."""
+    if isinstance(path, Far):
+        return bool(old) and stamp(path) == old
     status = path.stat()
     if not old or status.st_size != old.get("bytes"):
         return False

@@ -11,6 +11,7 @@ from retouche.apps.batch.pairing import Job
 from retouche.apps.batch.work import Progress
 from retouche.errors import InputError
 from retouche.files import atomic_write
+from retouche.folders.elsewhere import Far
 from retouche.inference.report import Report
 from retouche.masks import open_mask
 from retouche.pictures import Picture, open_picture
@@ -40,6 +41,8 @@ class Paged(Fill):
     """As `Fill`, for files of several pages too; one of a single picture is filled as ever."""
 
     def read(self, job: Job) -> Any:
+        if isinstance(job.image, Far) or isinstance(job.mask, Far) or isinstance(job.output, Far):
+            raise InputError("--pages reads and writes local files alone: copy them, or mount their folder")
         pages = open_pages(job.image)
         words = self.settings.pages
         assert words is not None

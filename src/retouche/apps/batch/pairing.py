@@ -16,6 +16,7 @@ from typing import Any
 
 from retouche.apps.batch.pipes import STDIN, STDOUT, is_pipe
 from retouche.errors import InputError
+from retouche.folders.elsewhere import Far, local_address, place
 from retouche.folders.finding import Source, Sources, find
 from retouche.folders.names import RealFolders, home
 from retouche.folders.pairing import Pairs, pair
@@ -103,11 +104,13 @@ def plan(
         remarks += [] if found is None else _found_words(flag, found)
     to_pipe = pipes and is_pipe(output, STDOUT)
     to_folder = not to_pipe and (pictures.many or _is_folder(output, remarks))
-    if pictures.many and (to_pipe or Path(output).is_file()):
+    if pictures.many and (to_pipe or place(output).is_file()):
         raise InputError(
             f"--output {output} is a {'pipe' if to_pipe else 'file'} but --image is many pictures: give a folder"
         )
-    target = Path(home(output))
+    target = place(home(output))
+    if any(isinstance(source.path, Far) and source.path.shard for source in pictures.pictures):
+        target = local_address(target)  # what comes from shards goes into shards
     if pipes and not pictures.many and to_folder and is_pipe(pictures.pictures[0].path, STDIN):
         raise InputError(f"--output {output} is a folder but --image is a pipe, which has no name: give a file, or -")
     if pipes and pictures.many and masks is not None and not masks.many and is_pipe(masks.pictures[0].path, STDIN):
@@ -145,7 +148,7 @@ def _find(words: Sequence[str], flag: str, pipes: bool, suffixes: Sequence[str])
 
 
 def _is_folder(output: str, remarks: list[str]) -> bool:
-    path = Path(output)
+    path = place(output)
     if output.endswith(("/", os.sep)) or path.is_dir():
         return True
     if not path.suffix and not path.exists():
@@ -158,7 +161,7 @@ def absolute(planned: Plan) -> Plan:
     """The same plan for processes that stand in other folders."""
 
     def whole(path: Path | None) -> Any:
-        return None if path is None else Path(os.path.abspath(path))
+        return path if path is None or isinstance(path, Far) else Path(os.path.abspath(path))
 
     jobs = tuple(
         replace(job, **{name: whole(getattr(job, name)) for name in ("image", "mask", "output", "sketch", "structure")})
@@ -298,8 +301,9 @@ def _check_outputs(jobs: Sequence[Job], suffixes: Sequence[str], *, overwrite: b
         what = str(existing[0]) if len(existing) == 1 else f"{existing[0]} and {len(existing) - 1} more"
         go_on = "--resume to keep what is done, " if len(jobs) > 1 else ""
         raise InputError(f"{what} would be overwritten: say {go_on}--overwrite to replace, or give another --output")
-    for folder in dict.fromkeys(job.output.parent for job in jobs):
-        check_writable(folder)
+    folders = list(dict.fromkeys(job.output.parent for job in jobs))
+    for folder in [folder for folder in folders if not isinstance(folder, Far)] or [min(folders, key=_depth)]:
+        check_writable(folder)  # elsewhere once: it is a request, and there are no folders
 
 
 class _RealFiles:
@@ -313,6 +317,9 @@ class _RealFiles:
         folder, name = os.path.split(path)
         if folder not in self._inside:
             try:
+                if isinstance(path, Far):
+                    self._inside[folder] = path.parent.names()
+                    return self._inside[folder].get(name)
                 with os.scandir(folder or ".") as entries:
                     self._inside[folder] = {entry.name: entry.is_symlink() or entry.is_dir() for entry in entries}
             except OSError:  # not there yet, or longer than any path: that picture fails alone
@@ -321,7 +328,7 @@ class _RealFiles:
 
     def of(self, path: Path) -> str:
         """As `os.path.realpath`."""
-        return os.path.realpath(path) if self._entry(path) else self._folders.of(path)
+        return os.path.realpath(path) if not isinstance(path, Far) and self._entry(path) else self._folders.of(path)
 
     def is_folder(self, path: Path) -> bool:
         return bool(self._entry(path)) and path.is_dir()
@@ -331,11 +338,18 @@ class _RealFiles:
         return entry is not None and (not entry or path.exists())
 
 
+def _depth(folder: Path) -> int:
+    return len(folder.parts)
+
+
 def check_writable(folder: Path) -> None:
     """That files can be made in a folder, or in the nearest one above it that exists; leaves nothing behind.
 
     Raises: InputError
     """
+    if isinstance(folder, Far):
+        folder.check_writable()
+        return
     there = Path(os.path.abspath(folder))
     while not os.path.exists(there):  # false also for what is longer than any path
         there = there.parent

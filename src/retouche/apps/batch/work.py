@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from retouche.apps.batch.pairing import Job
+from retouche.folders.elsewhere import Far
 
 if TYPE_CHECKING:
     from retouche.inference.report import Report
@@ -112,6 +113,8 @@ def with_own_output(job: Job, stamps: dict[str, dict[str, Any]]) -> dict[str, di
 
 
 def _same_file(one: Path, other: Path) -> bool:
+    if isinstance(one, Far) or isinstance(other, Far):
+        return one == other
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -119,7 +122,10 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def stamp(path: Path) -> dict[str, Any]:
-    """Size, time and hash of a file; empty if it has gone, or is a pipe, which can be read but once."""
+    """Size, time and hash of a file, elsewhere size and the system's mark (a hash or time); empty if it has gone, or is
+    a pipe, which can be read but once."""
+    if isinstance(path, Far):
+        return path.stamp()
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):

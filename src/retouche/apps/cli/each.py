@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from retouche.apps.batch.far import manifest_in, write_parquet
 from retouche.apps.batch.local import Inline, Method, Pool
 from retouche.apps.batch.manifest import NAME, Manifest, remove_leftovers
 from retouche.apps.batch.pairing import Job, Plan, plan
+from retouche.apps.batch.shards import Shards
 from retouche.apps.batch.work import Facts, Outcome, Progress, Runner, Work
 from retouche.apps.cli import terminal
 from retouche.errors import InputError
+from retouche.folders.elsewhere import Far
 
 if TYPE_CHECKING:
     from retouche.inference.report import Report
@@ -30,6 +33,7 @@ def run_all(
     resume: bool,
     show: Callable[[Outcome], None],
     check: Callable[[Facts], None] = lambda facts: None,
+    parquet: bool = False,
 ) -> int:
     """Do every job of a plan; a batch keeps a manifest, survives its bad pictures and can be resumed.
 
@@ -40,6 +44,7 @@ def run_all(
         resume: leave out what an earlier run has done
         show: tells a picture's result on stdout
         check: what must be true before the first picture
+        parquet: also write the manifest as a Parquet file at the end
 
     Returns: the exit code: 0, or 1 if some pictures of a batch failed
     Raises: RetoucheError where nothing can be done, or a single picture cannot
@@ -52,7 +57,10 @@ def run_all(
         check(facts)
         code = _one(planned, runner, doing, show) if planned.folder is None else 0
         if planned.folder is not None:
-            code = _batch(planned, runner, Manifest(planned.folder, facts.about), doing, resume, show)
+            manifest = manifest_in(planned.folder, facts.about)
+            code = _batch(planned, runner, manifest, doing, resume, show)
+            if parquet:
+                write_parquet(manifest)
         at_once = False
     finally:
         runner.close(at_once=at_once)
@@ -79,12 +87,14 @@ def _batch(
         jobs = manifest.undone(jobs)
         if len(jobs) < len(planned.jobs):
             terminal.remark(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
+    shards = Shards(planned.jobs, jobs)
     remarks = terminal.Remarks()
     failed: list[Outcome] = []
     try:
         with contextlib.closing(manifest), terminal.progress(doing, len(jobs)) as hear:
             for number, outcome in enumerate(runner.run(jobs, hear), 1):
                 manifest.add(outcome)
+                shards.ended(outcome.job)
                 if outcome.error is not None:
                     failed.append(outcome)
                     terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
@@ -114,16 +124,19 @@ def line(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def local(work: Work, workers: int, jobs: int, *, device: str = "cpu") -> Runner:
+def local(work: Work, workers: int, planned: Plan, *, device: str = "cpu") -> Runner:
     """This process, or several if there are several jobs.
 
     Args:
         device: where the work computes, if that is known already
     """
+    jobs = len(planned.jobs)
     if min(workers, jobs) <= 1:
         return Inline(work)
     # our own process has one thread so far; another program's may have started OpenMP's, which do not survive a fork
     forks = sys.platform == "linux" and terminal.is_ours() and device == "cpu"
+    # clients of other file systems have threads and connections that do not survive one either
+    forks = forks and not any(isinstance(path, Far) for job in planned.jobs for path in (*job.inputs, job.output))
     method: Method = "fork" if forks else "spawn"
     return Pool(work, min(workers, jobs), method)
 
@@ -234,5 +247,5 @@ def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | 
         elif outcome.error is None:
             terminal.tell(outcome.job.output)
 
-    runner = local(work, options.workers, len(planned.jobs))
+    runner = local(work, options.workers, planned)
     return run_all(planned, runner, doing, resume=options.resume, show=show)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -81,6 +81,8 @@ class Options:
     cluster this machine belongs to."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """For models that draw at random: the same seed gives the same bytes."""
+    manifest: Annotated[Literal["jsonl", "parquet"], tyro.conf.arg(metavar="jsonl|parquet")] = "jsonl"
+    """How a batch's record is written: manifest.jsonl, or at the end manifest.parquet with the same rows beside it."""
     resume: terminal.Switch = False
     """Skip the pictures that an earlier run with the same files, options and model has done
     (OUTPUT/manifest.jsonl says so)."""
@@ -174,7 +176,7 @@ def main(options: Options) -> int:
         elif terminal.is_ours():
             terminal.set_threads(1)  # so that loading starts no threads, which would not survive a fork
         device = str(choose_device(options.device).device)
-        runner = each.local(work, workers, len(planned.jobs), device=device)
+        runner = each.local(work, workers, planned, device=device)
     return each.run_all(
         planned,
         runner,
@@ -182,6 +184,7 @@ def main(options: Options) -> int:
         resume=options.resume,
         show=lambda outcome: _show(outcome, options),
         check=lambda facts: _check_guides(facts, options),
+        parquet=options.manifest == "parquet",
     )
 
 
@@ -223,7 +226,7 @@ def _piped(planned: Plan, settings: Settings, contents: dict[Path, bytes], optio
 
     return each.run_all(
         planned,
-        each.local(work, 1, 1),
+        each.local(work, 1, planned),
         "filling",
         resume=False,
         show=show,

@@ -95,8 +95,9 @@ def write(job: Job, made: tuple[NDArray[np.bool_], list[str]], options: Options)
     """One sketch; returns remarks."""
     import numpy as np
 
-    from retouche.pictures import Picture, write_picture
+    from retouche.apps.batch.writing import write_output
+    from retouche.pictures import Picture
 
     lines, remarks = made
-    write_picture(Picture(lines[..., None] * np.uint8(255), "L"), job.output, overwrite=True)
+    write_output(Picture(lines[..., None] * np.uint8(255), "L"), job.output, overwrite=True)
     return remarks

@@ -93,7 +93,7 @@ def make(given: Given, options: Options) -> Given:
 
 def write(job: Job, made: Given, options: Options) -> list[str]:
     """One structure picture; returns remarks."""
-    from retouche.pictures import write_picture
+    from retouche.apps.batch.writing import write_output
 
-    write_picture(made.picture, job.output, overwrite=options.overwrite or options.resume or job.again)
+    write_output(made.picture, job.output, overwrite=options.overwrite or options.resume or job.again)
     return made.remarks
