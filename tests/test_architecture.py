@@ -12,7 +12,7 @@ ROOMS = {  # room -> rooms it may import
     "ambient": set(),
     "progress": set(),
     "files": {"errors"},
-    "folders": {"pictures", "errors"},
+    "folders": {"pictures", "files", "errors"},
     "image": {"errors"},
     "pictures": {"files", "image", "errors"},
     "mask_reading": {"pictures", "errors"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -93,21 +94,24 @@ def test_paths_of_addresses() -> None:
 def test_a_store_is_read_and_written(store: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.pipe_file("/bucket/in/notes.doc", b"x")
     words = ("memory://bucket/in/", "memory://bucket/out", "--mask", "memory://bucket/masks")
-    assert run(*words, "--manifest", "parquet") == 0
+    kind = "parquet" if importlib.util.find_spec("pyarrow") else "jsonl"
+    assert run(*words, "--manifest", kind) == 0
     assert "1 other file (first: notes.doc)" in capsys.readouterr().err
     assert sorted(store.find("/bucket/out")) == [
         "/bucket/out/manifest.jsonl",
-        "/bucket/out/manifest.parquet",
+        *(["/bucket/out/manifest.parquet"] if kind == "parquet" else []),
         *(f"/bucket/out/sub/{number}.png" for number in range(6)),
     ]
     assert store.cat_file("/bucket/out/sub/3.png") == alone(3, tmp_path)
     told = rows(store.cat_file("/bucket/out/manifest.jsonl"))
     assert [row["output"] for row in told] == [f"sub/{number}.png" for number in range(6)]
     assert told[0]["input"] == "memory://bucket/in/sub/0.png" and told[0]["stamps"]["image"]["bytes"] == len(png(0))
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = parquet.read_table(io.BytesIO(store.cat_file("/bucket/out/manifest.parquet"))).to_pylist()
-    assert [row["output"] for row in table] == [row["output"] for row in told]
-    assert json.loads(table[2]["stamps"]) == told[2]["stamps"] and table[2]["model_hash"] == told[2]["model_hash"]
+    if kind == "parquet":
+        from pyarrow import parquet
+
+        table = parquet.read_table(io.BytesIO(store.cat_file("/bucket/out/manifest.parquet"))).to_pylist()
+        assert [row["output"] for row in table] == [row["output"] for row in told]
+        assert json.loads(table[2]["stamps"]) == told[2]["stamps"] and table[2]["model_hash"] == told[2]["model_hash"]
 
     # once more: refused; resumed: what is gone, or whose input has changed, is filled again
     capsys.readouterr()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from retouche.apps.batch.manifest import NAME, Manifest
-from retouche.errors import InputError
 from retouche.folders.elsewhere import PARTS, Far, local_address
 from retouche.folders.names import as_json
 
@@ -61,13 +60,11 @@ def write_parquet(manifest: Manifest) -> None:
     """`manifest.parquet` beside `manifest.jsonl`: the last line about each output, in order of the outputs; what is a
     table of its own in a line (options, stamps) is JSON here.
 
-    Raises: InputError
+    Raises: InputError, ImportError without PyArrow
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError("--manifest parquet needs PyArrow: pip install 'retouche[batch]'") from None
+    import pyarrow
+    from pyarrow import parquet
+
     entries = manifest.entries()
     rows = [
         {key: as_json(value) if isinstance(value, (dict, list)) else value for key, value in entries[name].items()}

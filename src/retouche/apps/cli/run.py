@@ -20,6 +20,7 @@ exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 noth
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,8 @@ def main(options: Options) -> int:
             )
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
+    if options.manifest == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InputError("--manifest parquet needs PyArrow: pip install 'retouche[batch]'")
     if options.pages is not None:
         from retouche.pictures.pages import selection
 
