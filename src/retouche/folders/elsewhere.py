@@ -48,7 +48,7 @@ def local_address(path: Path) -> Far:
     return path if isinstance(path, Far) else Far("file://" + os.path.abspath(path))
 
 
-class Far(_Path):
+class Far(_Path):  # type: ignore[misc]
     """A file elsewhere. What a path does by its parts alone it does as ever; reading and writing go through fsspec.
 
     Raises in all that touches a file: InputError in one line
@@ -93,7 +93,7 @@ class Far(_Path):
                 raise FileNotFoundError
             return bytes(system.cat_file(path, start=span[0], end=span[0] + span[1]))
 
-    def open(self, mode: str = "r", *args: Any, **words: Any) -> IO[Any]:  # type: ignore[override]
+    def open(self, mode: str = "r", *args: Any, **words: Any) -> IO[Any]:
         """Its content, to read bytes."""
         if mode != "rb":
             raise ValueError(f"{mode}: a file elsewhere is only read, as bytes; put() writes it")
