@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retouche.apps.batch import fill as batch_fill
 from retouche.apps.batch import manifest as manifest_file
+from retouche.apps.batch import writing
 from retouche.apps.batch.manifest import remove_leftovers
 from retouche.apps.cli import main
 
@@ -76,14 +76,14 @@ def test_a_picture_that_surprises_the_library_does_not_end_the_batch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path, 3)
-    write = batch_fill.write_picture
+    write = writing.write_picture
 
     def surprised(picture: Any, path: Path, **options: Any) -> None:
         if path.name == "01.png":
             raise KeyError("what nobody thought of")
         write(picture, path, **options)
 
-    monkeypatch.setattr(batch_fill, "write_picture", surprised)
+    monkeypatch.setattr(writing, "write_picture", surprised)
     assert main(command(tmp_path)) == 1
     assert "what nobody thought of" in capsys.readouterr().err
     assert sorted(pictures(tmp_path)) == ["00.png", "02.png"]
