@@ -12,7 +12,9 @@ import torch
 from fastapi import Depends, Request, Response
 
 from retouche.apps.server import files, foreign, schema, work
+from retouche.apps.server.batches import Batches
 from retouche.apps.server.bodies import forget
+from retouche.apps.server.jobs import Jobs, Left
 from retouche.apps.server.models import Bench, Catalogue, Clerk
 from retouche.apps.server.progress import NameTaken, Register
 from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
@@ -74,14 +76,16 @@ class Server:
         self.clerks: Workers[Clerk] = Workers(clerks, settings.waiting)
         self.helpers = [*(bench.helper for bench in benches), *(clerk.helper for clerk in clerks)]
         self.register = Register()
+        self.jobs = Jobs()
+        self.batches = Batches()
 
     @property
     def offered(self) -> dict[str, str]:
         """The devices' names, each once, and why they were chosen."""
         return {str(choice.device): choice.why for choice in self.devices}
 
-    def admit(self, asked: schema.Inpaint, place: Place) -> None:
-        """What a fill asks of its place: a worker of its device, and to be known by its name.
+    def suit(self, asked: schema.Options, place: Place) -> None:
+        """What a fill asks of its place: a worker of its device.
 
         Raises: Refused
         """
@@ -90,6 +94,13 @@ class Server:
                 wanted = " ".join(asked.device.split())
                 raise Refused(422, f'no device "{wanted}" on this server; offered: {", ".join(self.offered)}')
             place.suits = _on(asked.device)
+
+    def admit(self, asked: schema.Inpaint, place: Place) -> None:
+        """What a fill asks of its place beside a device: to be known by its name.
+
+        Raises: Refused
+        """
+        self.suit(asked, place)
         if asked.job is not None:
             try:
                 self.register.enter(asked.job, place)
@@ -122,20 +133,31 @@ class Server:
         act: Callable[[Any, Hear], ResultT],
         admit: Callable[[Place], None] = lambda place: None,
     ) -> ResultT:
+        """Have a work done for a request whose body has arrived: who sends slowly takes no place."""
+        forget(request)
+        return await self.have_done(lambda: _left(request), workers, act, admit)
+
+    async def have_done(
+        self,
+        left: Left,
+        workers: Workers[Any],
+        act: Callable[[Any, Hear], ResultT],
+        admit: Callable[[Place], None] = lambda place: None,
+    ) -> ResultT:
         """Take a place in the queue and have a work done there.
 
         Args:
-            request: its body has arrived: who sends slowly takes no place
+            left: gives what ends when nobody waits for the result any more
             workers: whose queue it joins
             act: (the worker, hears how far it is and raises where nobody waits) -> result, on the worker's thread
             admit: told the place before the work waits there
+        Raises: Refused, or what the work raises
         """
-        forget(request)
         seconds = self.settings.max_seconds
         try:
             with workers.place() as place:
                 admit(place)
-                return await workers.run(place, lambda bench: act(bench, place.tell), seconds, _left(request))
+                return await workers.run(place, lambda bench: act(bench, place.tell), seconds, left())
         except Full:
             raise Refused(
                 429, "the queue is full: try again in a moment", {"Retry-After": str(workers.patience())}

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from retouche.apps.server import schema, work
-from retouche.apps.server.bodies import BodyRoute
-from retouche.apps.server.core import ALL_MEDIA, ERRORS, Here, answer, picture_answer
+from retouche.apps.server.bodies import BodyRoute, forget
+from retouche.apps.server.core import ALL_MEDIA, ERRORS, Here, Server, answer, picture_answer
+from retouche.apps.server.jobs import Left
 from retouche.apps.server.models import Bench
+from retouche.apps.server.queue import Place
+from retouche.apps.server.safety import Refused
 from retouche.progress import Hear
+
+NO_JOB = "no such job: it was never begun, or its picture has waited too long"
 
 router = APIRouter(prefix="/api/v1", tags=["fill"], route_class=BodyRoute, default_response_class=Response)
 
@@ -21,6 +29,11 @@ async def inpaint(request: Request, asked: schema.Inpaint, server: Here) -> Resp
     """Fill the hole of a picture. Headers of the answer: X-Seed, X-Retouche-Strategy, X-Retouche-Seconds,
     X-Retouche-Report (JSON)."""
 
+    made = await server.do(request, server.fillers, _act(server, asked), lambda place: server.admit(asked, place))
+    return answer(request, made)
+
+
+def _act(server: Server, asked: schema.Inpaint) -> Callable[[Bench, Hear], work.Answer]:
     def act(bench: Bench, tell: Hear) -> work.Answer:
         offered = server.catalogue.resolve(asked.model)
         source = server.catalogue.source(offered)
@@ -28,7 +41,52 @@ async def inpaint(request: Request, asked: schema.Inpaint, server: Here) -> Resp
         server.catalogue.learn(offered, model)
         return made
 
-    return answer(request, await server.do(request, server.fillers, act, lambda place: server.admit(asked, place)))
+    return act
+
+
+@router.post("/jobs", status_code=202, responses=ERRORS, response_class=JSONResponse)
+async def start_job(request: Request, response: Response, asked: schema.Inpaint, server: Here) -> schema.JobStarted:
+    """Fill the hole of a picture without waiting for it: the answer says where to ask and where to fetch."""
+    forget(request)
+    name = asked.job = asked.job or secrets.token_hex(16)
+
+    async def fill(left: Left, admitted: Callable[[], None]) -> work.Answer:
+        def admit(place: Place) -> None:
+            server.admit(asked, place)
+            admitted()
+
+        return await server.have_done(left, server.fillers, _act(server, asked), admit)
+
+    await server.jobs.start(name, fill)
+    address = response.headers["Location"] = f"/api/v1/jobs/{name}"
+    return schema.JobStarted(job=name, state=address, result=f"{address}/result")
+
+
+@router.get(
+    "/jobs/{name}/result",
+    responses={
+        202: {"model": schema.JobState, "description": "not ready yet"},
+        **picture_answer("as of inpaint", *ALL_MEDIA),
+    },
+)
+async def job_result(request: Request, name: str, server: Here) -> Response:
+    """The picture of a job begun by POST /api/v1/jobs, for ten minutes after it is ready; why there is none, if it
+    failed."""
+    task = server.jobs.find(name)
+    if task is None:
+        raise Refused(404, NO_JOB)
+    if task.done():
+        return answer(request, await task)
+    request.scope["retouche.log"]["quiet"] = True
+    return JSONResponse(server.register.state(name).model_dump(), 202, {"Retry-After": "1"})
+
+
+@router.delete("/jobs/{name}", status_code=204, responses=ERRORS)
+async def end_job(name: str, server: Here) -> Response:
+    """End a job begun by POST /api/v1/jobs, or forget its picture."""
+    if not server.jobs.cancel(name):
+        raise Refused(404, NO_JOB)
+    return Response(status_code=204)
 
 
 @router.get("/jobs/{name}", responses={401: ERRORS[401]}, response_class=JSONResponse)

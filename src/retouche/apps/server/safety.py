@@ -302,7 +302,7 @@ class _Exchange:
         if self.scope["method"] != "OPTIONS" or origin not in self.access.origins:
             return None
         return {
-            "Access-Control-Allow-Methods": "GET, POST",
+            "Access-Control-Allow-Methods": "GET, POST, DELETE",
             "Access-Control-Allow-Headers": "Authorization, Content-Type",
             "Access-Control-Max-Age": "600",
         }

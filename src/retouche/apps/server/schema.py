@@ -47,6 +47,7 @@ PictureBytes = Annotated[
     WithJsonSchema({"type": "string", "description": "a picture file: base64, or a data URL; a file in multipart"}),
 ]
 Pixels = Annotated[int, Field(ge=0, le=2000)]
+FileName = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Request(BaseModel):
@@ -56,20 +57,25 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, protected_namespaces=())
 
 
-class Inpaint(Request):
-    """Fill the hole of a picture."""
+class Options(Request):
+    """How to fill."""
 
-    image: PictureBytes
-    mask: PictureBytes = Field(description="white is the hole; of the picture's size")
     model: Annotated[str, Field(max_length=200)] | None = Field(None, description="as /api/v1/models lists them")
-    sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that listens to them")
-    structure: PictureBytes | None = Field(None, description="a smoothed picture, for a model that takes one")
     dilate: Pixels | None = Field(None, description="pixels to grow the hole by; by default the longest side / 256")
     feather: Pixels | None = Field(None, description="width of the soft edge in pixels; by default half of dilate")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="for models that draw at random")
     device: Annotated[str, Field(max_length=100)] | None = Field(
         None, description="a device of /api/v1/server-config; without it, whichever is free first"
     )
+
+
+class Inpaint(Options):
+    """Fill the hole of a picture."""
+
+    image: PictureBytes
+    mask: PictureBytes = Field(description="white is the hole; of the picture's size")
+    sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that listens to them")
+    structure: PictureBytes | None = Field(None, description="a smoothed picture, for a model that takes one")
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")] | None = Field(
         None, description="a random name of 16 to 64 letters and digits, to ask /api/v1/jobs/NAME how far the fill is"
     )
@@ -90,6 +96,46 @@ class JobState(BaseModel):
     place: int | None = Field(default=None, description="while waiting: 1 is next")
     fraction: float | None = Field(default=None, description="once it runs: what is done of it, 0..1")
     seconds: float | None = Field(default=None, description="that it has been waiting, or has been running")
+
+
+class JobStarted(BaseModel):
+    """Where to ask after a fill, and where its picture will be."""
+
+    job: str
+    state: str = Field(description="the address that tells how far it is")
+    result: str = Field(description="the address of the picture")
+
+
+class Batch(Options):
+    """Fill pictures of the folder --input and save them below --output under their own names."""
+
+    names: Annotated[list[FileName], Field(min_length=1, max_length=10_000)]
+    mask: PictureBytes | None = Field(None, description="for all pictures that `masks` does not name; of their size")
+    masks: dict[str, PictureBytes] = Field(default_factory=dict, description="masks by the pictures' names")
+    overwrite: bool = False
+
+
+class BatchPicture(BaseModel):
+    """How far one picture of a batch is."""
+
+    name: str
+    state: Literal["waiting", "running", "done", "failed", "stopped"] = "waiting"
+    fraction: float | None = Field(default=None, description="while it runs: what is done of it, 0..1")
+    saved: list[str] = Field(default_factory=list, description="the names written below --output")
+    error: str | None = Field(default=None, description="why it failed, in one line")
+    strategy: str | None = None
+    hole: float | None = Field(default=None, description="the hole's share of the picture, 0..1")
+    seconds: float | None = Field(default=None, description="of the fill itself")
+
+
+class BatchState(BaseModel):
+    """How far a batch is."""
+
+    batch: str
+    state: Literal["running", "done", "stopped"]
+    done: int
+    failed: int
+    pictures: list[BatchPicture]
 
 
 class SwitchModel(Request):
@@ -122,9 +168,6 @@ class Patch(Request):
     mask: PictureBytes | None = None
 
 
-FileName = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
 class Save(Request):
     """Put patches into a source file's own pixels and write it in its own format, with its metadata.
 
@@ -155,7 +198,7 @@ class Cut(Request):
 
 PICTURES = frozenset({"image", "mask", "sketch", "structure"})
 """Fields that hold a picture file, wherever they stand."""
-NESTED = frozenset({"patches", "sidecar", "box"})
+NESTED = frozenset({"patches", "sidecar", "box", "names", "masks"})
 """Fields that forms send as JSON."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from retouche.apps.server import files, schema
 from retouche.apps.server.models import Bench
 from retouche.errors import InputError
 from retouche.image import to_uint8
+from retouche.inference.model import Model
 from retouche.inference.report import Report
 from retouche.masks import dilate, open_mask, open_sketch
 from retouche.pictures import Picture, decode, encode, open_picture
@@ -58,12 +60,7 @@ class Desk:
 
 
 def inpaint(
-    desk: Desk,
-    bench: Bench,
-    request: schema.Inpaint,
-    offered: str,
-    source: str,
-    progress: Hear,
+    desk: Desk, bench: Bench, request: schema.Inpaint, offered: str, source: str, progress: Hear
 ) -> tuple[Answer, Any]:
     """Fill; the answer is in the picture's own format, metadata kept. `progress` hears the fraction done.
 
@@ -73,17 +70,7 @@ def inpaint(
     model, hashed = bench.model(source)
     with bench.watched(progress) as (hear, alive):
         given = bench.helper.call(alive, _read, desk, request)
-        filled, report = model(
-            given.picture,
-            given.hole,
-            sketch=given.sketch,
-            structure=given.structure,
-            dilate=request.dilate,
-            feather=request.feather,
-            seed=request.seed,
-            report=True,
-            progress=hear,
-        )
+        filled, report = _fill(model, given, request, hear)
         kind = given.picture.source.format or "PNG"
         content, noted = bench.helper.call(alive, _written, filled, kind)
     picture = given.picture
@@ -105,6 +92,41 @@ def inpaint(
     return Answer(content, FORMATS[kind].media, headers, facts), model
 
 
+def fill_file(
+    desk: Desk, bench: Bench, request: schema.Batch, name: str, folders: tuple[Path, Path], source: str, progress: Hear
+) -> tuple[list[str], Report, Any]:
+    """Fill a picture of the first folder and save it in the second, under the same name.
+
+    Returns: the names written, the report, and the model
+    Raises: RetoucheError, files.Outside, files.Exists
+    """
+    mask = request.masks.get(name, request.mask)
+    if mask is None:
+        raise InputError("no mask: give `mask` for all pictures, or one for this picture in `masks`")
+    path = files.existing(folders[0], name)
+    model, _ = bench.model(source)
+    with bench.watched(progress) as (hear, alive):
+        given = bench.helper.call(alive, _read_file, desk, path, mask)
+        filled, report = _fill(model, given, request, hear)
+        save = partial(files.save, overwrite=request.overwrite)
+        written = bench.helper.call(alive, save, folders[1], name, filled, None)
+    return written, report, model
+
+
+def _fill(model: Model, given: _Given, options: schema.Options, progress: Hear) -> tuple[Picture, Report]:
+    return model(
+        given.picture,
+        given.hole,
+        sketch=given.sketch,
+        structure=given.structure,
+        dilate=options.dilate,
+        feather=options.feather,
+        seed=options.seed,
+        report=True,
+        progress=progress,
+    )
+
+
 @dataclass(frozen=True)
 class _Given:
     """What a fill starts from, decoded; `hole` and `sketch` (H, W) bool."""
@@ -123,6 +145,11 @@ def _read(desk: Desk, request: schema.Inpaint) -> _Given:
     sketch = None if request.sketch is None else desk.sketch(request.sketch, size)
     structure = None if request.structure is None else desk.picture(request.structure, "structure")
     return _Given(picture, hole, remarks, sketch, structure)
+
+
+def _read_file(desk: Desk, path: Path, mask: bytes) -> _Given:
+    picture = _opened(desk, path)
+    return _Given(picture, *desk.mask(mask, (picture.height, picture.width)), None, None)
 
 
 def _written(picture: Picture, kind: str) -> tuple[bytes, list[str]]:
