@@ -4,13 +4,15 @@
 
 Prints: seconds to start; a small hole in a 12-megapixel picture by the shipped default, as a crop (what the editor
 sends) and whole; many requests at once, each answer verified against its own input, with the server's memory after each
-round; the slowest /health meanwhile; how soon a worker is free after its client has left.
+round; the slowest /health meanwhile; how soon a worker is free after its client has left; a crowd: 200 clients, 30 slow
+senders and 5 killed connections at once; memory over 500 fills; what reading and writing in a helper process costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import io
 import os
 import socket
@@ -167,14 +169,145 @@ def leaving(address: str) -> None:
     print(f"worker free after its client has left: {', '.join(seconds)}")
 
 
+def crowd(address: str, process: int) -> None:
+    """200 clients who come again when told to, while 30 senders dribble and 5 connections are cut in the middle."""
+    known = hole((64, 64), 16) == 0
+    parts = urlsplit(address)
+    there = (parts.hostname or "", parts.port or 80)
+    head = (
+        f"POST /api/v1/inpaint HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\nContent-Length: "
+    )
+    ended = threading.Event()
+    health: list[float] = []
+
+    def one(number: int) -> tuple[int, bool, int]:
+        picture, mask = scene((64, 64), number), encoded(hole((64, 64), 16))
+        for again in range(1000):
+            files = {"image": encoded(picture), "mask": mask}
+            answer = httpx.post(
+                f"{address}/api/v1/inpaint", files=files, data={"dilate": "0"}, timeout=300, verify=False
+            )
+            if answer.status_code != 429:
+                break
+            time.sleep(float(answer.headers["retry-after"]))
+        right = answer.status_code == 200
+        filled = np.asarray(Image.open(io.BytesIO(answer.content))) if right else picture * 0
+        return answer.status_code, right and bool((filled[known] == picture[known]).all()), again
+
+    def slow() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(there, 20) as connection:
+                connection.sendall(f"{head}999999\r\n\r\n".encode() + b'{"image": "')
+                while not ended.wait(0.2):
+                    connection.sendall(b"A")
+
+    def killed() -> None:
+        while not ended.wait(0.5):
+            with contextlib.suppress(OSError), socket.create_connection(there, 20) as connection:
+                connection.sendall(f"{head}2000000\r\n\r\n".encode() + b"A" * 300_000)
+
+    def watch() -> None:
+        while not ended.is_set():
+            started = time.perf_counter()
+            httpx.get(f"{address}/health", timeout=60, verify=False)
+            health.append(time.perf_counter() - started)
+            time.sleep(0.05)
+
+    others = [threading.Thread(target=target) for target in (*[slow] * 30, *[killed] * 5, watch)]
+    for thread in others:
+        thread.start()
+    started = time.perf_counter()
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(one, range(200)))
+    total = time.perf_counter() - started
+    ended.set()
+    for thread in others:
+        thread.join()
+    print(
+        f"200 clients, 30 slow senders, 5 killed connections: {sum(right for _, right, _ in answers)} answered right, "
+        f"{dict(Counter(status for status, *_ in answers))}, {sum(again for *_, again in answers)} came again, in {total:.1f} s; "
+        f"/health median {statistics.median(health) * 1000:.0f} ms, slowest {max(health) * 1000:.0f} ms of {len(health)}; "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def steady(address: str, process: int) -> None:
+    """Memory over 500 fills, the helpers' too."""
+
+    def held() -> int:
+        tree, found = {process}, [process]
+        while found:  # the processes below
+            number = found.pop()
+            with contextlib.suppress(OSError):
+                for task in Path(f"/proc/{number}/task").iterdir():
+                    below = [int(word) for word in (task / "children").read_text().split()]
+                    found += below
+                    tree |= set(below)
+        return sum(resident_bytes(number) for number in tree)
+
+    mask = encoded(hole((256, 256), 64))
+    sizes = []
+    with httpx.Client(timeout=300) as client:
+        for number in range(501):
+            files = {"image": encoded(scene((256, 256), number % 7)), "mask": mask}
+            client.post(f"{address}/api/v1/inpaint", files=files).raise_for_status()
+            if number % 100 == 0:
+                sizes.append((resident_bytes(process), held()))
+    text = ", ".join(f"{own / 2**20:.0f} ({together / 2**20:.0f})" for own, together in sizes)
+    print(
+        f"memory after 1, 101, ... 501 fills, MiB, with helpers in brackets: {text}; from 101 to 501 "
+        f"{sizes[-1][0] / sizes[1][0] - 1:+.1%} ({sizes[-1][1] / sizes[1][1] - 1:+.1%})"
+    )
+
+
+def helpers() -> None:
+    """What it costs to read and write in another process, CPU and wall, smallest of 15."""
+    from retouche.apps.server import foreign, work
+    from retouche.apps.server.schema import Inpaint
+
+    helper, desk = foreign.Helper(), work.Desk(100_000_000)
+    for side in ((512, 512), (3000, 4000)):
+        asked = Inpaint(image=encoded(scene(side, 1), "JPEG"), mask=encoded(hole(side, 60)))
+        taken: dict[str, list[float]] = {"here": [], "in a helper": []}
+        for _ in range(15):
+            for name, call in (
+                ("here", lambda asked=asked: work._written(work._read(desk, asked).picture, "JPEG")),
+                ("in a helper", lambda asked=asked: _through(helper, desk, asked)),
+            ):
+                started = time.perf_counter()
+                call()
+                taken[name].append(time.perf_counter() - started)
+        here, there = (min(seconds) * 1000 for seconds in taken.values())
+        print(
+            f"read and write {side[1]}x{side[0]}: here {here:.1f} ms, in a helper {there:.1f} ms ({there - here:+.1f})"
+        )
+    helper.end()
+
+
+def _through(helper: object, desk: object, asked: object) -> None:
+    from retouche.apps.server import work
+
+    given = helper.call(lambda: None, work._read, desk, asked)  # type: ignore[attr-defined]
+    helper.call(lambda: None, work._written, given.picture, "JPEG")  # type: ignore[attr-defined]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--model", default="harmonic")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=("crowd", "steady", "helpers"))
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    tasks = [arguments.only] if arguments.only else ["crowd", "steady", "helpers"]
+    if "helpers" in tasks:
+        helpers()
+    for name in [task for task in tasks if task != "helpers"]:
+        with server("--model", arguments.model) as (process, address, _):
+            {"crowd": crowd, "steady": steady}[name](address, process.pid)
+    if arguments.only:
+        return
     with server("--model", "default") as (_, address, seconds):
         print(f"started in {seconds:.1f} s")
         large_picture(address)

@@ -91,7 +91,7 @@ def text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def until(condition: Any, seconds: float = 20.0) -> None:
+def until(condition: Any, seconds: float = 90.0) -> None:
     """Wait for something that will be true soon."""
     end = time.monotonic() + seconds
     while not condition():

@@ -169,12 +169,17 @@ def _add(one: np.ndarray, other: Any) -> np.ndarray:
 
 def test_a_helper_calls_replaces_and_is_replaced() -> None:
     helper = foreign.Helper()
-    large = np.arange(3_000_000, dtype=np.float32)
-    assert np.array_equal(helper.call(lambda: None, np.add, large, 1), large + 1)
+    for size in (0, 1, 4000, 3_000_000):
+        array = np.arange(size, dtype=np.float32)
+        more = helper.call(lambda: None, np.add, array, 1)
+        assert np.array_equal(more, array + 1)
+        more += 1  # it is ours to change
+    content = bytes(range(256)) * 4000
+    assert helper.call(lambda: None, bytes.upper, content) == content.upper()
     with pytest.raises(ZeroDivisionError):
         helper.call(lambda: None, divmod, 1, 0)
-    connection = helper._connection
-    assert helper.call(lambda: None, len, b"") == 0 and helper._connection is connection
+    wire = helper._wire
+    assert helper.call(lambda: None, len, b"") == 0 and helper._wire is wire
 
     def unwanted() -> None:
         raise Interrupted
@@ -194,18 +199,18 @@ def test_a_helper_calls_replaces_and_is_replaced() -> None:
 
 
 def test_where_nothing_forks_processes_are_spawned() -> None:
-    connection, kill = foreign._spawned()
-    foreign._send(connection, (divmod, (7, 2)))
-    assert foreign._receive(connection) == (True, (3, 1))
+    pipe, kill = foreign._spawned()
+    pipe.send((divmod, (7, 2)))
+    assert pipe.receive() == (True, (3, 1))
     kill()
     with pytest.raises((EOFError, OSError)):
-        foreign._receive(connection)
-    connection.close()
+        pipe.receive()
+    pipe.close()
 
 
 # The end --------------------------------------------------------------------------------------------------------------
 
-SHORT = "from retouche.apps.server import running, work\nrunning.GRACE_SECONDS = 1\nrunning.ENDING_SECONDS = 2"
+SHORT = "from retouche.apps.server import app, running, work\nrunning.GRACE_SECONDS = app.ENDING_SECONDS = 1"
 DEAF = f"{SHORT}\nimport torch\na = torch.rand(999, 999)\nwork.inpaint = lambda *_: [a @ a for _ in range(99999)]"
 
 

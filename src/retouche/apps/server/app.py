@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
@@ -23,6 +24,8 @@ from retouche.errors import RetoucheError
 
 __all__ = ["EDITOR", "Settings", "create_app"]
 
+ENDING_SECONDS = 4.0
+"""How long an ending server waits for works that nobody waits for any more."""
 LEAST_BYTES = 500
 """Shorter texts go as they are: compressed they would hardly be shorter."""
 
@@ -35,7 +38,7 @@ def create_app(server: Server) -> App:
         yield
         server.jobs.close()
         server.batches.close()
-        server.close()
+        await run_in_threadpool(server.close, ENDING_SECONDS)
 
     app = FastAPI(
         title="Retouche",

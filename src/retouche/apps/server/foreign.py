@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -21,7 +22,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as PipeConnection
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from retouche.errors import InputError
@@ -31,6 +33,8 @@ ResultT = TypeVar("ResultT")
 TICK = 0.05
 """Seconds between two looks whether a call is still wanted."""
 CLOSING_SECONDS = 10.0
+SHARED_BYTES = 64 << 10
+"""Less goes through the socket itself."""
 CRASHED = "reading this file ended its reader: the file is damaged, or too large for this machine's memory"
 _WORD = struct.Struct("q")  # a process number to kill, or 0: a descriptor comes with it, on which a new process serves
 
@@ -39,7 +43,7 @@ class Helper:
     """A process that does calls, one after another; started at the first, and again after it has ended."""
 
     def __init__(self) -> None:
-        self._connection: Connection | None = None
+        self._wire: _Wire | _Pipe | None = None
         self._kill: Callable[[], None] = lambda: None
 
     def call(self, alive: Callable[[], object], function: Callable[..., ResultT], *args: Any) -> ResultT:
@@ -49,11 +53,11 @@ class Helper:
             alive: called every moment; what it raises ends the call and the process
         Raises: what the function raises, or `alive`; InputError if the process ended in the middle
         """
-        connection = self._send((function, args))
+        wire = self._send((function, args))
         try:
-            while not connection.poll(TICK):
+            while not wire.poll(TICK):
                 alive()
-            done, result = _receive(connection)
+            done, result = wire.receive()
         except (EOFError, OSError):
             self.end()
             raise InputError(CRASHED) from None
@@ -66,25 +70,25 @@ class Helper:
 
     def end(self) -> None:
         """Kill the process."""
-        if self._connection is not None:
+        if self._wire is not None:
             self._kill()
-            self._connection.close()
-            self._connection = None
+            self._wire.close()
+            self._wire = None
 
-    def _send(self, message: Any) -> Connection:
+    def _send(self, message: Any) -> _Wire | _Pipe:
         """Hand a call over; a process that has ended while it was idle is replaced."""
-        if self._connection is not None:
+        if self._wire is not None:
             with contextlib.suppress(OSError):
-                _send(self._connection, message)
-                return self._connection
+                self._wire.send(message)
+                return self._wire
             self.end()
-        self._connection, self._kill = _process()
-        _send(self._connection, message)
-        return self._connection
+        self._wire, self._kill = _process()
+        self._wire.send(message)
+        return self._wire
 
 
-def _process() -> tuple[Connection, Callable[[], None]]:
-    """A process that serves: the connection to it, and what kills it."""
+def _process() -> tuple[_Wire | _Pipe, Callable[[], None]]:
+    """A process that serves: the wire to it, and what kills it."""
     if not hasattr(os, "fork"):
         return _spawned()
     try:
@@ -97,10 +101,10 @@ def _process() -> tuple[Connection, Callable[[], None]]:
         raise RuntimeError("no process to read files in: the server's log tells more") from None
 
 
-def _spawned() -> tuple[Connection, Callable[[], None]]:
+def _spawned() -> tuple[_Pipe, Callable[[], None]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process = context.Process(target=_serve_pipe, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
 
@@ -108,35 +112,81 @@ def _spawned() -> tuple[Connection, Callable[[], None]]:
         process.kill()
         process.join()
 
-    return ours, kill
+    return _Pipe(ours), kill
 
 
-# Messages: a pickle, and apart from it the arrays, which are not copied on the way ------------------------------------
+# Messages -----------------------------------------------------------------------------------------------------------
 
 
-def _send(connection: Connection, message: Any) -> None:
-    buffers: list[pickle.PickleBuffer] = []
-    body = pickle.dumps(message, 5, buffer_callback=buffers.append)
-    arrays = [buffer.raw() for buffer in buffers]
-    connection.send([len(body), *(array.nbytes for array in arrays)])
-    for part in (memoryview(body), *arrays):
-        if part.nbytes:
-            connection.send_bytes(part)
+class _Wire:
+    """Messages over a socket: a pickle and the arrays beside it; large ones in memory that both processes map."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.close = sock.close
+
+    def poll(self, seconds: float) -> bool:
+        return bool(wait([self._socket], seconds))
+
+    def send(self, message: Any) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        body = pickle.dumps(message, 5, buffer_callback=buffers.append)
+        parts = [memoryview(body), *(buffer.raw() for buffer in buffers)]
+        sizes = [part.nbytes for part in parts]
+        self._socket.sendall(struct.pack(f"{1 + len(sizes)}q", len(sizes), *sizes))
+        for part in parts:
+            if part.nbytes < SHARED_BYTES or not hasattr(os, "memfd_create"):
+                self._socket.sendall(part)
+                continue
+            descriptor = os.memfd_create("retouche")
+            try:
+                while part.nbytes:
+                    part = part[os.write(descriptor, part) :]
+                socket.send_fds(self._socket, [b"m"], [descriptor])
+            finally:
+                os.close(descriptor)
+
+    def receive(self) -> Any:
+        (count,) = _WORD.unpack(self._read(_WORD.size))
+        sizes = struct.unpack(f"{count}q", self._read(count * _WORD.size))
+        body, *arrays = [self._part(size) for size in sizes]
+        return pickle.loads(body, buffers=arrays)
+
+    def _part(self, size: int) -> bytearray | mmap.mmap:
+        if size < SHARED_BYTES or not hasattr(os, "memfd_create"):
+            return self._read(size)
+        _, descriptors, *_ = socket.recv_fds(self._socket, 1, 1)
+        if not descriptors:
+            raise EOFError
+        try:
+            return mmap.mmap(descriptors[0], size, access=mmap.ACCESS_COPY)
+        finally:
+            os.close(descriptors[0])
+
+    def _read(self, size: int) -> bytearray:
+        content = bytearray(size)
+        view = memoryview(content)
+        while view.nbytes:
+            got = self._socket.recv_into(view)
+            if not got:
+                raise EOFError
+            view = view[got:]
+        return content
 
 
-def _receive(connection: Connection) -> Any:
-    parts = [bytearray(size) for size in connection.recv()]
-    for part in parts:
-        if part:
-            connection.recv_bytes_into(part)
-    return pickle.loads(parts[0], buffers=parts[1:])
+class _Pipe:
+    """Messages where processes are spawned."""
+
+    def __init__(self, connection: PipeConnection) -> None:
+        self.send, self.receive = connection.send, connection.recv
+        self.poll, self.close = connection.poll, connection.close
 
 
-def _serve(connection: Connection) -> None:
+def _serve(wire: _Wire | _Pipe) -> None:
     """Do calls until nobody is there any more."""
     while True:
         try:
-            function, args = _receive(connection)
+            function, args = wire.receive()
         except (EOFError, OSError):
             return
         try:
@@ -144,10 +194,14 @@ def _serve(connection: Connection) -> None:
         except Exception as error:
             answer = False, error.with_traceback(None)
         try:
-            _send(connection, answer)
+            wire.send(answer)
         except (AttributeError, TypeError, pickle.PicklingError):  # an error that cannot travel
-            _send(connection, (False, RuntimeError(type(answer[1]).__name__)))
+            wire.send((False, RuntimeError(type(answer[1]).__name__)))
         del function, args, answer  # pictures are large
+
+
+def _serve_pipe(connection: PipeConnection) -> None:
+    _serve(_Pipe(connection))
 
 
 # The nursery ----------------------------------------------------------------------------------------------------------
@@ -174,7 +228,7 @@ class _Nursery:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self) -> tuple[Connection, Callable[[], None]]:
+    def fork(self) -> tuple[_Wire, Callable[[], None]]:
         ours, theirs = socket.socketpair()
         try:
             with theirs, self._lock:
@@ -188,7 +242,7 @@ class _Nursery:
             with self._lock, contextlib.suppress(OSError):
                 self._door.sendall(_WORD.pack(number))
 
-        return Connection(ours.detach()), kill
+        return _Wire(ours), kill
 
     def close(self) -> None:
         atexit.unregister(self.close)
@@ -245,7 +299,7 @@ def breed(descriptor: int) -> None:
         if child == 0:
             door.close()
             try:
-                _serve(Connection(descriptors[0]))
+                _serve(_Wire(socket.socket(fileno=descriptors[0])))
             finally:
                 os._exit(0)
         os.close(descriptors[0])

@@ -18,8 +18,6 @@ from retouche.errors import InputError
 
 GRACE_SECONDS = 20
 """How long an ending server waits for the answers under way."""
-ENDING_SECONDS = 5.0
-"""How long it then waits for works that nobody waits for any more."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -64,7 +62,7 @@ def run(settings: Settings, port: int, ready: Callable[[str], None]) -> bool:
             signal.signal(name, lambda *_: None)
         ready(address_of(sock))
         server.run(sockets=[sock])
-    return served.close(ENDING_SECONDS)
+    return served.close(0.5)
 
 
 def prepared(settings: Settings) -> uvicorn.Server:
