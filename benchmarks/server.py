@@ -174,21 +174,21 @@ def crowd(address: str, process: int) -> None:
     known = hole((64, 64), 16) == 0
     parts = urlsplit(address)
     there = (parts.hostname or "", parts.port or 80)
-    head = (
-        f"POST /api/v1/inpaint HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\nContent-Length: "
-    )
+    kind = "Content-Type: application/json\r\nContent-Length: "
+    head = f"POST /api/v1/inpaint HTTP/1.1\r\nHost: {parts.netloc}\r\n{kind}"
     ended = threading.Event()
     health: list[float] = []
 
     def one(number: int) -> tuple[int, bool, int]:
         picture, mask = scene((64, 64), number), encoded(hole((64, 64), 16))
-        for again in range(1000):
-            files = {"image": encoded(picture), "mask": mask}
+        again, sent = 0, {"image": encoded(picture), "mask": mask}
+        while True:
             answer = httpx.post(
-                f"{address}/api/v1/inpaint", files=files, data={"dilate": "0"}, timeout=300, verify=False
+                address + "/api/v1/inpaint", files=sent, data={"dilate": "0"}, timeout=300, verify=False
             )
             if answer.status_code != 429:
                 break
+            again += 1
             time.sleep(float(answer.headers["retry-after"]))
         right = answer.status_code == 200
         filled = np.asarray(Image.open(io.BytesIO(answer.content))) if right else picture * 0
@@ -225,8 +225,9 @@ def crowd(address: str, process: int) -> None:
         thread.join()
     print(
         f"200 clients, 30 slow senders, 5 killed connections: {sum(right for _, right, _ in answers)} answered right, "
-        f"{dict(Counter(status for status, *_ in answers))}, {sum(again for *_, again in answers)} came again, in {total:.1f} s; "
-        f"/health median {statistics.median(health) * 1000:.0f} ms, slowest {max(health) * 1000:.0f} ms of {len(health)}; "
+        f"{dict(Counter(status for status, *_ in answers))} in {total:.1f} s, "
+        f"{sum(again for *_, again in answers)} times told to come again; /health median "
+        f"{statistics.median(health) * 1000:.0f} ms, slowest {max(health) * 1000:.0f} ms of {len(health)}; "
         f"load {os.getloadavg()[0]:.1f}"
     )
 
@@ -278,9 +279,7 @@ def helpers() -> None:
                 call()
                 taken[name].append(time.perf_counter() - started)
         here, there = (min(seconds) * 1000 for seconds in taken.values())
-        print(
-            f"read and write {side[1]}x{side[0]}: here {here:.1f} ms, in a helper {there:.1f} ms ({there - here:+.1f})"
-        )
+        print(f"read, write {side[1]}x{side[0]}: here {here:.1f} ms, in a helper {there:.1f} ms ({there - here:+.1f})")
     helper.end()
 
 
