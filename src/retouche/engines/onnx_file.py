@@ -72,7 +72,7 @@ class OnnxFile:
             )
         try:
             return {**said, **{key: json.loads(said[key]) for key in ("window", "parity", "config") if key in said}}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise WeightsError(f"{self.path} has damaged metadata: export it anew") from None
 
 
@@ -194,6 +194,8 @@ def _attribute(data: memoryview, look: _Look, depth: int, outputs: list[str]) ->
     for number, value in wire.fields(data):
         if number in (5, 10):
             _tensor(wire.message(value), look, outputs[0] if outputs else "")
+        elif number == 8 and outputs:  # a constant's list of whole numbers
+            look.constants.setdefault(outputs[0], []).extend(wire.numbers(value))
         elif number in (6, 11):
             _graph(wire.message(value), look, depth + 1)
 

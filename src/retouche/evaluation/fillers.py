@@ -114,7 +114,12 @@ def _stem(name: str) -> str:
 
 
 def open_fillers(
-    words: Sequence[str], items: Sequence[Item], device: torch.device, seed: int, memory: int | None
+    words: Sequence[str],
+    items: Sequence[Item],
+    device: torch.device,
+    seed: int,
+    memory: int | None,
+    engine: str | None = None,
 ) -> list[Filler]:
     """The models of a command line.
 
@@ -125,6 +130,7 @@ def open_fillers(
         device: where networks go
         seed: for fills that draw at random
         memory: bytes that one pass may take
+        engine: who runs networks, as `load` takes it
 
     Raises: InputError, WeightsError, DataError
     """
@@ -140,7 +146,7 @@ def open_fillers(
             fillers.append(_outputs(label or meant.resolve().name, meant, items))
             continue
         called = label or (meant.stem if isinstance(meant, Path) else given)
-        fillers.append(Network(called, load(meant, device=device), seed, memory))
+        fillers.append(Network(called, load(meant, device=device, engine=engine), seed, memory))
     names = [filler.name for filler in fillers]
     for name in names:
         if names.count(name) > 1:

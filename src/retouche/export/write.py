@@ -72,6 +72,7 @@ def export(model: Networks, path: Path | str, form: str = "network", *, overwrit
         results differ from PyTorch's by more than the method's tolerance: nothing is written then
     """
     path = Path(path)
+    model = network_of(model)
     if form not in FORMS:
         raise InputError(f'no form "{form}"; known: {", ".join(FORMS)}')
     eager = form_of(model, form)
@@ -92,6 +93,26 @@ def export(model: Networks, path: Path | str, form: str = "network", *, overwrit
     with atomic_write(path, overwrite=overwrite) as part:
         part.write_bytes(data)
     return Exported(path, form, tuple(example), OPSET, len(data), tuple(found), tolerance)
+
+
+def network_of(model: Networks) -> Networks:
+    """The model itself, or the network that stands for a fill which is none (see `Method.stand_in`)."""
+    record = find(model.method)
+    if model.generator is not None or not record.stand_in:
+        return model
+    from retouche.methods.portable import Network, assembled
+
+    licence = {"licence": "MIT"}  # our own weights'
+    return Networks(name=model.name, method=record.stand_in, config=Network(), generator=assembled(), header=licence)
+
+
+def key_of(model: Networks) -> str:
+    """What an exported file's name is made of: the same for the same weights, settings and version."""
+    from retouche.weights.own import config_as_json
+
+    assert model.generator is not None
+    words = (weights_sha256(model.generator), config_as_json(model.config), model.generator.order)
+    return hashlib.sha256(" ".join((*words, retouche.__version__, FORMAT)).encode()).hexdigest()[:16]
 
 
 def form_of(model: Networks, form: str) -> NetworkForm:
@@ -146,6 +167,7 @@ def metadata(
         "form": kind,
         "inputs": " ".join(["image" if kind == "network" else "picture", "mask", *form.guides]),
         "output": OUTPUTS[kind],
+        "gives": generator.gives,
         "colours": "rgb",
         "window": json.dumps(window),
         "precision": "fp32",

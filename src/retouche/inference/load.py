@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 
 from retouche.ambient import plain_torch
+from retouche.engines.onnx_file import is_onnx
 from retouche.errors import InputError, WeightsError
+from retouche.export.write import network_of
+from retouche.inference.engine import chosen_engine, exported, open_networks
 from retouche.inference.model import Model
 from retouche.inference.names import resolve
 from retouche.methods import DEFAULT, find
 from retouche.methods.catalogue import choose, installed
-from retouche.methods.loading import load_file
+from retouche.methods.loading import Networks, load_file
 from retouche.methods.method import Method
 from retouche.weights.layout import Order
 
@@ -24,20 +28,35 @@ def load(
     semantics: str = "original",
     device: str | torch.device = "cpu",
     order: Order | None = None,
+    engine: str | None = None,
 ) -> Model:
     """A model ready to fill.
 
     Args:
         model: NAME ("deepfill-v2"), NAME:TAG ("deepfill-v2:places2"), or a FILE or FOLDER, recognised by content;
-            "default" is the shipped choice. Names come before files: `./name` means the file
+            "default" is the shipped choice. Names come before files: `./name` means the file. A FILE.onnx is one that
+            `retouche export` wrote
         semantics: "original", or "port" for a port's own numbers where a converted file has two targets
         device: where the networks go
         order: "rgb" or "bgr", the order of the colours that the networks were trained on, where you know better than
             docs/models.md; pictures go in and come out as they are either way
+        engine: "torch", "onnx" (ONNX Runtime) or "openvino"; None = torch, for exported files ONNX Runtime. Weights are
+            exported for an engine once and kept in the cache folder; the shipped default is then the network that
+            stands for it in exported files
 
     Raises: InputError for an unknown name, WeightsError for a file that cannot be used or a method without weights
     """
     meant = resolve(model)
+    chosen = chosen_engine(engine, meant if isinstance(meant, Path) else None)
+    if isinstance(meant, Path) and is_onnx(meant):
+        return _in_engine(open_networks(meant, chosen), str(model))
+    if chosen != "torch":
+        made = load(model, semantics=semantics, order=order)
+        network = network_of(made)
+        if network.generator is None:
+            raise InputError(f'"{model}" is no network: the engine {chosen} cannot run it, choose a model that is one')
+        run = open_networks(exported(network), chosen)
+        return _in_engine(replace(network, generator=run.generator, critics={}), str(model))
     if isinstance(meant, str):
         name = meant.partition(":")[0]
         record = find(name)
@@ -56,6 +75,12 @@ def load(
     made = load_file(path, semantics, order=order, kind=Model)
     made.name = str(model)
     return made.to(device)
+
+
+def _in_engine(networks: Networks, name: str) -> Model:
+    """A model of what another engine runs."""
+    held = {each.name: getattr(networks, each.name) for each in fields(Networks)}
+    return Model(**{**held, "name": name})
 
 
 def _networks_sha256(record: Method) -> str | None:

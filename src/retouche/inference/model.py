@@ -82,6 +82,11 @@ class Model(Networks):
         return self.generator.smallest if self.generator is not None else 1
 
     @property
+    def engine(self) -> str:
+        """Who runs the network: "torch", "onnx" or "openvino"."""
+        return getattr(self.generator, "engine", "torch")
+
+    @property
     def device(self) -> torch.device:
         """Where the generator's weights are."""
         weights = next(self.generator.parameters(), None) if self.generator is not None else None
@@ -115,6 +120,8 @@ class Model(Networks):
 
         if self.generator is None and not self.critics:
             raise WeightsError(f'"{self.method}" has no weights to save')
+        if self.engine != "torch":
+            raise WeightsError(f"{self.name} runs in another engine and has no weights to save: copy the exported file")
         kept = {key: value for key, value in self.header.items() if key in {"licence", "step", "ema", "perceptual"}}
         if self.source_sha256 is not None:
             kept["source_sha256"] = self.source_sha256
@@ -300,7 +307,7 @@ class Model(Networks):
             model=self.name,
             method=self.method,
             layout=self.layout,
-            device=str(self.device),
+            device=str(self.device) if self.engine == "torch" else f"{self.device} ({self.engine})",
             width=canvas.picture.width,
             height=canvas.picture.height,
             hole_ratio=begun.ratio,

@@ -44,6 +44,7 @@ CLASSICAL = {  # baselines of tables, behind the extra `classical`; known by nam
     "navier-stokes": "retouche.methods.classical:NAVIER_STOKES",
     "fsr": "retouche.methods.classical:FSR",
 }
+STAND_INS = {"portable": "retouche.methods.portable"}  # networks of exported files alone; known by name only
 DEFAULT = "retouche"
 """The shipped default: what `default`, and names of programs we do not have, resolve to."""
 
@@ -66,11 +67,12 @@ def find(name: str) -> Method:
     Raises: InputError with the nearest name if there is none of this name
     """
     name = DEFAULT if name == "default" else name
-    if name not in METHODS and name not in CLASSICAL and name not in _foreign():
+    unlisted = CLASSICAL.get(name) or STAND_INS.get(name)
+    if name not in METHODS and not unlisted and name not in _foreign():
         near = difflib.get_close_matches(name, [*methods(), "default"], 1)
         hint = f'did you mean "{near[0]}"? ' if near else ""
         raise InputError(f'no method "{name[:80]}"; {hint}known: {", ".join(methods())}')
-    path, _, attribute = (METHODS.get(name) or CLASSICAL.get(name) or _foreign()[name]).partition(":")
+    path, _, attribute = (METHODS.get(name) or unlisted or _foreign()[name]).partition(":")
     record = getattr(importlib.import_module(path), attribute or "METHOD")
     if not isinstance(record, Method):
         raise InputError(f'method "{name}" of {path} is no retouche.methods.method.Method')

@@ -50,6 +50,7 @@ class Generator(nn.Module):
         smallest: no side may be shorter
         largest: no side may be longer, of networks that hold numbers for one size; 0 = any
         refine: whether it takes many times as long for a better fill; None where it has no such way
+        gives: which picture of a `Prediction` it makes, "refined" or, as a structure network alone, "structure"
         order: of the colours that the layers inside see. Callers give and get red, green, blue whatever it is
     """
 
@@ -57,6 +58,7 @@ class Generator(nn.Module):
     smallest: int
     largest: int = 0
     refine: bool | None = None
+    gives: str = "refined"
     order: Order = "rgb"
 
     def __call__(
@@ -359,6 +361,9 @@ class Method:
         networks: of a fill: names of the methods whose shipped networks it asks
         paths: names of the methods that `route` may send holes to
         route: (hole (H, W), True = hole) -> which of the paths fills which part, in this order
+        stand_in: of a fill: name of the method whose network stands for it where only networks can be: exported files
+        structure: (configuration, image with its hole blanked, mask) -> the structure picture (N, 3, H, W) that the
+            network takes where none is given
         tolerance: largest difference to PyTorch, in -1..1, that an exported file may show
         recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
             (`Data`), `steps` and the recipe's own numbers; the first is the default
@@ -378,6 +383,8 @@ class Method:
     networks: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     route: Callable[[NDArray[np.bool_]], tuple[Route, ...]] | None = None
+    stand_in: str = ""
+    structure: Callable[[Any, Tensor, Tensor], Tensor] | None = None
     tolerance: float = 2e-4
     recipes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Callable[[Any, Mapping[str, nn.Module], Tools], Recipe] | None = None

@@ -86,6 +86,7 @@ METHOD = Method(
     fill=fill,
     scope=guided.METHOD.scope,
     listens=lambda config: frozenset({"sketch"}),
+    stand_in="portable",
     networks=("thin", *guided.METHOD.networks),
     paths=("thin", "guided", "harmonic"),
     route=route,

@@ -314,7 +314,8 @@ class StructureFlow(Generator):
             raise InputError("structure-flow needs the structure network, the texture network or both")
         # the flow column halves four times and mirrors 2 pixels there; the structure network three times, and 1 pixel
         self.multiple, self.smallest = (16, 48) if config.texture else (8, 16)
-        self.smoothing = config.smoothing
+        self.gives = "refined" if config.texture else "structure"
+        self.config = config
         self.structure = StructureNetwork(config.width) if config.structure else None
         self.texture = TextureNetwork(config.width) if config.texture else None
         self.apply(_initialised)
@@ -326,12 +327,7 @@ class StructureFlow(Generator):
         known = 1 - mask
         masked = image * known  # 0 in the hole: mid-grey
         if structure is None:
-            if self.structure is None:
-                raise InputError(
-                    "the texture network alone needs structure=, a complete structure picture: give one, or load the "
-                    "folder with both networks"
-                )
-            structure = structure_of_known(masked, mask, self.smoothing)
+            structure = structure_for(self.config, masked, mask)
         elif structure.shape not in (image.shape, (1, *image.shape[1:])):
             raise InputError(f"structure is {tuple(structure.shape)} but image is {tuple(image.shape)}: give one size")
         elif not exporting() and not structure.isfinite().all():
@@ -343,6 +339,19 @@ class StructureFlow(Generator):
             return Prediction(None, structure=structure)
         refined, flow = self.texture(torch.cat([masked, structure, mask], 1))
         return Prediction(refined, structure=structure, flow=flow)
+
+
+def structure_for(config: Network, masked: Tensor, mask: Tensor) -> Tensor:
+    """The structure picture of the known pixels, where none is given.
+
+    Raises: InputError for the texture network alone, which needs a complete one
+    """
+    if not config.structure:
+        raise InputError(
+            "the texture network alone needs structure=, a complete structure picture: give one, or load the "
+            "folder with both networks"
+        )
+    return structure_of_known(masked, mask, config.smoothing)
 
 
 def _initialised(layer: nn.Module) -> None:

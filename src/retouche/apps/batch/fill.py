@@ -35,6 +35,7 @@ class Settings:
     Attributes:
         model: NAME, NAME:TAG, FILE or FOLDER
         device: as `choose_device` takes it
+        engine: as `load` takes it
         threads: CPU threads of each process; None = PyTorch's choice
         dilate, feather, memory, seed: as `Model` takes them
         refine: let the model refine its fill, where it can
@@ -47,6 +48,7 @@ class Settings:
 
     model: str
     device: str = "auto"
+    engine: str | None = None
     threads: int | None = None
     dilate: int | None = None
     feather: int | None = None
@@ -69,6 +71,7 @@ class Settings:
             "memory_bytes": self.memory,
             "seed": self.seed,
             **({"refine": True} if self.refine else {}),
+            **({"engine": self.engine} if self.engine is not None else {}),
             **({"extend": self.extend, "alpha": self.alpha} if self.extend else {}),
             **({"pages": self.pages} if self.pages is not None else {}),
         }
@@ -117,7 +120,7 @@ class Fill:
         if self.model is None:
             with contextlib.ExitStack() as stack:
                 said = stack.enter_context(_heard()) if self.elsewhere else []
-                self.model = load(settings.model).to(choose_device(settings.device).device)
+                self.model = load(settings.model, engine=settings.engine).to(choose_device(settings.device).device)
                 if settings.refine:
                     self.model.refine()
             self.remarks = tuple(said)

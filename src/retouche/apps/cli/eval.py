@@ -27,7 +27,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -82,6 +82,11 @@ class Options:
     """Also write what was filled: inputs/, masks/ and filled/MODEL/ in the report's folder."""
     device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
     """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
+        None
+    )
+    """Who runs the networks. Default: torch, and ONNX Runtime for a FILE.onnx. Weights are exported for another engine
+    once (extras: onnx, openvino)."""
     threads: Annotated[int | None, terminal.without_default("N")] = None
     """CPU threads that fill. Default: all cores, less the workers."""
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
@@ -124,7 +129,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     if options.threads is None and options.workers > 1:
         terminal.set_threads(max(1, (os.cpu_count() or 1) - options.workers))
     device = choose_device(options.device).device
-    fillers = open_fillers(options.model, items, device, options.seed, memory)
+    fillers = open_fillers(options.model, items, device, options.seed, memory, options.engine)
     backbones = Backbones(options.inception_weights, options.lpips_weights, device, options.features)
     options.report.mkdir(parents=True, exist_ok=True)
     cache = Cache()

@@ -56,6 +56,11 @@ class Options:
     """Who fills: a name, NAME:TAG, a weight file or a folder; `retouche models` lists the names."""
     device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
     """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
+        None
+    )
+    """Who runs the networks. Default: torch, and ONNX Runtime for a FILE.onnx. Weights are exported for another engine
+    once (extras: onnx, openvino)."""
     sketch: Annotated[str | None, terminal.without_default("P")] = None
     """White strokes on black that the fill should follow, for models that listen to them: a file, or a folder."""
     structure: Annotated[str | None, terminal.without_default("P")] = None
@@ -151,6 +156,7 @@ def main(options: Options) -> int:
     settings = Settings(
         model=os.path.abspath(options.model) if far and os.path.exists(options.model) else options.model,
         device=options.device,
+        engine=options.engine,
         threads=threads,
         dilate=dilate,
         feather=feather,

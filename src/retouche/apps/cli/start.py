@@ -17,7 +17,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -45,6 +45,11 @@ class Options:
     """Who fills, as for `run`; the first at once, further files are offered beside the installed models."""
     device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
     """auto, cpu, cuda, cuda:N or mps; several have a worker each, and a request, or the page, may name one of them."""
+    engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
+        None
+    )
+    """Who runs the networks. Default: torch, and ONNX Runtime for a FILE.onnx. Weights are exported for another engine
+    once (extras: onnx, openvino)."""
     queue: Annotated[int, tyro.conf.arg(metavar="N")] = 16
     """Requests that may wait; more are told to try again (429)."""
     max_bytes: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "256MiB"
@@ -86,6 +91,7 @@ def main(options: Options) -> int:
         access=Access(options.host, token, tuple(origin.rstrip("/") for origin in options.allow_origin)),
         models=options.model,
         devices=options.device,
+        engine=options.engine,
         input=given,
         output=folder_out,
         waiting=options.queue,

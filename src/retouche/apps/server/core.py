@@ -37,6 +37,7 @@ class Settings:
         access: who may come in
         models: what is offered beside the installed ones; the first fills where a request names none
         devices: one worker each, as `choose_device` takes them
+        engine: who runs networks, as `load` takes it
         input: a folder that the editor may read, or one picture; None = none
         output: a folder that it may write; None = none
         waiting: requests that may wait while the workers are busy
@@ -49,6 +50,7 @@ class Settings:
     access: Access = field(default_factory=Access)
     models: tuple[str, ...] = ("default",)
     devices: tuple[str, ...] = ("auto",)
+    engine: str | None = None
     input: Path | None = None
     output: Path | None = None
     waiting: int = 16
@@ -67,7 +69,7 @@ class Server:
         foreign.prepare()
         self.catalogue = Catalogue(settings.models)
         self.desk = work.Desk(settings.max_pixels)
-        benches = [Bench(choice.device) for choice in self.devices]
+        benches = [Bench(choice.device, settings.engine) for choice in self.devices]
         for name in self.catalogue.given:  # what cannot be loaded is said now; the first fill need not wait
             self.catalogue.learn(name, benches[0].model(self.catalogue.source(name))[0])
         self.fillers: Workers[Bench] = Workers(benches, settings.waiting)

@@ -140,17 +140,23 @@ class Clerk:
 class Bench:
     """A worker's device and the models it has loaded there."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, engine: str | None = None) -> None:
+        self.device, self.engine = device, engine
         self.name = str(device)
         self.helper = Helper()
         self._models: OrderedDict[str, tuple[Model, str]] = OrderedDict()
         self._alive: Callable[[], None] = _nothing
 
+    def _engine_of(self, source: str) -> str | None:
+        """The operator's engine; fills without networks are offered too, and run as ever."""
+        meant = resolve(source)
+        record = find(meant.partition(":")[0]) if isinstance(meant, str) else None
+        return None if record is not None and record.fill is not None and not record.stand_in else self.engine
+
     def model(self, source: str) -> tuple[Model, str]:
         """The model of a name or file, loaded at its first use, and its hash."""
         if source not in self._models:
-            made = load(source, device=self.device)
+            made = load(source, device=self.device, engine=self._engine_of(source))
             self._models[source] = made, model_hash(made)
             for network in (each.generator for each in (made, *made.paths.values())):
                 for module in network.modules() if network is not None else ():

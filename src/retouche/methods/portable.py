@@ -1,0 +1,134 @@
+"""The shipped default as one network, for exported files: its three networks without the search for patches.
+
+`retouche` chooses between a network and a collage of patches, which no engine's operators describe. Here the network
+`thin` fills what is thin, the network `layout` fills the rest at a low resolution, and `refine` finishes at full size
+with the enlarged layout in the collage's place. Thin holes come out as the default's; large ones are softer, for want
+of the collage's texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from retouche.methods import layout as layouts
+from retouche.methods import thin as thins
+from retouche.methods.catalogue import shipped
+from retouche.methods.layout import OVERVIEW, LayoutGenerator
+from retouche.methods.method import Generator, Method, Prediction, Scope, checked
+from retouche.methods.refine import RefineGenerator
+from retouche.methods.retouche import THICK
+from retouche.methods.thin import ThinGenerator
+
+
+@dataclass(frozen=True)
+class Network:
+    """Settings of the three networks."""
+
+    thin: thins.Network = field(default_factory=thins.Network)
+    layout: layouts.Network = field(default_factory=layouts.Network)
+    refine: thins.Network = field(default_factory=thins.Network)
+
+
+class PortableGenerator(Generator):
+    """Thin parts, then the layout of thick ones, then their finish; 5.3 million parameters."""
+
+    multiple, smallest = 8, 16
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+        self.config = config
+        self.thin = ThinGenerator(config.thin)
+        self.layout = LayoutGenerator(config.layout)
+        self.refining = RefineGenerator(config.refine)
+
+    def forward(
+        self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+    ) -> Prediction:
+        """Fill a batch; a `sketch` counts inside the thick parts of the hole."""
+        image, mask = checked(self, image, mask)
+        hole = (mask > 0.5).to(image)
+        thick = thick_parts(hole)
+        thin = self.thin(image, hole).refined
+        assert thin is not None
+        known = torch.where(hole > thick, thin, image)
+        strokes = torch.zeros_like(hole) if sketch is None else sketch.to(hole).expand_as(hole) * thick
+        plan = self.laid_out(known, thick, strokes)
+        finished = self.refining(known, thick, structure=plan).refined
+        assert finished is not None
+        return Prediction(refined=torch.where(thick > 0, finished, thin), coarse=plan)
+
+    def laid_out(self, image: Tensor, mask: Tensor, sketch: Tensor) -> Tensor:
+        """(N, 3, H, W): the layout network's fill at a low resolution, enlarged; as `guided.laid_out`."""
+        down, across = (shares(image.select(1, 0).select(0, 0), axis) for axis in (0, 1))
+
+        def averaged(x: Tensor) -> Tensor:
+            return down @ x @ across.t()
+
+        share = averaged(1 - mask)
+        touched = (share < 1 - 1e-4).to(mask)
+        nothing = touched.amin((2, 3), keepdim=True)  # 1 where the whole picture is touched
+        small_mask = torch.where(nothing > 0, (share < 1e-6).to(mask), touched)
+        small = averaged(image * (1 - mask)) / share.clamp_min(1e-6) * (1 - small_mask)
+        strokes = (averaged(sketch) > 0).to(sketch)
+        made = self.layout(small, small_mask, sketch=strokes).refined
+        assert made is not None
+        large = functional.interpolate(made, image.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
+        return torch.where(mask > 0, large, image)
+
+
+def thick_parts(hole: Tensor) -> Tensor:
+    """(N, 1, H, W), 1 = hole -> 1 where a square of 2 THICK + 1 pixels of hole is near, with rims and corners.
+
+    As `retouche.route` splits holes, with squares in the place of discs; beyond the border is hole.
+    """
+    core = 1 - squared(1 - hole)
+    return hole * squared(squared(core))  # the squares themselves, and the rims around them
+
+
+def squared(mask: Tensor) -> Tensor:
+    """Every pixel that is set becomes a square of 2 THICK + 1 pixels."""
+    side = 2 * THICK + 1
+    return functional.max_pool2d(functional.max_pool2d(mask, (side, 1), 1, (THICK, 0)), (1, side), 1, (0, THICK))
+
+
+def shares(image: Tensor, axis: int) -> Tensor:
+    """How much of each pixel a small pixel averages along an axis: (small side, side), rows that add up to 1.
+
+    The longer side becomes at most `OVERVIEW` pixels; both become multiples of 8, at least 16. Written as operations on
+    variable sizes, which exported graphs need.
+
+    Args:
+        image: (H, W), whose sizes are wanted
+    """
+    sides = [torch.ones_like(image.select(1 - each, 0)).sum() for each in (0, 1)]
+    longest = torch.maximum(*sides)
+    factor = torch.minimum(OVERVIEW / longest, torch.ones_like(longest))
+    small = ((sides[axis] * factor / 8).round() * 8).clamp(16, OVERVIEW)
+    at = torch.ones_like(image.select(1 - axis, 0)).cumsum(0) - 1  # (side,): 0, 1, 2, ...
+    row = torch.arange(small.long(), device=image.device).to(image)[:, None]  # type: ignore[call-overload]
+    step = sides[axis] / small
+    overlap = torch.minimum((row + 1) * step, at + 1) - torch.maximum(row * step, at)
+    return overlap.clamp_min(0) / step
+
+
+def assembled() -> PortableGenerator:
+    """The networks that ship with the package, as one."""
+    parts = {name: shipped(name, torch.device("cpu")) for name in ("thin", "layout", "refine")}
+    made = PortableGenerator(Network(*(part.config for part in parts.values())))  # type: ignore[arg-type]
+    for own, part in zip((made.thin, made.layout, made.refining), parts.values(), strict=True):
+        own.load_state_dict(part.state_dict())
+    return made.eval()
+
+
+METHOD = Method(
+    title="Retouche's default as one network: thin, layout and refine, without the collage",
+    source="src/retouche/methods/portable.py",
+    presets={"default": Network()},
+    build=PortableGenerator,
+    scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=3000.0),
+    listens=lambda config: frozenset({"sketch"}),
+)
