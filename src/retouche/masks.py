@@ -92,13 +92,13 @@ def opened(mask: Mask, radius: int) -> Mask:
     Returns: (H, W)
     """
     wide = np.pad(mask, 2 * radius, mode="symmetric")
-    core = ~_squared(~wide, radius)
+    core = ~squared(~wide, radius)
     # what lies within `radius` of the padding's own edge is not judged: squares from there do not reach the picture
     core[:radius] = core[-radius:] = core[:, :radius] = core[:, -radius:] = False
-    return _squared(core, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & mask
+    return squared(core, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & mask
 
 
-def _squared(mask: Mask, radius: int) -> Mask:
+def squared(mask: Mask, radius: int) -> Mask:
     """Every hole pixel becomes a square of 2 * radius + 1 pixels, in log2(radius) passes."""
     grown = mask.copy()
     reach = 0

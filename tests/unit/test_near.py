@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from retouche.layers import near
+from retouche.layers.residual import Doubled, ResidualBlock
 from retouche.methods import thin
 
 
@@ -16,16 +17,44 @@ def some_cells(n: int, h: int, w: int, share: float, seed: int = 0) -> torch.Ten
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 4), (1, 1), (5, 2)])
-def test_a_convolution_at_cells_is_the_dense_one(kernel: int, dilation: int) -> None:
+@pytest.mark.parametrize("slope", [1.0, 0.1])
+def test_a_convolution_at_cells_is_the_dense_one(kernel: int, dilation: int, slope: float) -> None:
     torch.manual_seed(0)
-    layer = nn.Conv2d(6, 5, kernel, padding=dilation * (kernel // 2), dilation=dilation).double()
-    x = torch.randn(2, 6, 17, 11).double()
-    wanted = some_cells(2, 17, 11, 0.1)
-    seen = near.grown(wanted, dilation * (kernel // 2))
+    reach = dilation * (kernel // 2)
+    layer = nn.Conv2d(6, 5, kernel, padding=reach, dilation=dilation).double()
+    x, other = torch.randn(2, 6, 17, 11).double(), torch.randn(2, 5, 17, 11).double()
+    wanted = near.spots(some_cells(2, 17, 11, 0.1), reach)
+    seen, more = wanted.before(reach), wanted.before(1 if reach else 0)
     with torch.no_grad():
-        rows = near.convolved(near.kept(near.from_dense(x, seen), seen), wanted, layer)
-        expected = near.from_dense(layer(x), wanted)
+        onto = near.from_dense(other, more), more
+        rows = near.convolved(near.from_dense(x, seen), seen, wanted, layer, slope=slope, onto=onto)
+        expected = near.from_dense(functional.leaky_relu(layer(x), slope) + other, wanted)
     torch.testing.assert_close(rows, expected)
+
+
+def test_cells_beyond_the_map_are_zeros_for_the_next_layer() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock(4, dilation=3).double()
+    x = torch.randn(1, 4, 8, 9).double()
+    wanted = near.spots(torch.ones(1, 8, 9, dtype=torch.bool), 3)
+    between = wanted.before(1)
+    seen = between.before(3)
+    with torch.no_grad():
+        rows = block.at_cells(near.from_dense(x, seen), seen, between, wanted)
+        torch.testing.assert_close(rows, near.from_dense(block(x), wanted))
+    assert len(between.beyond) == 2 * (8 + 9) + 4 and not between.inside.logical_not().any()
+
+
+def test_enlarging_at_cells_is_the_dense_one() -> None:
+    torch.manual_seed(0)
+    layer = Doubled(6, 5).double()
+    x = torch.randn(2, 6, 8, 7).double()
+    fine = near.spots(some_cells(2, 16, 14, 0.1), 1)
+    seen = fine.before(1)
+    coarse = near.spots(near.parents(seen.inside), 3)
+    with torch.no_grad():
+        rows = near.doubled(near.from_dense(x, coarse), coarse, seen, layer.spread)
+        torch.testing.assert_close(rows, near.from_dense(layer(x), seen))
 
 
 def test_growing_is_a_maximum_over_a_square() -> None:

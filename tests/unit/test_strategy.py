@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retouche import masks
+from retouche.inference import strategy
 from retouche.inference.strategy import affordable_pixels, plan, thickness
 from retouche.inference.windows import reflected
 from retouche.methods.method import Scope
@@ -151,3 +153,13 @@ def test_no_window_is_seen_larger_than_the_method_knows() -> None:
             for window in region.windows:
                 left, top, right, bottom = window.crop
                 assert max(round((right - left) * region.scale), round((bottom - top) * region.scale)) <= scope.side
+
+
+def test_thickness_asks_for_the_disc_whatever_decides_it_quickly() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        known = rng.random((40, 50)) < 0.01
+        known[tuple(rng.integers(0, (40, 50)))] = True
+        far = masks.distance(known, 100).max()
+        for radius in (2, 3, 5, 7, 10, 14, 20, 28, 40):
+            assert strategy._within(known, radius) == (far <= radius)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retouche.image import Box
-from retouche.masks import components, dilate
+from retouche.masks import components, dilate, squared
 from retouche.methods.method import Scope
 
 MEMORY_BYTES = 2 << 30
@@ -299,6 +299,26 @@ def thickness(hole: np.ndarray) -> float:
         known = np.pad(known, 1, constant_values=True)
         factor *= 2
     radius = 2
-    while not dilate(known, radius).all():
+    while not _within(known, radius):
         radius = math.ceil(radius * 1.4)
     return float(min(2 * radius * factor, max(hole.shape)))
+
+
+def _within(known: np.ndarray, radius: int) -> bool:
+    """Whether no pixel is farther than `radius` from a known one."""
+    # squares in the disc and around it are cheap, and mostly enough to know
+    inner = int(radius / math.sqrt(2))
+    near = squared(known, inner)
+    if near.all():
+        return True
+    if not squared(known, radius).all():
+        return False
+    y, x = np.nonzero(~near)
+    steps = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
+    steps = [(dy, dx) for dy, dx in steps if max(abs(dy), abs(dx)) > inner and dy * dy + dx * dx <= radius * radius]
+    if len(steps) * y.size > known.size:
+        return bool(dilate(known, radius).all())
+    for dy, dx in steps:  # what a place beyond the edge is moved to is nearer still
+        far = ~known[(y + dy).clip(0, known.shape[0] - 1), (x + dx).clip(0, known.shape[1] - 1)]
+        y, x = y[far], x[far]
+    return y.size == 0

@@ -47,20 +47,16 @@ def _filled(values: Tensor, known: Tensor, levels: int | None) -> Tensor:
     odd = levels is not None or h % 2 or w % 2
     even = [functional.pad(part, (0, w % 2, 0, h % 2)) if odd else part for part in (known, values)]
     share, mean = (functional.avg_pool2d(part, 2) for part in even)
-    deeper = None if levels is None else levels - 1
-    coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known), deeper)
+    if levels is None:
+        coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known), None)
+        return _refined(values, known[:, 0] == 0, coarse)
+    coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known), levels - 1)
     up = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
     gap = known == 0
     x = torch.where(gap, up, values)
     for _ in range(SWEEPS):
         around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-        if levels is not None:  # one operator instead of twenty
-            x = torch.where(gap, functional.conv2d(around, _cross(x), groups=int(x.shape[1])), x)
-            continue
-        mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
-        mean += around[..., 1:-1, :-2]
-        mean += around[..., 1:-1, 2:]
-        x = torch.where(gap, mean.div_(4), x)
+        x = torch.where(gap, functional.conv2d(around, _cross(x), groups=int(x.shape[1])), x)
     return x
 
 
@@ -68,3 +64,38 @@ def _cross(x: Tensor) -> Tensor:
     """The kernel that averages the four neighbours, for each channel: (C, 1, 3, 3)"""
     cross = torch.tensor([[0.0, 0.25, 0.0], [0.25, 0.0, 0.25], [0.0, 0.25, 0.0]], dtype=x.dtype, device=x.device)
     return cross.repeat(int(x.shape[1]), 1, 1, 1)
+
+
+def _refined(values: Tensor, gap: Tensor, coarse: Tensor) -> Tensor:
+    """values (N, C, h, w) with its gaps (N, h, w) taken from a grid of half the size and relaxed; the rest unread."""
+    n, c, h, w = values.shape
+    half_h, half_w = coarse.shape[-2:]
+    place = gap.flatten().nonzero()[:, 0]  # (K,), of the samples' pixels one after another
+    line, x = place // w, place % w
+    sample, y = line // h, line % h
+    near_y, near_x = y // 2, x // 2
+    far_y = (near_y + 2 * (y % 2) - 1).clamp_(0, half_h - 1)
+    far_x = (near_x + 2 * (x % 2) - 1).clamp_(0, half_w - 1)
+    above = coarse.transpose(0, 1).reshape(c, -1)
+    start = sample * half_h
+
+    def row(at: Tensor) -> Tensor:  # bilinear: three quarters of the nearer pixel
+        first = (start + at) * half_w
+        return above[:, first + near_x].mul_(0.75).add_(above[:, first + far_x], alpha=0.25)
+
+    fresh = row(near_y).mul_(0.75).add_(row(far_y), alpha=0.25)  # (C, K)
+    flat = values.transpose(0, 1).reshape(c, -1).clone()
+    around = (
+        place - w * (y > 0),
+        place + w * (y < h - 1),
+        place - (x > 0).to(place),
+        place + (x < w - 1).to(place),
+    )
+    for _ in range(SWEEPS):
+        flat[:, place] = fresh
+        fresh = flat[:, around[0]]
+        for beside in around[1:]:
+            fresh += flat[:, beside]
+        fresh.div_(4)
+    flat[:, place] = fresh
+    return flat.view(c, n, h, w).transpose(0, 1)

@@ -29,12 +29,15 @@ class ResidualBlock(nn.Module):
         added: Tensor = self.second(activate(self.first(activate(x)), fresh=True))
         return added.add_(x)
 
-    def at_cells(self, cells: near.Cells, wanted: Tensor) -> Tensor:
-        """The block's result (K, C) at the wanted cells (N, H, W) bool; `cells` hold what lies around them."""
-        between = near.grown(wanted, 1)
-        rows = near.convolved(near.Cells(activate(cells.rows), cells.number), between, self.first)
-        rows = near.convolved(near.kept(activate(rows, fresh=True), between), wanted, self.second)
-        return rows.add_(near.at(cells, wanted))
+    def at_cells(self, rows: Tensor, cells: near.Spots, between: near.Spots, wanted: near.Spots) -> Tensor:
+        """The block's result (K' + SPARE, C) at the wanted cells.
+
+        Args:
+            rows: (K + SPARE, C), of `cells`, which hold all that the first convolution reads for those `between`
+            between: what the second convolution reads for the wanted ones
+        """
+        made = near.convolved(activate(rows), cells, between, self.first, slope=SLOPE)
+        return near.convolved(made, between, wanted, self.second, onto=(rows, cells))
 
 
 class AttentionBlock(nn.Module):

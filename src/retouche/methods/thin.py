@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from retouche.layers import near
 from retouche.layers.first_fill import first_fill
-from retouche.layers.residual import Doubled, ResidualBlock, activate, initialise_residual
+from retouche.layers.residual import SLOPE, Doubled, ResidualBlock, activate, initialise_residual
 from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
 from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
 
@@ -79,44 +79,47 @@ class TwoHalvings(Generator):
             hole: (N, H, W), bool
         """
         # the cells that each layer has to know, from the last to the first
-        around = near.grown(hole, 1)  # for `leave`, which sees one pixel farther, as `mix` and `enter` do
-        at_full = near.grown(around, 1)
-        at_half = near.parents(at_full)
-        before_half = near.grown(at_half, 2)
-        wanted = [near.parents(before_half)]
+        at_hole = near.spots(hole, 1)
+        mixed = at_hole.before(1)
+        summed = mixed.before(1)
+        halved = near.spots(near.parents(summed.inside), 1)
+        between_half = halved.before(1)
+        before_half = between_half.before(1)
+        border = max(self.config.rates)
+        known = [near.spots(near.parents(before_half.inside), border)]
+        between = []
         for rate in reversed(self.config.rates):
-            wanted.insert(0, near.grown(wanted[0], rate + 1))
+            between.insert(0, known[0].before(1))
+            known.insert(0, between[0].before(rate))
 
         half = self.at_half(self.to_half(activate(self.enter(x), fresh=True)))
         dense = self.to_quarter(activate(half))
-        blocks = list(zip(self.at_quarter, wanted[1:], strict=True))
-        there = wanted[0]
-        while blocks and float(blocks[0][1].float().mean()) > MOSTLY:
-            block, there = blocks.pop(0)
-            dense = block(dense)
+        blocks = list(zip(self.at_quarter, between, known[1:], strict=True))
+        while blocks and float(blocks[0][2].inside.float().mean()) > MOSTLY:
+            dense = blocks.pop(0)[0](dense)
+        there = known[-1 - len(blocks)]
         rows = near.from_dense(dense, there)
-        for block, after in blocks:
+        for block, middle, after in blocks:
             assert isinstance(block, ResidualBlock)
-            rows, there = block.at_cells(near.kept(rows, there), after), after
+            rows, there = block.at_cells(rows, there, middle, after), after
         rows = near.doubled(activate(rows, fresh=True), there, before_half, self.back_to_half.spread)
         rows += near.from_dense(half, before_half)
-        rows = self.again_at_half.at_cells(near.kept(rows, before_half), at_half)
-        rows = near.doubled(activate(rows, fresh=True), at_half, at_full, self.back_to_full.spread)
-        seen = near.grown(at_full, 1)
-        entered = near.convolved(near.kept(near.from_dense(x, seen), seen), at_full, self.enter)
-        rows += activate(entered, fresh=True)
-        rows = near.convolved(near.kept(activate(rows, fresh=True), at_full), around, self.mix)
-        rows = near.convolved(near.kept(activate(rows, fresh=True), around), hole, self.leave)
+        rows = self.again_at_half.at_cells(rows, before_half, between_half, halved)
+        rows = near.doubled(activate(rows, fresh=True), halved, summed, self.back_to_full.spread)
+        seen = summed.before(1)
+        rows += near.convolved(near.from_dense(x, seen), seen, summed, self.enter, slope=SLOPE)
+        rows = near.convolved(activate(rows, fresh=True), summed, mixed, self.mix, slope=SLOPE)
+        rows = near.convolved(rows, mixed, at_hole, self.leave)
         result = x.new_zeros(len(x), *x.shape[2:], 3)
-        result[hole] = rows
+        result[hole] = rows[: -near.SPARE]
         return result.permute(0, 3, 1, 2)
 
     def predicted(self, base: Tensor, mask: Tensor, x: Tensor) -> Prediction:
         """The first fill with what is added to it inside the hole."""
         added = self.added(x) if torch.is_grad_enabled() else self.added_near(x, mask[:, 0] > 0)
-        refined = base + added * mask
+        refined = torch.addcmul(base, added, mask)
         # in training, what lies beyond black and white has to feel it
-        return Prediction(refined=refined if self.training else refined.clamp(-1, 1), coarse=base)
+        return Prediction(refined=refined if self.training else refined.clamp_(-1, 1), coarse=base)
 
 
 class ThinGenerator(TwoHalvings):
