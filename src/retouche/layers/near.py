@@ -141,9 +141,9 @@ def convolved(
     columns = cells.kept.shape[2]
     together = width if dilation == 1 else 1  # cells that one copy brings
     top, left = (-dilation * (length // 2) for length in (height, width))
+    down, across = range(height), range(0, width, together)
     offsets = torch.tensor(
-        [(top + y * dilation) * columns + left + x * dilation for y in range(height) for x in range(0, width, together)],
-        device=rows.device,
+        [(top + y * dilation) * columns + left + x * dilation for y in down for x in across], device=rows.device
     )
     channels = rows.shape[1]
     beside = rows.as_strided((len(rows) - together + 1, together * channels), (channels, 1))
