@@ -8,14 +8,15 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "retouche"
 ROOMS = {  # room -> rooms it may import
+    "conventions": set(),
     "errors": set(),
     "ambient": set(),
     "progress": set(),
     "files": {"errors"},
     "folders": {"pictures", "files", "errors"},
-    "image": {"errors"},
-    "pictures": {"files", "image", "errors"},
-    "mask_reading": {"pictures", "errors"},
+    "image": {"conventions", "errors"},
+    "pictures": {"files", "image", "conventions", "errors"},
+    "mask_reading": {"pictures", "conventions", "errors"},
     "masks": {"mask_reading", "pictures", "image", "errors"},
     "backbones": {"weights", "errors"},
     "layers": {"image", "masks", "progress", "errors"},

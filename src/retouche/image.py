@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-Box: TypeAlias = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels; right and bottom are exclusive."""
-
-LUMA = (0.299, 0.587, 0.114)
+from retouche.conventions import LUMA as LUMA
+from retouche.conventions import Box as Box
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:

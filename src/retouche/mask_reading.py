@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from retouche.conventions import is_tensor
 from retouche.errors import InputError
 from retouche.pictures import MAX_PIXELS, Picture
 from retouche.pictures.decoding import from_pil
 from retouche.pictures.doors import read_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MaskLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[Any] | Tensor | Picture"
 Mask: TypeAlias = NDArray[np.bool_]
@@ -112,7 +115,7 @@ def _read(
 
 def _array(given: Any, word: str) -> NDArray[Any]:
     """An array's or a tensor's values as (H, W, C)."""
-    if isinstance(given, Tensor):
+    if is_tensor(given):
         tensor = given.detach().cpu()
         values: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         while values.ndim > 2 and values.shape[0] == 1:
@@ -313,7 +316,7 @@ def as_shown(given: Any, picture: Picture, word: str) -> Any:
     Raises: InputError naming the orientation, where an array has not the stored size
     """
     orientation = picture.source.orientation
-    if orientation not in _TURNS or not isinstance(given, (np.ndarray, Tensor, Image.Image)):
+    if orientation not in _TURNS or not (isinstance(given, (np.ndarray, Image.Image)) or is_tensor(given)):
         return given
     exchanged, down, across = _TURNS[orientation]
     shown = (picture.height, picture.width)
@@ -323,7 +326,7 @@ def as_shown(given: Any, picture: Picture, word: str) -> Any:
         if turned_itself or not exchanged or stored == shown or given.size != stored[::-1]:
             return given
         return given.transpose(_PIL_TURNS[orientation])
-    at = (given.ndim - 2, given.ndim - 1) if isinstance(given, Tensor) else (0, 1)
+    at = (given.ndim - 2, given.ndim - 1) if is_tensor(given) else (0, 1)
     size = tuple(given.shape[axis] for axis in at if 0 <= axis < given.ndim)
     if size != stored:
         raise InputError(
@@ -331,7 +334,7 @@ def as_shown(given: Any, picture: Picture, word: str) -> Any:
             f"which its EXIF orientation {orientation} turns: give a {word} for these, or turn the picture first "
             "(PIL.ImageOps.exif_transpose)"
         )
-    if isinstance(given, Tensor):
+    if is_tensor(given):
         turned = given.transpose(*at) if exchanged else given
         return turned.flip([axis for axis, reverse in zip(at, (down, across), strict=True) if reverse])
     array = given.swapaxes(0, 1) if exchanged else given

@@ -40,6 +40,17 @@ def test_help_names_every_verb_and_needs_no_torch(capsys: pytest.CaptureFixture[
     assert help_text.endswith("set()") and "retouche run --image photo.jpg --mask mask.png" in help_text
 
 
+def test_check_and_the_version_need_no_torch(tmp_path: Path) -> None:
+    before, mask = np.full((16, 16, 3), 9, np.uint8), np.zeros((16, 16), np.uint8)
+    mask[4:8, 4:8] = 255
+    for name, pixels in (("before.png", before), ("after.png", before), ("mask.png", mask)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    words = ["check", *(str(tmp_path / name) for name in ("before.png", "after.png", "mask.png"))]
+    code = "import sys; from retouche.apps.cli import main; print(main({}), 'torch' in sys.modules)"
+    assert python(code.format(words)).endswith("0 False")
+    assert python(code.format(["--version"])).endswith("0 False")
+
+
 def test_importing_the_package_brings_no_application() -> None:
     code = (
         "import sys, retouche; retouche.load, retouche.Model; "

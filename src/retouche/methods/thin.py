@@ -87,7 +87,7 @@ class TwoHalvings(Generator):
         before_half = between_half.before(1)
         border = max(self.config.rates)
         known = [near.spots(near.parents(before_half.inside), border)]
-        between = []
+        between: list[near.Spots] = []
         for rate in reversed(self.config.rates):
             between.insert(0, known[0].before(1))
             known.insert(0, between[0].before(rate))

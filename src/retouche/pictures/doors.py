@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from retouche.conventions import is_tensor
 from retouche.errors import InputError, reason
 from retouche.files import atomic_write
 from retouche.pictures.decoding import decode, from_pil
 from retouche.pictures.encoding import encode_into, format_of
 from retouche.pictures.picture import Given, Picture
 from retouche.pictures.source import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ARRAY_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -41,7 +43,7 @@ def open_picture(given: PictureLike, max_pixels: int = MAX_PIXELS) -> Picture:
         return read_file(given if isinstance(given, Path) else Path(os.fspath(given)), max_pixels)
     if isinstance(given, Image.Image):
         return from_pil(given, "the picture", max_pixels)
-    if isinstance(given, Tensor):
+    if is_tensor(given):
         return _from_tensor(given)
     if isinstance(given, np.ndarray):
         return _from_array(given)
@@ -95,7 +97,8 @@ def _from_tensor(given: Tensor) -> Picture:
         raise InputError(f"the picture is a tensor {tuple(given.shape)}: {accepted}")
     _check_floats(float(values.min()), float(values.max()), "a tensor", accepted)
     # float32 holds every float16 and bfloat16; so they return bit for bit
-    values = values.cpu().to(torch.float64 if given.dtype == torch.float64 else torch.float32)
+    values = values.cpu()
+    values = values.double() if values.element_size() == 8 else values.float()
     pixels = np.array(np.moveaxis(values.numpy(), 0, 2), order="C")
     mode = _ARRAY_MODES[pixels.shape[2]]
     return Picture(pixels, mode, given=Given("tensor", tuple(given.shape), given.dtype, given.device))

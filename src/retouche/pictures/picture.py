@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from retouche.conventions import LUMA, Box
 from retouche.errors import InputError
-from retouche.image import LUMA, Box
 from retouche.pictures.inks import Plates, appearance, separation
 from retouche.pictures.source import Source, as_pil, finished_exif
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _WHITE = {"u1": 255.0, "u2": 65535.0, "f4": 1.0, "f8": 1.0}
 
@@ -78,6 +80,8 @@ class Picture:
 
     def rgb(self, box: Box | None = None) -> Tensor:
         """The pixels inside a box, all of them without one, as an image (1, 3, h, w) float32, -1..1."""
+        import torch  # only who lends and takes images waits for it
+
         left, top, right, bottom = box or (0, 0, self.width, self.height)
         values = self.pixels[top:bottom, left:right]  # (h, w, C)
         if self.mode == "CMYK":
@@ -120,13 +124,13 @@ class Picture:
         assert 0 <= left < right <= self.width and 0 <= top < bottom <= self.height, box
         assert rgb.shape == (1, 3, *shape) and weight.shape == (1, 1, *shape), (rgb.shape, weight.shape, box)
         kind = np.float64 if self.pixels.dtype == np.float64 else np.float32
-        share = weight[0, 0].detach().cpu().to(torch.float32).numpy()  # (h, w)
+        share = weight[0, 0].detach().cpu().float().numpy()  # (h, w)
         at = np.nonzero(share > 0)
         if not at[0].size:
             return
         share = share[at][:, None].astype(kind)  # (n, 1)
-        exact = torch.float64 if kind == np.float64 else torch.float32
-        image = rgb[0].detach().cpu().to(exact).numpy()
+        image = rgb[0].detach().cpu()
+        image = (image.double() if kind == np.float64 else image.float()).numpy()
         fill = image[:, at[0], at[1]].T  # (n, 3)
         if not np.isfinite(fill).all():
             raise InputError("the fill holds NaN or infinity: try another model, or --device cpu")
@@ -170,6 +174,8 @@ class Picture:
         floats an array (H, W, C) float32.
         """
         if self.given.kind == "tensor":
+            import torch
+
             values = torch.from_numpy(np.moveaxis(self.pixels, 2, 0).copy())  # (C, H, W)
             return values.reshape(self.given.shape).to(device=self.given.device, dtype=self.given.dtype)
         if self.given.kind == "array":

@@ -1,0 +1,20 @@
+"""What images, pictures and masks agree on; needs no PyTorch, so that who only reads files does not wait for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels; right and bottom are exclusive."""
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def is_tensor(given: object) -> TypeGuard[Tensor]:
+    """Whether it is a PyTorch tensor; nobody has one before PyTorch is imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.Tensor)
