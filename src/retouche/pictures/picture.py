@@ -129,8 +129,8 @@ class Picture:
         if not at[0].size:
             return
         share = share[at][:, None].astype(kind)  # (n, 1)
-        image = rgb[0].detach().cpu()
-        image = (image.double() if kind == np.float64 else image.float()).numpy()
+        given = rgb[0].detach().cpu()
+        image = (given.double() if kind == np.float64 else given.float()).numpy()
         fill = image[:, at[0], at[1]].T  # (n, 3)
         if not np.isfinite(fill).all():
             raise InputError("the fill holds NaN or infinity: try another model, or --device cpu")
