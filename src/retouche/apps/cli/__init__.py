@@ -27,6 +27,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "run": Verb("retouche.apps.cli.run", "fill the holes of a picture, or of a whole folder"),
+    "video": Verb("retouche.apps.cli.video", "fill one hole through a film, steady in time"),
     "start": Verb("retouche.apps.cli.start", "open the editor in a browser, and the HTTP API beside it"),
     "replay": Verb("retouche.apps.cli.replay", "do again what an edit file of the editor tells"),
     "eval": Verb("retouche.apps.cli.eval", "judge models on pictures: a table with intervals, plots, pictures"),
