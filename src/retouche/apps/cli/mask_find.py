@@ -1,8 +1,10 @@
-"""Find masks: the mark that all pictures of a folder bear at the same place, or the dust and scratches of scans.
+"""Find masks: the mark that all pictures of a folder bear at the same place, dates, or the dust and scratches of scans.
 
   watermark  one mask for the whole folder, with the mark's colour and opacity. Where the mark is translucent, the
              picture beneath can be recovered instead of invented: --recover writes the recovered pictures, and masks of
              what is left to fill. Needs 8 pictures or more of one size
+  date       a mask for each picture: the date that a camera has written into a corner, orange, yellow or red. Over a
+             folder the place repeats: where one is found in some, the others are looked at there more closely
   dust       a mask for each picture: small or thin things that stand out from their surroundings; from an infrared
              picture of the same scan where there is one (--infrared), which is far surer
 
@@ -11,6 +13,7 @@ Look at preview.png first: it shows what was found.
 examples:
   retouche mask find --kind watermark --image photos/ --output found/ --recover clean/
   retouche run --image clean/ --mask found/left/ --output finished/
+  retouche mask find --kind date --image album/ --output dates/
   retouche mask find --kind dust --image scans/ --output dust/ --sensitivity 1.5
 """
 
@@ -37,7 +40,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Options:
-    kind: Literal["watermark", "dust"]
+    kind: Literal["watermark", "date", "dust"]
     """What to look for."""
     image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH")]
     """Pictures: a folder, glob, files or list file (.txt)."""
@@ -65,9 +68,9 @@ def main(options: Options) -> int:
         raise InputError(f"--sensitivity is {options.sensitivity}: give a number between 0 and 100, like 1.5")
     if not 1 <= options.widest <= 200:
         raise InputError(f"--widest is {options.widest}: give 1 to 200 pixels")
-    if options.kind == "dust" and options.recover is not None:
-        raise InputError("--recover is for watermarks, which let light through: fill dust by `retouche run --mask`")
-    if options.kind == "watermark" and options.infrared is not None:
+    if options.kind != "watermark" and options.recover is not None:
+        raise InputError("--recover is for watermarks, which let light through: fill others by `retouche run --mask`")
+    if options.kind != "dust" and options.infrared is not None:
         raise InputError("--infrared is for --kind dust: leave it out")
     found = find(options.image, "--image")
     if said := found.left_out.words():
@@ -75,7 +78,7 @@ def main(options: Options) -> int:
     for folder in (options.output, options.recover):
         _empty(folder, options.overwrite)
     sources = list(found.pictures)
-    return _watermark(options, sources) if options.kind == "watermark" else _dust(options, sources)
+    return {"watermark": _watermark, "date": _date, "dust": _dust}[options.kind](options, sources)
 
 
 def _empty(folder: Path | None, overwrite: bool) -> None:
@@ -175,6 +178,49 @@ def _recovered(source: Source, found: Any, options: Options) -> tuple[Any, Mask]
         # also where nothing is left: `run` wants a mask for every picture of a folder
         _write_mask(hole, options.output / "left" / source.relative.with_suffix(".png"))
     return picture, rest
+
+
+def _date(options: Options, sources: Sequence[Source]) -> int:
+    import numpy as np
+
+    from retouche.finders.date import Row, at_place, common_place, date_mask, find_row
+    from retouche.finders.series import values
+    from retouche.pictures import open_picture
+
+    rows: dict[Source, Row | None] = {}
+    sizes: dict[Source, tuple[int, int]] = {}
+    failed, dated = 0, 0
+    panels: list[Panel] = []
+    with terminal.progress("looking", 2 * len(sources)) as advance:
+        for number, source in enumerate(sources, 1):
+            try:
+                image = values(open_picture(source.path))
+            except (RetoucheError, OSError) as error:
+                failed += 1
+                terminal.complain(f"failed: {source.path}: {error}")
+            else:
+                rows[source], sizes[source] = find_row(image), image.shape[:2]
+            advance(number)
+        place = common_place(list(rows.values()), list(sizes.values()))
+        for number, (source, row) in enumerate(rows.items(), len(sources) + 1):
+            image = values(open_picture(source.path))
+            row = row if place is None else at_place(image, row, place)
+            hole = np.zeros(image.shape[:2], np.bool_) if row is None else date_mask(image, row)
+            # also where there is none: `run` wants a mask for every picture of a folder
+            _write_mask(hole, options.output / source.relative.with_suffix(".png"))
+            dated += row is not None
+            if row is not None and len(panels) < SHOWN:
+                panels += _panels(source, hole)
+            advance(number)
+    _write_sheet(panels, options.output)
+    if options.json:
+        summary = {"folder": str(options.output), "pictures": len(rows), "dated": dated, "place": place is not None}
+        terminal.show_json({**summary, "failed": failed})
+    elif rows:
+        where = "" if place is None else ", at one place"
+        look = f"; look at {options.output}/preview.png" if dated else ""
+        terminal.tell(f"{dated} of {len(rows)} pictures bear a date{where}{look}")
+    return 1 if failed else 0
 
 
 def _dust(options: Options, sources: Sequence[Source]) -> int:
