@@ -1,4 +1,4 @@
-"""Dates drawn here as cameras write them are found, in one picture and over a folder; nothing is found where none is."""
+"""Dates drawn here as cameras write them are found, in one picture and over a folder; elsewhere nothing is."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from retouche.apps.cli import main
 from retouche.finders.date import at_place, common_place, date_mask, find_row
 
-LIT = dict(
-    zip(
-        "0123456789",
-        ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"],
-        strict=True,
-    )
-)
+SEGMENTS = ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"]
+LIT = {str(digit): segments for digit, segments in enumerate(SEGMENTS)}
 ENDS = {
     "a": (0, 0, 1, 0),
     "b": (1, 0, 1, 1),
@@ -84,7 +79,7 @@ def test_a_date_is_found_in_one_picture(colour: tuple[float, float, float], dots
         if row is not None:
             mask = date_mask(image, row)
             found.append(float((mask & truth).sum() / truth.sum()))
-            assert mask.mean() < 0.02
+            assert mask.mean() < 0.03
     assert len(found) >= 3 and np.median(found) > 0.95
 
 
