@@ -111,13 +111,9 @@ def find_row(image: NDArray[np.floating], place: Place | None = None) -> Row | N
         zone[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin] = True
     core = (hat > CONTRAST * ease) & zone & (box_sum((hat > CONTRAST * ease).astype(np.float32), 1) >= 3)
     ink = touching((hat > CONTRAST * ease / 2) & zone, core)
-    found = [
-        row
-        for turned in (False, True)
-        for row in _rows(*((plane.swapaxes(0, 1) if turned else plane) for plane in (ink, hat, small)), ease=ease)
-        for row in [_turned(row) if turned else row]
-        if _in_a_corner(row.box, height, width)
-    ]
+    upright = _rows(ink, hat, small, ease)
+    across = _rows(ink.swapaxes(0, 1), hat.swapaxes(0, 1), small.swapaxes(0, 1), ease)
+    found = [row for row in (*upright, *map(_turned, across)) if _in_a_corner(row.box, height, width)]
     if not found:
         return None
     best = max(found, key=lambda row: row.score)
@@ -263,9 +259,9 @@ def _judged(box: Box, size: float, ink: Mask, hat: Floats, image: Floats, ease: 
     wide = ink[max(0, top - away) : bottom + away, max(0, left - away) : right + away]
     if (wide.sum() - strokes.sum()) / max(1, wide.size - strokes.size) > ALONE / ease**2 * strokes.mean():
         return None
-    columns = strokes.any(0)
-    starts = np.flatnonzero(columns & ~np.r_[False, columns[:-1]])
-    ends = np.flatnonzero(columns & ~np.r_[columns[1:], False]) + 1
+    columns = np.asarray(strokes.any(0))
+    starts = np.flatnonzero(np.diff(columns.astype(np.int8), prepend=0) == 1)
+    ends = np.flatnonzero(np.diff(columns.astype(np.int8), append=0) == -1) + 1
     whole = 0.0
     for start, end in zip(starts, ends, strict=True):
         rows = np.flatnonzero(strokes[:, start:end].any(1))
