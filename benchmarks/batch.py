@@ -5,7 +5,9 @@
     python benchmarks/batch.py --many 20000               (first output and memory of very many tiny pictures)
 
 All runs of one kind of picture take turns, `--rounds` times, and the median is told: other work on the machine then
-weighs on all alike. "CPU s" is what all processes of a run have computed, which other work hardly changes. "first" is
+weighs on all alike. "CPU s" is what all processes of a run have computed, which other work hardly changes, "own" the
+part of the process that was started: with several workers it only hands out pictures and keeps the manifest. "speed-up"
+compares pictures per second with the first number of workers. "first" is
 the time until the first picture is there, start of Python included; "per second" counts the whole run, start included;
 "steady" leaves the start out.
 """
@@ -45,8 +47,8 @@ def pictures(folder: Path, height: int, width: int, count: int) -> None:
     Image.fromarray(mask).save(folder / "mask.png")
 
 
-def run(source: Path, folder: Path, model: str, workers: int, threads: int | None) -> tuple[float, float, float, float]:
-    """Seconds until the first picture, until the end, pictures a second between, and seconds of CPU."""
+def run(source: Path, folder: Path, model: str, workers: int, threads: int | None) -> tuple[float, ...]:
+    """Seconds until the first picture, until the end, pictures a second between, seconds of CPU, those of its own."""
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     words = ["--image", str(folder / "in"), "--mask", str(folder / "mask.png"), "--output", str(out)]
@@ -62,19 +64,31 @@ def run(source: Path, folder: Path, model: str, workers: int, threads: int | Non
         env=environment,
     )
     assert process.stdout is not None
-    times = [time.perf_counter() - started for _ in process.stdout]
+    times, own = [], 0.0
+    for _ in process.stdout:
+        times.append(time.perf_counter() - started)
+        own = own_seconds(process.pid)
     if process.wait():
         raise SystemExit(f"retouche run {' '.join(words)} ended with {process.returncode}")
     end = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return times[0], end, (len(times) - 1) / max(1e-9, times[-1] - times[0]), cpu
+    return times[0], end, (len(times) - 1) / max(1e-9, times[-1] - times[0]), cpu, own
+
+
+def own_seconds(process: int) -> float:
+    """CPU seconds of a process without its children; 0 where the system does not tell."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def table(options: argparse.Namespace) -> None:
     """One line for each kind of picture, model, version and number of workers."""
     versions = [("this", HERE), *([("other", options.against)] if options.against else [])]
-    print("picture    model     version  workers  first s  total s    CPU s  per second  steady per second")
+    print("picture    model     version  workers  first s  total s    CPU s  own CPU s  per second  steady  speed-up")
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         for (size, sides), count in zip(SIZES.items(), options.counts, strict=True):
             if not count:
@@ -83,16 +97,18 @@ def table(options: argparse.Namespace) -> None:
             pictures(folder, *sides, count)
             for model in options.models:
                 kinds = [(name, source, workers) for name, source in versions for workers in options.workers]
-                found: dict[tuple[str, int], list[tuple[float, float, float, float]]] = {}
+                found: dict[tuple[str, int], list[tuple[float, ...]]] = {}
                 for _ in range(options.rounds):
                     for name, source, workers in kinds:
                         result = run(source, folder, model, workers, options.threads)
                         found.setdefault((name, workers), []).append(result)
+                alone = {}
                 for (name, workers), results in found.items():
-                    first, end, steady, cpu = (statistics.median(column) for column in zip(*results, strict=True))
+                    first, end, steady, cpu, own = (statistics.median(column) for column in zip(*results, strict=True))
+                    alone.setdefault(name, end)
                     print(
-                        f"{size:10} {model:9} {name:8} {workers:7}  {first:7.2f}  {end:7.2f}  {cpu:7.2f}  "
-                        f"{count / end:10.2f}  {steady:10.2f}",
+                        f"{size:10} {model:9} {name:8} {workers:7}  {first:7.2f}  {end:7.2f}  {cpu:7.2f}  {own:9.2f}  "
+                        f"{count / end:10.2f}  {steady:6.2f}  {alone[name] / end:8.2f}",
                         flush=True,
                     )
 
@@ -109,7 +125,7 @@ def many(options: argparse.Namespace) -> None:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
             for workers in options.workers:
-                first, end, steady, _ = run(options.against or HERE, folder, "mean", workers, options.threads)
+                first, end, steady, *_ = run(options.against or HERE, folder, "mean", workers, options.threads)
                 most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
                 print(
                     f"{count} pictures of 16x16, {workers} workers: first after {first:.2f} s, all after {end:.1f} s, "
