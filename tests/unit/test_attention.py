@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.layers import attention
+from retouche.layers import attention, attention_rows
 from retouche.layers.attention import VARIANTS, Rules, contextual_attention
 
 
@@ -75,8 +75,12 @@ EVERY_RULE = {
 
 @pytest.mark.parametrize("rule", EVERY_RULE)
 @pytest.mark.parametrize("band_bytes", [attention.BAND_BYTES, 1, 5000])
-def test_equals_the_patches_written_out(rule: str, band_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [False, True], ids=["bands", "row by row"])
+def test_equals_the_patches_written_out(rule: str, band_bytes: int, rows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "BAND_BYTES", band_bytes)
+    if rows:
+        monkeypatch.setattr(attention, "SMALL_BYTES", 0)
+        monkeypatch.setattr(attention_rows, "GROUP_BYTES", band_bytes)
     rules = EVERY_RULE[rule]
     for h, w in ((10, 14), (8, 6), (2, 12), (12, 2), (4, 4)):
         features, mask = sample(2, h, w)

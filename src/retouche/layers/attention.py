@@ -21,12 +21,15 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from retouche.errors import InputError
+from retouche.layers import attention_rows
 from retouche.layers.exporting import exporting
 
 Map = Callable[[Tensor], Tensor]
 
 BAND_BYTES = 64 * 2**20
-"""Size of one band of the map; about five of them live at a time."""
+"""Size of one band of the map where its gradient is wanted; about five of them live at a time."""
+SMALL_BYTES = 2 * 2**20
+"""A whole map below this is quicker at once than row by row."""
 SCALE = 10.0
 """Scores times this enter the softmax, in all published codes."""
 FLOOR = 1e-4
@@ -161,6 +164,16 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
     squares = squares + 9 * c * FLOOR if rules.norm == "raised" else squares.clamp(min=FLOOR**2)
     norms = SCALE * squares.rsqrt()  # (N, 1, h, w), one for each key
 
+    remember = torch.is_grad_enabled() and small.requires_grad
+    if not (remember or exporting() or (h * w) ** 2 * small.element_size() < SMALL_BYTES):
+        each = [
+            attention_rows.pasted(
+                small[i], norms[i, 0], blocks[i], free[i, 0], rules.holes == "silent", rules.fuse, range(h)
+            )
+            for i in range(n)
+        ]
+        return torch.stack(each).movedim(3, 1)
+
     def scores(first: int, last: int) -> Tensor:
         """Fused along rows where asked: (N, last - first, w, h * w) for these rows of queries."""
         margin = 1 if rules.fuse else 0
@@ -175,7 +188,6 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
     if rows == h:
         return band(0, h).movedim(3, 1)
     pasted = small.new_zeros(n, h + 1, w + 1, blocks.shape[2])
-    remember = torch.is_grad_enabled() and small.requires_grad
     for first in range(0, h, rows):
         last = min(first + rows, h)
         # bands are made again when the gradient comes by: together they would be the whole map
