@@ -17,7 +17,7 @@ from retouche.inference.model import Model
 from retouche.inference.names import resolve
 from retouche.methods import DEFAULT, find
 from retouche.methods.catalogue import choose, installed
-from retouche.methods.loading import Networks, load_file
+from retouche.methods.loading import Networks, load_file, ready
 from retouche.methods.method import Method
 from retouche.weights.layout import Order
 
@@ -106,6 +106,6 @@ def create(method: str, preset: str | None = None, seed: int = 0) -> Model:
     config = record.presets[preset]
     with plain_torch(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = record.build(config).eval()
-        critics = {name: critic.eval() for name, critic in record.critics(config).items()}
+        generator = ready(record, record.build(config))
+        critics = {name: ready(record, critic) for name, critic in record.critics(config).items()}
     return Model(name=method, method=method, config=config, generator=generator, critics=critics, preset=preset)

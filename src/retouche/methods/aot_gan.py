@@ -447,6 +447,7 @@ METHOD = Method(
     critics=lambda config: {CRITIC: PatchDiscriminator(config)},
     layouts=LAYOUTS,
     weights=WEIGHTS,
+    channels_last=True,
     scope=lambda config: SCOPE,
     tolerance=2e-3,  # its gates multiply rounding by about ten before a sigmoid, block after block
     recipes=RECIPES,

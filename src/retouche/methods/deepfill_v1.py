@@ -561,6 +561,7 @@ METHOD = Method(
     layouts=LAYOUTS,
     weights=WEIGHTS,
     # trained with holes of 96 to 128 pixels in pictures of 256; convolutional, and attention only gains from context
+    channels_last=True,
     scope=lambda config: Scope(side=512, hole=128, pixel_bytes=1800.0),
     recipes=RECIPES,
     recipe=WassersteinRecipe,

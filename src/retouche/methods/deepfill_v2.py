@@ -509,6 +509,7 @@ METHOD = Method(
     layouts=LAYOUTS,
     weights=WEIGHTS,
     # measured in float32 on a CPU: 1800 bytes a pixel at 512, 1100 at 1024 (attention works in bands)
+    channels_last=True,
     scope=lambda config: Scope(side=512, hole=256, pixel_bytes=1800.0),
     listens=lambda config: frozenset({"sketch"} if config.sketch else ()),
     recipes=RECIPES,

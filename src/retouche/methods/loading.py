@@ -73,6 +73,7 @@ class Networks:
 
 
 NetworksT = TypeVar("NetworksT", bound=Networks)
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -336,7 +337,14 @@ def _built(
     networks = _fresh(record, config, parts)
     for part, found in parts.items():
         load_strictly(networks[part], found, optional[part], f"the {part} of {title}")
-    return {part: network.eval() for part, network in networks.items() if part in parts}
+    return {part: ready(record, network) for part, network in networks.items() if part in parts}
+
+
+def ready(record: Method, network: NetworkT) -> NetworkT:
+    """A network for use: in eval mode, its tensors in the order that is quickest."""
+    if record.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def _fresh(record: Method, config: Any, parts: Parts) -> dict[str, nn.Module]:

@@ -326,5 +326,6 @@ METHOD = Method(
     layouts=LAYOUTS,
     weights=WEIGHTS,
     # all the context there is: windows are of the size it knows wherever the picture is as large
+    channels_last=True,
     scope=lambda config: Scope(side=config.side, hole=config.side // 2, context=math.inf, pixel_bytes=2500.0),
 )

@@ -85,6 +85,7 @@ METHOD = Method(
     build=AOTGenerator,
     critics=lambda config: {CRITIC: PatchDiscriminator(config)},
     layouts=LAYOUTS,
+    channels_last=True,
     scope=lambda config: SCOPE,
     recipes=RECIPES,
     recipe=SoftMaskRecipe,
