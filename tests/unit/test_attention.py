@@ -76,7 +76,9 @@ EVERY_RULE = {
 @pytest.mark.parametrize("rule", EVERY_RULE)
 @pytest.mark.parametrize("band_bytes", [attention.BAND_BYTES, 1, 5000])
 @pytest.mark.parametrize("rows", [False, True], ids=["bands", "row by row"])
-def test_equals_the_patches_written_out(rule: str, band_bytes: int, rows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equals_the_patches_written_out(
+    rule: str, band_bytes: int, rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(attention, "BAND_BYTES", band_bytes)
     if rows:
         monkeypatch.setattr(attention, "SMALL_BYTES", 0)

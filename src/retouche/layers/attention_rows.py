@@ -140,7 +140,7 @@ def scores(small: Tensor, keys: Tensor, norms: Tensor, fuse: bool) -> Callable[[
     ends = {row: fused(row).clone() for row in (h - 1, 0)}
 
     def fused_column(row: int) -> Tensor:
-        """The same support in column-major order, where the last row of a column is followed by the next one's first."""
+        """The same in column-major order, where the last row of a column is followed by the first of the next."""
         result.copy_(fused(row))
         to, above = (result[1:], ends[h - 1][:-1]) if row == 0 else (result, fused(row - 1))
         to[:, w:] += above[:, :-w]

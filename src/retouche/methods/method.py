@@ -356,8 +356,8 @@ class Method:
         layouts: how published files name the same tensors
         weights: the published files known
         scope: configuration -> what it can see and fill
-        channels_last: whether a pixel's channels lie together in memory where the networks are used. Measured on one core
-            (torch 2.13, AVX-512, 256x256, seconds without and with): deepfill-v2 0.66, 0.53; mmagic's 0.84, 0.71;
+        channels_last: whether a pixel's channels lie together in memory where the networks are used. Measured on one
+            core (torch 2.13, AVX-512, 256x256, seconds without and with): deepfill-v2 0.66, 0.53; mmagic's 0.84, 0.71;
             deepfill-v1 1.28, 1.07; aot-gan 1.46, 1.23; sii-gan 1.39, 1.22; mi-gan 1.02, 0.73. Left as they are:
             partial-conv 0.31, 0.30; context-encoder 0.20, 0.22; structure-flow 6.1, 6.8
         listens: configuration -> which guides it takes: "sketch", "structure"; a fill that takes a sketch has a further
