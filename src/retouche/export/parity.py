@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from retouche.engines.sessions import Run
@@ -66,8 +67,13 @@ def difference(form: NetworkForm, run: Run, example: Mapping[str, Tensor]) -> fl
         known = (example["mask"] <= 127).numpy()
         if not np.array_equal(made[known], example["picture"].numpy()[known]):
             raise RetoucheError("the exported file changes pixels outside the hole")
+    return apart(isinstance(form, PipelineForm), expected, made)
+
+
+def apart(levels: bool, expected: NDArray[Any], made: NDArray[Any]) -> float:
+    """Largest difference of two results: of levels as it is, else relative to the largest value, where beyond 1."""
     largest = float(np.abs(made.astype(np.float64) - expected.astype(np.float64)).max())
-    if not isinstance(form, PipelineForm):
+    if not levels:
         largest /= max(1.0, float(np.abs(expected).max()))
     return float("inf") if np.isnan(largest) else largest
 
@@ -98,7 +104,7 @@ def examples(
     if not isinstance(form, PipelineForm):
         return found
     found = {"picture" if name == "image" else name: tensor for name, tensor in found.items()}
-    return {name: _eight_bits(name, tensor) for name, tensor in found.items()}
+    return {name: eight_bits(name, tensor) for name, tensor in found.items()}
 
 
 def pictures(batch: int, height: int, width: int, random: torch.Generator) -> Tensor:
@@ -114,7 +120,8 @@ def as_json(found: list[Parity]) -> list[dict[str, Any]]:
     return [asdict(each) for each in found]
 
 
-def _eight_bits(name: str, tensor: Tensor) -> Tensor:
+def eight_bits(name: str, tensor: Tensor) -> Tensor:
+    """An input of the network form as the pipeline takes it: pictures (N, H, W, 3), masks and sketches (N, H, W)."""
     if name in ("picture", "structure"):
         return tensor.add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     return (tensor[:, 0] * 255).to(torch.uint8)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import retouche
 from retouche.ambient import plain_torch
@@ -20,6 +20,7 @@ from retouche.errors import InputError, RetoucheError
 from retouche.export import parity
 from retouche.export.forms import FORMS, NetworkForm, PipelineForm
 from retouche.export.graph import OPSET, recorded
+from retouche.export.precision import LEAST, PRECISIONS, batches, psnr, reduced
 from retouche.files import atomic_write
 from retouche.methods import find
 from retouche.methods.loading import Networks
@@ -42,6 +43,8 @@ class Exported:
         size_bytes: of the file
         parity: the comparisons with PyTorch
         tolerance: what they had to stay within
+        precision: "fp32", "fp16" or "int8"
+        psnr: dB of a graph of fewer bits to the float32 graph, inside the holes of the pictures judged on; None = fp32
     """
 
     path: Path
@@ -51,6 +54,8 @@ class Exported:
     size_bytes: int
     parity: tuple[parity.Parity, ...]
     tolerance: float
+    precision: str = "fp32"
+    psnr: float | None = None
 
     @property
     def largest(self) -> float:
@@ -59,22 +64,38 @@ class Exported:
 
 
 @plain_torch()
-def export(model: Networks, path: Path | str, form: str = "network", *, overwrite: bool = True) -> Exported:
+def export(
+    model: Networks,
+    path: Path | str,
+    form: str = "network",
+    *,
+    precision: str = "fp32",
+    pictures: Sequence[Tensor] = (),
+    anyway: bool = False,
+    overwrite: bool = True,
+) -> Exported:
     """Write a network as an ONNX file with dynamic batch, height and width.
 
     Args:
         model: with a generator
         path: a name ending in .onnx
         form: "network" for tensors in -1..1, "pipeline" for 8-bit pictures, see `export.forms`
+        precision: "fp32"; "fp16" or "int8" for a graph of fewer bits, compared with the float32 one that was compared
+            with PyTorch
+        pictures: (1, 3, H, W) each, -1..1, to measure ranges and the PSNR on; built-in ones where there are none
+        anyway: write even what is below 40 dB
         overwrite: whether a file that is there is replaced
 
     Raises: InputError for a model without a network, or one that cannot be recorded; RetoucheError where the file's
-        results differ from PyTorch's by more than the method's tolerance: nothing is written then
+        results differ from PyTorch's by more than the method's tolerance, or fewer bits cost too much: nothing is
+        written then
     """
     path = Path(path)
     model = network_of(model)
     if form not in FORMS:
         raise InputError(f'no form "{form}"; known: {", ".join(FORMS)}')
+    if precision not in PRECISIONS:
+        raise InputError(f'no precision "{precision}"; known: {", ".join(PRECISIONS)}')
     eager = form_of(model, form)
     tolerance = parity.LEVEL if isinstance(eager, PipelineForm) else find(model.method).tolerance
     centre = find(model.method).scope(model.config).centre
@@ -88,11 +109,23 @@ def export(model: Networks, path: Path | str, form: str = "network", *, overwrit
             f"the exported {model.method} differs from PyTorch by {largest:.1e}, more than {tolerance:.0e}: "
             "nothing is written"
         )
-    say(graph, metadata(model, eager, form, found, tolerance))
+    said = metadata(model, eager, form, found, tolerance)
+    cost = None
+    if precision != "fp32":
+        inputs = batches(eager, pictures, centre[1] if centre else 0)
+        fewer = reduced(graph, precision, inputs)
+        cost = psnr(_session(graph), _session(fewer), inputs)
+        if cost < LEAST and not anyway:
+            raise RetoucheError(
+                f"{model.method} in {precision} is {cost:.1f} dB from float32, less than {LEAST:g}: nothing is "
+                "written; say --anyway if that will do"
+            )
+        graph, said = fewer, {**said, "precision": precision, "psnr": f"{cost:.2f}"}
+    say(graph, said)
     data = graph.SerializeToString()
     with atomic_write(path, overwrite=overwrite) as part:
         part.write_bytes(data)
-    return Exported(path, form, tuple(example), OPSET, len(data), tuple(found), tolerance)
+    return Exported(path, form, tuple(example), OPSET, len(data), tuple(found), tolerance, precision, cost)
 
 
 def network_of(model: Networks) -> Networks:
