@@ -125,6 +125,20 @@ def test_a_store_is_read_and_written(store: Any, tmp_path: Path, capsys: pytest.
     assert store.cat_file("/bucket/out/sub/2.png") == alone(22, tmp_path)
 
 
+def test_names_with_dots_may_be_folders_and_bad_shards_are_a_line(
+    store: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pipe_file("/my.bucket/in.v2/a.png", png(1))
+    words = ("memory://my.bucket/in.v2", "memory://my.bucket/out.v2/", "--mask", "memory://bucket/masks/sub/0.png")
+    assert run(*words) == 0 and store.exists("/my.bucket/out.v2/a.png")
+    store.rm("/my.bucket", recursive=True)
+    (tmp_path / "bad.tar").write_bytes(b"no archive" * 100)
+    capsys.readouterr()
+    assert run(str(tmp_path / "bad.tar"), str(tmp_path / "out/")) == 2
+    said = capsys.readouterr().err
+    assert "bad.tar is no tar shard" in said and said.count("\n") == 1
+
+
 def test_a_killed_batch_leaves_its_lines(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from retouche.apps.batch import far
 

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from retouche.errors import InputError, RetoucheError, reason
 from retouche.files import atomic_write
+from retouche.pictures.formats import SUFFIXES
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):/+")  # two letters and more: not a drive
 WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "memory", "file", "local"}
@@ -143,8 +144,8 @@ class Far(_Path):  # type: ignore[misc]
         return told is not None and told["type"] == "file"
 
     def is_dir(self, **words: Any) -> bool:
-        """Whether it is a folder. What bears a suffix is a file: that saves a request for each."""
-        if self.suffix:
+        """Whether it is a folder. What bears a picture's suffix is a file: that saves a request for each."""
+        if self.suffix.lower() in SUFFIXES:
             return False
         told = self.info()
         return told is not None and told["type"] == "directory"
@@ -277,9 +278,10 @@ def _mark(told: Mapping[str, Any]) -> str | None:
 
 def _index(shard: Far) -> dict[str, tuple[int, int]]:
     told = shard.info()
-    if told is None:
-        raise FileNotFoundError(str(shard))
-    return _indexed(str(shard), _mark(told), told.get("size"))
+    with _border(shard, "read"):
+        if told is None:
+            raise FileNotFoundError
+        return _indexed(str(shard), _mark(told), told.get("size"))
 
 
 @lru_cache(maxsize=8)

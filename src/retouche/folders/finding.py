@@ -156,7 +156,7 @@ def _far(address: Far, word: str, flag: str, suffixes: Sequence[str]) -> Sources
     """What an address names: one file, or what a folder, a glob or shards hold."""
     many = glob.has_magic(str(address))
     shard = address.name.lower().endswith(SHARD) and not many
-    if not many and not shard and address.suffix:
+    if not many and not shard and address.suffix.lower() in suffixes:
         if not address.is_file():
             raise InputError(f"{flag} {word} is not there: check the bucket and the name")
         return Sources((Source(address, Path(address.name)),), many=False)
