@@ -54,6 +54,7 @@ export function setUpFace() {
     const face = element("face"),
       name = t(simple() ? "more" : "less");
     document.body.dataset.face = work.settings.face;
+    face.querySelector("use").setAttribute("href", simple() ? "#i-panel" : "#i-brush");
     face.querySelector("span").textContent = name;
     face.title = t(simple() ? "more.title" : "less.title");
     face.setAttribute("aria-label", name);

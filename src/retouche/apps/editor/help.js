@@ -23,6 +23,7 @@ const KEYS = [
     "keys.mask",
     [
       ["Shift", "key.add"],
+      ["Shift Click", "key.line"],
       ["Alt", "key.subtract"],
       ["Ctrl I", "invert"],
       ["Ctrl D", "clear"],

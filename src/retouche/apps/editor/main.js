@@ -4,6 +4,7 @@ import { setUpAll } from "./all.js";
 import * as api from "./api.js";
 import { setUpFace, setUpLanguage } from "./face.js";
 import { setUpKeys } from "./keys.js";
+import { setUpFind } from "./find.js";
 import { setUpKeeping } from "./kept.js";
 import { begin, setUpDoors } from "./open.js";
 import { setUpPanel, showModels } from "./panel.js";
@@ -20,6 +21,7 @@ setUpDoors();
 setUpToken();
 setUpKeeping();
 setUpAll();
+setUpFind();
 /** @type {unknown} */
 let away = null;
 try {

@@ -123,6 +123,8 @@ export function jumpPanel(back) {
 
 // What is shown -------------------------------------------------------------------------------------------------------
 
+const LYING = matchMedia("(max-height: 500px)"),
+  SMALL = matchMedia("(max-width: 700px), (max-height: 500px)");
 const LARGEST = 1000;
 const toSlider = (size) => (Math.log(size) / Math.log(LARGEST)) * 100;
 const fromSlider = (value) => Math.max(1, Math.round(LARGEST ** (value / 100)));
@@ -158,6 +160,12 @@ function showOptions() {
   element("sizerow").hidden = !tool.round;
   element("tolerancerow").hidden = tool.name !== "wand";
   element("thumb").hidden = !work.document || !tool.round || !(simple() || touched());
+  // slider and chip lie below the picture, where the stage is high enough
+  const room = LYING.matches ? 0 : simple() || touched() ? 64 : 48;
+  if (work.view.room !== room) {
+    work.view.room = room;
+    if (work.view.fitted) work.view.fit();
+  }
   if (tool.round) {
     for (const id of ["size", "thumbsize"]) {
       element(id).value = String(toSlider(settings[tool.round]));
@@ -167,6 +175,8 @@ function showOptions() {
   }
   element("tolerance").value = String(settings.tolerance);
   element("tolerancevalue").textContent = String(settings.tolerance);
+  element("snaprow").hidden = tool.name !== "lasso";
+  element("snap").checked = settings.snap;
   element("step").value = String(settings.step);
   element("keepmask").checked = settings.keepMask;
   element("onrelease").checked = settings.onRelease;
@@ -211,7 +221,10 @@ function showPicture() {
   element("hole").hidden = simple() && !measure.count;
   const name = document.createElement("b");
   name.textContent = open.source.name.replace(/^.*\//, "");
-  element("name").replaceChildren(name, `  ${open.width} × ${open.height}${open.unsaved ? `  ${t("edited")}` : ""}`);
+  const about = document.createElement("span");
+  about.textContent = `  ${open.width} × ${open.height}${open.unsaved ? `  ${t("edited")}` : ""}`;
+  element("name").replaceChildren(name, about);
+  element("name").classList.toggle("edited", open.unsaved);
   document.title = `${open.unsaved ? "• " : ""}${name.textContent} - Retouche`;
   work.view.ring = dilation();
   work.view.soft = Math.min(settings.feather ?? Math.floor(dilation() / 2), dilation());
@@ -311,6 +324,7 @@ export function showModels() {
 }
 
 export function setUpPanel() {
+  if (SMALL.matches) for (const part of document.querySelectorAll("#panel .part")) part.removeAttribute("open");
   const on = (id, event, act) => element(id).addEventListener(event, act);
   showTools();
   element("tools").addEventListener("keydown", (event) => {
@@ -361,6 +375,7 @@ export function setUpPanel() {
   on("thumbsize", "change", () => showSize(false));
   on("tolerance", "input", (event) => set({ tolerance: Number(event.target.value) }));
   on("step", "change", (event) => set({ step: Math.min(200, Math.max(1, Number(event.target.value) || 1)) }));
+  on("snap", "change", (event) => set({ snap: event.target.checked }));
   on("keepmask", "change", (event) => set({ keepMask: event.target.checked }));
   on("onrelease", "change", (event) => set({ onRelease: event.target.checked }));
   on("context", "change", (event) => set({ context: event.target.value }));

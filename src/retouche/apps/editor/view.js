@@ -90,6 +90,8 @@ export class View {
     this.zoom = 1; // device pixels for one of the picture's
     this.left = 0; // the picture's point at the stage's corner
     this.top = 0;
+    this.room = 0; // stage pixels at the bottom that a fitted picture leaves free
+    this.fitted = true;
     this.owed = { x: 0, y: 0 }; // device pixels not panned yet
     this.before = false; // the original alone
     /** @type {number | null} share of the stage left of which the original shows */
@@ -151,12 +153,13 @@ export class View {
   fit() {
     if (!this.document) return;
     const { width, height } = this.document,
-      edge = 24 * this.ratio;
+      edge = 24 * this.ratio,
+      low = Math.max(edge, this.room * this.ratio);
     const across = (this.picture.width - edge * 2) / width,
-      down = (this.picture.height - edge * 2) / height;
+      down = (this.picture.height - edge - low) / height;
     this.zoom = Math.max(0.01, Math.min(across, down, this.ratio * 4));
     this.left = width / 2 - this.picture.width / this.zoom / 2;
-    this.top = height / 2 - this.picture.height / this.zoom / 2;
+    this.top = height / 2 - (this.picture.height - low + edge) / this.zoom / 2;
     this.fitted = true;
     this.draw();
     this.moved();

@@ -8,6 +8,7 @@ const DEFAULTS = {
   size: 40,
   penSize: 3,
   tolerance: 24,
+  snap: false, // the lasso keeps to edges
   step: 4,
   keepMask: false,
   onRelease: false,

@@ -14,7 +14,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 
 from retouche import __version__
-from retouche.apps.server import batch_routes, fill_routes, folder_routes, model_routes, page_routes, schema
+from retouche.apps.server import (
+    batch_routes,
+    fill_routes,
+    find_routes,
+    folder_routes,
+    model_routes,
+    page_routes,
+    schema,
+)
 from retouche.apps.server.bodies import paths_of_pictures
 from retouche.apps.server.core import ALL_MEDIA, Server, Settings
 from retouche.apps.server.delivery import Heads, Versions
@@ -52,7 +60,9 @@ def create_app(server: Server) -> App:
     app.state.server = server
     for kind, handler in _ERRORS.items():
         app.add_exception_handler(kind, handler)
-    routers = [routes.router for routes in (fill_routes, batch_routes, model_routes, folder_routes, page_routes)]
+    routers = [
+        routes.router for routes in (fill_routes, batch_routes, find_routes, model_routes, folder_routes, page_routes)
+    ]
     for router in routers:
         app.include_router(router)
     compressed = GZipMiddleware(Versions(app), LEAST_BYTES, 6, exclude_content_types=ALL_MEDIA)

@@ -1,4 +1,4 @@
-// Paints holes; with Alt, or as the eraser, takes them away.
+// Paints holes; with Alt, or as the eraser, takes them away; with Shift, straight from where the last stroke ended.
 
 import { segment } from "../raster.js";
 
@@ -9,6 +9,8 @@ import { segment } from "../raster.js";
 export function painter(layer, erases) {
   let last = null,
     value = 255;
+  /** @type {{document: any, at: any} | null} where the last stroke ended */
+  let ended = null;
   const radius = (point, settings) => {
     const size = layer === "sketch" ? settings.penSize : settings.size;
     return Math.max(0.5, (size / 2) * (point.pen ? 0.25 + 0.75 * point.pressure : 1));
@@ -23,7 +25,9 @@ export function painter(layer, erases) {
       value = (point.alt ? true : point.shift ? false : erases) ? 0 : 255;
       work.document.begin();
       last = { x: point.x, y: point.y, radius: radius(point, work.settings) };
-      stamp(work, last, last);
+      // with Shift, straight on from where the last stroke ended; the eraser's Shift paints
+      const from = point.shift && !erases && ended?.document === work.document ? ended.at : last;
+      stamp(work, { ...from, radius: last.radius }, last);
     },
     move(work, points) {
       for (const point of points) {
@@ -33,6 +37,7 @@ export function painter(layer, erases) {
       }
     },
     up(work) {
+      ended = { document: work.document, at: last };
       last = null;
       return work.document.commit(layer === "sketch" ? "sketch" : value ? "brush" : "erase");
     },
