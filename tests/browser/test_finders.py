@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from editor_page import SIZE, at, drag, mask_of, open_file, photograph, ready, said
+from editor_page import SIZE, at, drag, mask_of, open_file, photograph, ready, until
 from PIL import Image, ImageDraw
+
+
+def found(page: Any) -> np.ndarray:
+    """Look, and wait for what is found."""
+    page.click("#find")
+    label = "async () => (await import('/work.js')).work.document.done.at(-1)?.label"
+    until(lambda: page.evaluate(label) == "find", 90)
+    assert "of the picture" in page.inner_text("#message")
+    return mask_of(page)
 
 
 def overlap(one: np.ndarray, two: np.ndarray) -> float:
@@ -26,12 +35,10 @@ def test_specks_are_found_and_the_slider_finds_more(server: str, look: Callable[
     faint.save(tmp_path / "scan.png")
     page = ready(look(server))
     open_file(page, tmp_path / "scan.png")
-    page.click("#find")
-    said(page, "of the picture")
-    hole = mask_of(page)
+    hole = found(page)
     assert hole[np.array(specks)].mean() > 0.9 and hole.mean() < 0.06
     page.locator("#sensitivity").fill("0")  # which takes the place of what was found before
-    page.locator("#find:not([disabled])").wait_for()
+    page.locator("#find:not([disabled])").wait_for(timeout=90_000)
     assert mask_of(page).sum() <= hole.sum()
     page.keyboard.press("Control+z")
     assert not mask_of(page).any()
@@ -53,11 +60,8 @@ def test_the_mark_of_a_folder_is_found(server: str, look: Callable[..., Any], tm
     page.locator("#place", has_text="1 of 10").wait_for()
     page.locator("#findkind").select_option("mark")
     assert not page.is_visible("#sensitivity")
-    page.click("#find")
-    said(page, "of the picture")
     # the yellow square is in all of them, too, and no mark: it lets nothing through
-    found = mask_of(page)[100:]
-    assert overlap(found, np.array(mark)[100:] > 0) > 0.7
+    assert overlap(found(page)[100:], np.array(mark)[100:] > 0) > 0.7
 
 
 def test_lines_are_straight_with_shift_and_the_lasso_keeps_to_edges(

@@ -54,6 +54,9 @@ function node(tag, values = {}, ...children) {
   return one;
 }
 
+/** A name with its end, where names of a folder differ. @param {string} name */
+const short = (name) => (name.length > 24 ? `${name.slice(0, 9)}…${name.slice(-13)}` : name);
+
 /** @param {Item} item */
 function show(item) {
   const { result, cell, state } = item,
@@ -89,7 +92,7 @@ function show(item) {
   cell.classList.toggle("doubt", state === "failed" || why.length > 0);
   cell.replaceChildren(
     shot,
-    node("b", { textContent: item.name.replace(/^.*\//, ""), title: item.name }),
+    node("b", { textContent: short(item.name.replace(/^.*\//, "")), title: item.name }),
     node("small", { textContent: text.filter(Boolean).join(" · ") }),
     again,
   );
