@@ -55,7 +55,7 @@ function node(tag, values = {}, ...children) {
 }
 
 /** A name with its end, where names of a folder differ. @param {string} name */
-const short = (name) => (name.length > 24 ? `${name.slice(0, 9)}…${name.slice(-13)}` : name);
+const short = (name) => (name.length > 21 ? `${name.slice(0, 7)}…${name.slice(-12)}` : name);
 
 /** @param {Item} item */
 function show(item) {

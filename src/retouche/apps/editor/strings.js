@@ -128,7 +128,7 @@ export const STRINGS = {
   savewhole: ["Save with picture", "连同图片保存"],
   "savewhole.title": [
     "One file: picture, masks, models and their hashes; `retouche replay FILE` does it again anywhere",
-    "一个文件：图片、遮罩、模型及其校验值；用 `retouche replay FILE` 可在任何地方重做",
+    "一个文件：图片、遮罩、模型及其校验值；可在任何地方重做同样的填补",
   ],
   command: ["Command", "命令行"],
   "command.label": ["The same on the command line", "命令行中的同样操作"],
