@@ -209,7 +209,8 @@ def test_no_string_is_missing_and_none_is_idle() -> None:
 def test_chinese_is_chinese_throughout(server: str, look: Callable[..., Any], picture: Path, face: str) -> None:
     page = ready(look(server, face=face, locale="zh-CN"))
     words = """() => {
-      const own = "#name, #command, #model, #candidates, #layers select, #layers b, .device, .languages, h1, kbd, #toolhint, .unit";
+      const models = "#model, #candidates, #layers select, #layers b";
+      const own = `${models}, #name, #command, .device, .languages, h1, kbd, #toolhint, .unit`;
       const texts = [];
       const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
       while (walk.nextNode()) {
