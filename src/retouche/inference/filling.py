@@ -22,6 +22,7 @@ from retouche.image import Box
 from retouche.inference.report import HoleReport
 from retouche.inference.strategy import Region, Window, in_turn, together, with_something_known
 from retouche.inference.windows import box_read, enlarged, read_window, size_seen
+from retouche.methods.grain import matched
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import at_any_size
 from retouche.pictures import Picture
@@ -288,7 +289,14 @@ def _predicted(
             f"{model.name} holds only the structure network of {model.method}: "
             "give the folder that holds the texture network too"
         )
-    return made.float().cpu()
+    made = made.float().cpu()
+    return _grained(job, made, image, mask) if model.record.grain and job.region.scale == 1 else made
+
+
+def _grained(job: Job, made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    whole = torch.where(mask > 0.5, made, image.float())
+    pairs = zip(whole.split(1), mask.expand(len(whole), -1, -1, -1).split(1), strict=True)
+    return torch.cat([matched(one, hole, job.canvas.seed) for one, hole in pairs])
 
 
 def _guide_windows(guides: Guides, crop: Box, scale: float, image: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from retouche.masks import dilate, opened
 from retouche.methods import guided
 from retouche.methods.catalogue import shipped
+from retouche.methods.grain import matched
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import Method, Route, at_any_size
 
@@ -68,8 +69,14 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0, sketch: Tensor | None = Non
 
 def _by(path: str, image: Tensor, mask: Tensor, seed: int, sketch: Tensor | None) -> Tensor:
     if path == "thin":
-        return thin(image, mask)
+        return grained(thin(image, mask), image, mask, seed)
     return guided.fill(image, mask, seed, sketch) if path == "guided" else harmonic(image, mask, seed)
+
+
+def grained(made: Tensor, image: Tensor, mask: Tensor, seed: int) -> Tensor:
+    """A whole picture's fill with the grain of its surroundings, on the image's device."""
+    whole = torch.where(mask > 0.5, made, image).float().cpu()
+    return matched(whole, mask.cpu(), seed).to(made)
 
 
 @torch.no_grad()

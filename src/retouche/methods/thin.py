@@ -152,6 +152,7 @@ METHOD = Method(
     source="src/retouche/methods/thin.py; docs/models.md tells how it was trained",
     presets={"default": Network()},
     build=ThinGenerator,
+    grain=True,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 2)},
     scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=1.0, pixel_bytes=1000.0, reach=64),
     recipes={"default": FillTraining(network=Network(), data=DATA, objective=Objective())},
