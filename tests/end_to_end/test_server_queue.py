@@ -15,9 +15,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from serving import decoded, encoded, hole, own_process, scene, serving, text, until
 
 from retouche.apps.server import work
+from retouche.apps.server.models import Bench
 from retouche.apps.server.queue import ClientLeft, Full, Interrupted, Place, TooSlow, Workers
 
 KNOWN = hole() == 0
@@ -165,6 +167,28 @@ def test_workers_end_works_at_any_moment() -> None:
         workers.close()
 
     asyncio.run(many())
+
+
+def test_a_network_is_ended_between_its_layers() -> None:
+    bench = Bench(torch.device("cpu"))
+    model, _ = bench.model("thin")
+    told: list[float] = []
+
+    def hear(fraction: float) -> None:
+        told.append(fraction)
+        if len(told) == limit:
+            raise Interrupted
+
+    limit = -1
+    with bench.watched(hear) as (progress, _alive):
+        whole = model(scene(), hole() > 0, progress=progress)
+    calls = len(told)
+    assert calls > 10 and sorted(told) == told and told[-1] == 1
+    limit, told[:] = calls // 2, []
+    with pytest.raises(Interrupted), bench.watched(hear) as (progress, _alive):
+        model(scene(), hole() > 0, progress=progress)
+    assert len(told) == limit
+    assert (model(scene(), hole() > 0) == whole).all() and len(told) == limit  # nobody watches any more
 
 
 def test_workers_pass_errors_on_and_count_places() -> None:

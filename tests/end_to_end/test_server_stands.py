@@ -64,6 +64,19 @@ def test_slow_senders_take_no_place() -> None:
         assert len(slow) == 20
 
 
+def test_a_full_queue_refuses_before_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    act = work.inpaint
+    monkeypatch.setattr(work, "inpaint", lambda *args: go.wait(60) and act(*args))
+    with serving(waiting=0) as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fill, client)
+        until(lambda: client.get("/health").json()["busy"] == 1)
+        with senders(client, 1) as (one,):
+            assert status(one) == 429
+        go.set()
+        assert first.result(60).status_code == 200
+
+
 def test_a_body_that_stops_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safety, "IDLE_SECONDS", 0.3)
     with serving() as client, senders(client, 1) as (one,):

@@ -42,6 +42,8 @@ class BodyRoute(APIRoute):
             return handle
 
         async def read(request: Request) -> Response:
+            if self.kind.queue is not None:
+                request.app.state.server.expect_room(self.kind.queue)
             sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if sent == FORM:
                 values: Any = await _form(request, self.kind)

@@ -120,6 +120,15 @@ class Server:
                 helper.end()
         return all(ended)
 
+    def expect_room(self, queue: str) -> None:
+        """Refuse a request whose queue is full before its body is read; it takes no place yet.
+
+        Raises: Refused
+        """
+        workers: Workers[Any] = self.fillers if queue == "fillers" else self.clerks
+        if workers.places >= workers.limit:
+            raise _crowded(workers)
+
     async def read(self, request: Request, function: Callable[..., ResultT], *args: Any) -> ResultT:
         """Have a function of files called that needs no device, in a clerk's helper; its first argument is the desk."""
 
@@ -161,9 +170,7 @@ class Server:
                 admit(place)
                 return await workers.run(place, lambda bench: act(bench, place.tell), seconds, left())
         except Full:
-            raise Refused(
-                429, "the queue is full: try again in a moment", {"Retry-After": str(workers.patience())}
-            ) from None
+            raise _crowded(workers) from None
         except TooSlow:
             raise Refused(
                 504, f"took more than {seconds:g} seconds and was ended: send a smaller part or choose a faster model"
@@ -178,6 +185,10 @@ class Server:
             raise Refused(
                 503, "out of memory: send a smaller part", {"Retry-After": str(OUT_OF_MEMORY_SECONDS)}
             ) from None
+
+
+def _crowded(workers: Workers[Any]) -> Refused:
+    return Refused(429, "the queue is full: try again in a moment", {"Retry-After": str(workers.patience())})
 
 
 def _on(device: str) -> Callable[[Bench], bool]:

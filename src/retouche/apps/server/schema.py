@@ -54,6 +54,7 @@ class Request(BaseModel):
     """Base of all: unknown fields are ignored, as archived clients send many."""
 
     large: ClassVar[bool] = True  # holds pictures
+    queue: ClassVar[Literal["fillers", "clerks"] | None] = "clerks"  # whose place it will take
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, protected_namespaces=())
 
 
@@ -72,6 +73,7 @@ class Options(Request):
 class Inpaint(Options):
     """Fill the hole of a picture."""
 
+    queue = "fillers"
     image: PictureBytes
     mask: PictureBytes = Field(description="white is the hole; of the picture's size")
     sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that listens to them")
@@ -109,6 +111,7 @@ class JobStarted(BaseModel):
 class Batch(Options):
     """Fill pictures of the folder --input and save them below --output under their own names."""
 
+    queue = None  # one place at a time, later
     names: Annotated[list[FileName], Field(min_length=1, max_length=10_000)]
     mask: PictureBytes | None = Field(None, description="for all pictures that `masks` does not name; of their size")
     masks: dict[str, PictureBytes] = Field(default_factory=dict, description="masks by the pictures' names")
@@ -142,6 +145,7 @@ class SwitchModel(Request):
     """Make a model the one that fills where a request names none."""
 
     large = False
+    queue = "fillers"
     name: Annotated[str, Field(min_length=1, max_length=200)]
 
 
