@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import math
 import time
 from collections.abc import Iterator
 
@@ -72,9 +73,14 @@ def test_patience_is_as_long_as_works_take() -> None:
         with contextlib.ExitStack() as stack:
             place = stack.enter_context(workers.place())
             await workers.run(place, lambda _: time.sleep(seconds), 60, stays())
+            (took,) = workers._durations
             places = [stack.enter_context(workers.place()) for _ in range(4)]  # full: three of them wait
             found = [before, workers.patience()]
+            turns = [workers.turn() for _ in range(200)]
         assert len(places) == 4
+        assert (
+            turns[0] == found[1] and turns == sorted(turns) and turns[-1] == min(120, math.ceil(took + 199 * took / 2))
+        )
         workers.close()
         return found
 

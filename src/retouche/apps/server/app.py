@@ -42,7 +42,8 @@ def create_app(server: Server) -> App:
     """The guarded application of a server."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.openapi()  # FastAPI prepares its routes at their first use: not in the middle of somebody's request
         yield
         server.jobs.close()
         server.batches.close()

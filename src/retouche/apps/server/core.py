@@ -188,7 +188,7 @@ class Server:
 
 
 def _crowded(workers: Workers[Any]) -> Refused:
-    return Refused(429, "the queue is full: try again in a moment", {"Retry-After": str(workers.patience())})
+    return Refused(429, "the queue is full: try again in a moment", {"Retry-After": str(workers.turn())})
 
 
 def _on(device: str) -> Callable[[Bench], bool]:

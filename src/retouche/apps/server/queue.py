@@ -128,6 +128,7 @@ class Workers(Generic[ResourceT]):
         self._closed = False
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._running: set[Place] = set()
+        self._turn = 0.0
         self._threads = [
             threading.Thread(target=self._serve, args=(resource,), name=f"worker-{index}", daemon=True)
             for index, resource in enumerate(resources)
@@ -194,10 +195,25 @@ class Workers(Generic[ResourceT]):
 
         The median of the last works' durations, shared by the workers; before any has ended, one for each in hand.
         """
+        seconds = self._pace()
+        return _whole(self.places if seconds is None else seconds)
+
+    def turn(self) -> int:
+        """Whole seconds until one who is refused now should come again: behind those who were refused before.
+
+        All at once they would find one place, and keep everybody else waiting meanwhile. The turns are half as far apart
+        as works take: rather is one refused again than a worker without work.
+        """
+        seconds = self._pace() or 1 / len(self._threads)
+        now = time.monotonic()
+        self._turn = min(max(self._turn + seconds / 2, now + seconds), now + MOST_PATIENCE)
+        return _whole(self._turn - now)
+
+    def _pace(self) -> float | None:
+        """Seconds from one work's end to the next, if all workers are busy; None before any has ended."""
         with self._change:
             took = sorted(self._durations)
-        seconds = took[len(took) // 2] / len(self._threads) if took else self.places
-        return max(1, min(MOST_PATIENCE, math.ceil(seconds)))
+        return took[len(took) // 2] / len(self._threads) if took else None
 
     def before(self, place: Place) -> int:
         """How many works wait before the one of this place for a worker that suits it, too."""
@@ -258,6 +274,10 @@ class Workers(Generic[ResourceT]):
 
     def _first_for(self, resource: ResourceT) -> _Job | None:
         return next((job for job in self._jobs if job.place.suits(resource)), None)
+
+
+def _whole(seconds: float) -> int:
+    return max(1, min(MOST_PATIENCE, math.ceil(seconds)))
 
 
 def _done(job: _Job, resource: Any) -> tuple[Any, BaseException | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -60,6 +61,8 @@ def run(settings: Settings, port: int, ready: Callable[[str], None]) -> bool:
         # uvicorn ends in order on these signals, then raises them again for whoever was there before: nobody
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: None)
+        gc.collect()
+        gc.freeze()  # what is there now stays: looking through all of it again and again would hold everybody up
         ready(address_of(sock))
         server.run(sockets=[sock])
     return served.close(0.5)
