@@ -201,8 +201,8 @@ class Workers(Generic[ResourceT]):
     def turn(self) -> int:
         """Whole seconds until one who is refused now should come again: behind those who were refused before.
 
-        All at once they would find one place, and keep everybody else waiting meanwhile. The turns are half as far apart
-        as works take: rather is one refused again than a worker without work.
+        All at once they would find one place, and keep everybody else waiting meanwhile. The turns are half as far
+        apart as works take: rather is one refused again than a worker without work.
         """
         seconds = self._pace() or 1 / len(self._threads)
         now = time.monotonic()
