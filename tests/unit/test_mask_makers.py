@@ -237,3 +237,45 @@ def test_strokes_of_mmagic_leave_the_picture():
     holes = np.mean([MAKERS["mmagic"](np.random.default_rng(i), 256, 256, ()).hole for i in range(400)], axis=0)
     border = np.mean([holes[0].mean(), holes[-1].mean(), holes[:, 0].mean(), holes[:, -1].mean()])
     assert border < 0.9 * holes[64:192, 64:192].mean()
+
+
+LAMA_SETS = {
+    # chains at most (one more than configured, as drawn), their longest segment and widest line; boxes, or none
+    "lama-narrow": (256, 4, 51, 49, 14, None),
+    "lama-medium": (256, 4, 6, 109, 54, (1, 5, 10, 50)),
+    "lama-wide": (256, 1, 6, 209, 104, (1, 3, 30, 150)),
+    "lama-narrow-512": (512, 4, 71, 109, 24, None),
+    "lama-medium-512": (512, 4, 11, 209, 104, (1, 5, 30, 150)),
+    "lama-wide-512": (512, 1, 6, 459, 254, (1, 4, 30, 300)),
+}
+
+
+class Recording:
+    """Random numbers, and between which whole ones they were asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self.numbers, self.ranges = np.random.default_rng(seed), set[tuple[int, int]]()
+
+    def integers(self, low: int, high: int) -> int:
+        self.ranges.add((low, high - 1))
+        return int(self.numbers.integers(low, high))
+
+    def uniform(self) -> float:
+        return float(self.numbers.uniform())
+
+
+@pytest.mark.parametrize("name", LAMA_SETS)
+def test_test_sets_of_lama(name: str) -> None:
+    size, fewest, most, length, width, boxes = LAMA_SETS[name]
+    draws = Recording(0)
+    kinds = set()
+    for _ in range(12):
+        draws.ranges.clear()
+        drawn = MAKERS[name](draws, size, size, ())  # type: ignore[arg-type]
+        assert 0 < drawn.hole.mean() <= 0.5
+        chains = {(fewest, most), (10, length), (5, width), (0, 3), (1, 5)} <= draws.ranges
+        boxed = boxes is not None and {boxes[:2], boxes[2:]} <= draws.ranges
+        assert chains or boxed
+        kinds |= {word for word, here in (("chains", chains), ("boxes", boxed)) if here}
+    assert kinds == ({"chains"} if boxes is None else {"chains", "boxes"})
+    assert parse_masks(f"{name}:2,box:1") is not None

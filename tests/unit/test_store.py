@@ -311,6 +311,18 @@ def test_only_https_is_fetched(server: Server, address: str) -> None:
         store.fetch(address, SHA256, "w.pth")
 
 
+def test_plain_http_is_fetched_where_it_is_allowed_and_the_hash_is_known(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_is_loopback", lambda host: False)  # this machine's address as if it were another's
+    monkeypatch.delenv("http_proxy")
+    with pytest.raises(WeightsError, match="with --allow-http"):
+        store.fetch(server.address, SHA256, "w.pth")
+    with pytest.raises(WeightsError, match="whose hash is known"):
+        store.fetch(server.address, None, "w.pth", accept_unknown_hash=True, allow_http=True)
+    assert store.fetch(server.address, SHA256, "w.pth", allow_http=True).read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/a", "http://example.com/a"])
 def test_redirects_to_other_schemes_are_refused(server: Server, address: str) -> None:
     server.redirect = address

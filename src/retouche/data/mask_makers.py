@@ -17,63 +17,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from retouche.data.mask_chains import (
+    LAMA,
+    REDRAWN,
+    REFERENCE,
+    Canvas,
+    Drawn,
+    Lines,
+    Mask,
+    Point,
+    chained,
+    scale_of,
+)
 from retouche.data.mask_files import Reading, from_folder, mask_paths, parse_reading
 from retouche.data.sampler import sample_key
 from retouche.errors import InputError
 from retouche.masks import Box, hole_ratio
 
-Mask: TypeAlias = NDArray[np.bool_]
-Point: TypeAlias = tuple[float, float]
-
-REFERENCE = 256  # pixels; the picture size that lengths below belong to
 FULLEST = 0.95
 """No mask may leave less than a twentieth of the picture known."""
 TRIES = 20
-REDRAWN = 400
-"""How often a maker draws anew until its hole ratio is as published; the published codes have no end."""
-
-
-class Drawn(NamedTuple):
-    """A mask (H, W), True = hole, and its local box where the maker has one of its own."""
-
-    hole: Mask
-    box: Box | None = None
 
 
 Maker: TypeAlias = Callable[[Generator, int, int, Sequence[float]], Drawn]
 """(random numbers, height, width, the numbers in brackets) -> a mask."""
-
-
-def _scale(height: int, width: int) -> float:
-    return math.sqrt(height * width) / REFERENCE
-
-
-class _Canvas:
-    """Draws holes on a picture of the given size."""
-
-    def __init__(self, height: int, width: int) -> None:
-        self._picture = Image.new("1", (width, height))
-        self._draw = ImageDraw.Draw(self._picture)
-
-    def line(self, points: Sequence[Point], width: float) -> None:
-        self._draw.line([(x, y) for x, y in points], fill=1, width=max(1, round(width)))
-
-    def disc(self, centre: Point, radius: float) -> None:
-        x, y = centre
-        self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
-
-    def polygon(self, points: Sequence[Point]) -> None:
-        self._draw.polygon([(x, y) for x, y in points], fill=1)
-
-    def mask(self) -> Mask:
-        return np.array(self._picture, np.bool_)
 
 
 # Boxes ----------------------------------------------------------------------------------------------------------------
@@ -148,8 +122,8 @@ def strokes(rng: Generator, height: int, width: int, numbers: Sequence[float] = 
     Source: the official code. It draws in a picture with height and width exchanged (no difference for squares) and
         flips a copy that is then thrown away; neither is done here.
     """
-    canvas = _Canvas(height, width)
-    scale = _scale(height, width)
+    canvas = Canvas(height, width)
+    scale = scale_of(height, width)
     mean_angle, spread = 2 * math.pi / 5, 2 * math.pi / 15
     radius = math.hypot(height, width) / 8
     for _ in range(int(rng.integers(1, 4))):
@@ -172,99 +146,18 @@ def strokes(rng: Generator, height: int, width: int, numbers: Sequence[float] = 
     return Drawn(canvas.mask())
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Chains of straight segments, in pixels of a 256 picture; both ends of a range count.
-
-    Attributes:
-        chains: how many
-        length: of a segment
-        width: of its line
-        angles: a segment's angle is 0.01 + an integer below this, radians
-        inside: whether a chain is stopped at the border; else it may wander out of the picture and back
-        turned: whether the sine of the angle goes down, not across
-    """
-
-    chains: tuple[int, int]
-    length: tuple[int, int]
-    width: tuple[int, int]
-    angles: int = 4
-    inside: bool = True
-    turned: bool = False
-
-
-def _lines(rng: Generator, height: int, width: int, style: Lines) -> Mask:
-    canvas = _Canvas(height, width)
-    scale = _scale(height, width)
-    for number in range(int(rng.integers(style.chains[0], style.chains[1] + 1))):
-        x, y = float(rng.integers(0, width)), float(rng.integers(0, height))
-        for _ in range(int(rng.integers(1, 6))):
-            angle = 0.01 + int(rng.integers(0, style.angles))
-            angle = 2 * math.pi - angle if number % 2 == 0 else angle
-            length = scale * int(rng.integers(style.length[0], style.length[1] + 1))
-            thick = scale * int(rng.integers(style.width[0], style.width[1] + 1))
-            across, down = math.sin(angle), math.cos(angle)
-            across, down = (down, across) if style.turned else (across, down)
-            end_x, end_y = x + length * across, y + length * down
-            if style.inside:
-                end_x, end_y = min(max(end_x, 0), width), min(max(end_y, 0), height)
-            end_x, end_y = float(int(end_x)), float(int(end_y))
-            canvas.line([(x, y), (end_x, end_y)], thick)
-            x, y = end_x, end_y
-    return canvas.mask()
-
-
 def mmagic(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
     """mmagic's irregular holes: 4 to 9 chains, redrawn until the hole covers 15 to 65 % of the picture.
 
     Chains may leave the picture and come back, as there; so holes at the border are cut off, not gathered along it.
     """
     style = Lines(chains=(4, 9), length=(20, 127), width=(10, 44), angles=6, inside=False, turned=True)
-    hole = _lines(rng, height, width, style)
+    hole = chained(rng, height, width, style)
     for _ in range(REDRAWN):
         if 0.15 < hole_ratio(hole) < 0.65:
             break
-        hole = _lines(rng, height, width, style)
+        hole = chained(rng, height, width, style)
     return Drawn(hole)
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Several boxes, in pixels of a 256 picture; both ends of a range count."""
-
-    count: tuple[int, int]
-    margin: int
-    side: tuple[int, int]
-
-
-def _boxes(rng: Generator, height: int, width: int, style: Boxes) -> Mask:
-    scale = _scale(height, width)
-    margin = round(style.margin * scale)
-    hole = np.zeros((height, width), np.bool_)
-    for _ in range(int(rng.integers(style.count[0], style.count[1] + 1))):
-        sides = []
-        for length in (height, width):
-            most = max(1, min(round(style.side[1] * scale), length - 2 * margin - 1))
-            least = min(most, max(1, round(style.side[0] * scale)))
-            side = int(rng.integers(least, most + 1))
-            start = int(rng.integers(min(margin, length - side), max(margin, length - margin - side) + 1))
-            sides.append(slice(start, start + side))
-        hole[sides[0], sides[1]] = True
-    return hole
-
-
-def _lama(
-    rng: Generator, height: int, width: int, numbers: Sequence[float], lines: Lines, boxes: Boxes, share: float
-) -> Drawn:
-    """Lines or boxes, `share` boxes for each set of lines."""
-    if rng.uniform() < share / (1 + share):
-        return Drawn(_boxes(rng, height, width, boxes))
-    return Drawn(_lines(rng, height, width, lines))
-
-
-# the training sets of Suvorov et al. at 256 pixels: "wide" is what LaMa learned from, "narrow" their thin ablation
-_WIDE = (Lines((1, 6), (10, 209), (5, 104)), Boxes((1, 4), 10, (30, 150)), 1.0)
-_NARROW = (Lines((4, 13), (10, 89), (5, 44)), Boxes((1, 1), 0, (30, 128)), 1.0)
 
 
 # Blots ----------------------------------------------------------------------------------------------------------------
@@ -321,13 +214,13 @@ def irregular(rng: Generator, height: int, width: int, numbers: Sequence[float] 
     """
     low, high = (numbers[0], numbers[1]) if len(numbers) == 2 else (0.01, 0.6)
     wanted = rng.uniform(low, high)
-    scale = _scale(height, width)
+    scale = scale_of(height, width)
     hole = np.zeros((height, width), np.bool_)
     for _ in range(400):
         ratio = hole_ratio(hole)
         if ratio >= wanted:
             break
-        canvas = _Canvas(height, width)
+        canvas = Canvas(height, width)
         room = math.sqrt((wanted - ratio) * height * width)  # the side of a square that would do, so nothing overshoots
         kind = rng.uniform()
         if kind < 0.6:
@@ -342,7 +235,7 @@ def irregular(rng: Generator, height: int, width: int, numbers: Sequence[float] 
     return Drawn(hole)
 
 
-def _trail(canvas: _Canvas, rng: Generator, height: int, width: int, thick: float) -> None:
+def _trail(canvas: Canvas, rng: Generator, height: int, width: int, thick: float) -> None:
     """A band whose direction drifts and whose width breathes."""
     x, y, angle = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, 2 * math.pi)
     thick = max(1.0, thick)
@@ -375,7 +268,7 @@ def objects(rng: Generator, height: int, width: int, numbers: Sequence[float] = 
 
     One or two objects, each 15 to 50 % of the picture's side tall.
     """
-    canvas = _Canvas(height, width)
+    canvas = Canvas(height, width)
     side = math.sqrt(height * width)
     for _ in range(int(rng.integers(1, 3))):
         reach = side * rng.uniform(0.075, 0.25)
@@ -400,7 +293,7 @@ THICKEST = 18.0
 
 def scratches(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
     """Winding lines of 1 to 18 pixels, two to eight on an area of 96x96; their width breathes a little."""
-    canvas = _Canvas(height, width)
+    canvas = Canvas(height, width)
     for _ in range(max(1, round(rng.uniform(2, 8) * height * width / 96**2))):
         even = rng.uniform() < 0.5
         thick = rng.uniform(1, THICKEST) if even else math.exp(rng.uniform(0, math.log(THICKEST)))
@@ -410,7 +303,7 @@ def scratches(rng: Generator, height: int, width: int, numbers: Sequence[float] 
 
 def hairs(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
     """Two to twenty arcs of 1 to 3 pixels, as of hairs, wires and twigs."""
-    canvas = _Canvas(height, width)
+    canvas = Canvas(height, width)
     for _ in range(int(rng.integers(2, 21))):
         _wander(canvas, rng, height, width, rng.uniform(1, 3.4), bend=rng.uniform(0.01, 0.15))
     return Drawn(_never_empty(canvas.mask()))
@@ -418,7 +311,7 @@ def hairs(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()
 
 def specks(rng: Generator, height: int, width: int, numbers: Sequence[float] = ()) -> Drawn:
     """Dust: discs of 1 to 8 pixels, five to sixty on an area of 128x128."""
-    canvas = _Canvas(height, width)
+    canvas = Canvas(height, width)
     for _ in range(max(1, round(rng.uniform(5, 60) * height * width / 128**2))):
         canvas.disc((rng.uniform(0, width), rng.uniform(0, height)), 0.5 * math.exp(rng.uniform(0, math.log(8))))
     return Drawn(_never_empty(canvas.mask()))
@@ -450,7 +343,7 @@ def _never_empty(hole: Mask) -> Mask:
     return hole
 
 
-def _wander(canvas: _Canvas, rng: Generator, height: int, width: int, thick: float, bend: float) -> None:
+def _wander(canvas: Canvas, rng: Generator, height: int, width: int, thick: float, bend: float) -> None:
     """A line from anywhere that keeps its direction but for a drift, 10 to 120 % of the picture's side long."""
     x, y, angle = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, 2 * math.pi)
     step = max(2.0, 0.5 * thick)
@@ -474,8 +367,7 @@ MAKERS: Mapping[str, Maker] = {
     "mmagic": mmagic,
     "mmagic-box": mmagic_box,
     "blots": blots,
-    "wide": partial(_lama, lines=_WIDE[0], boxes=_WIDE[1], share=_WIDE[2]),
-    "narrow": partial(_lama, lines=_NARROW[0], boxes=_NARROW[1], share=_NARROW[2]),
+    **LAMA,
     "objects": objects,
     "scratches": scratches,
     "hairs": hairs,

@@ -68,7 +68,9 @@ class Entry:
                 return None
         return self._path()
 
-    def fetched(self, accept_unknown_hash: bool = False, progress: store.Progress | None = None) -> Path:
+    def fetched(
+        self, accept_unknown_hash: bool = False, progress: store.Progress | None = None, allow_http: bool = False
+    ) -> Path:
         """Its file, or the folder of several, fetched where it is not here.
 
         Raises: WeightsError where no address is known, and as `store.fetch`
@@ -82,7 +84,7 @@ class Entry:
                     f"save it as {self.path_of(weights)}"
                 )
             place, size = self._place(weights), weights.size_bytes
-            store.fetch(weights.url or "", weights.sha256, place, accept_unknown_hash, progress, size)
+            store.fetch(weights.url or "", weights.sha256, place, accept_unknown_hash, progress, size, allow_http)
         return self._path()
 
     def _place(self, weights: Weights) -> str:

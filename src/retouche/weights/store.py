@@ -134,6 +134,7 @@ def fetch(
     accept_unknown_hash: bool = False,
     progress: Progress | None = None,
     size_bytes: int | None = None,
+    allow_http: bool = False,
 ) -> Path:
     """A file from the cache, downloaded before if it is not there.
 
@@ -145,6 +146,8 @@ def fetch(
         name: path of the file below the weights folder
         accept_unknown_hash: take a file without known hash as it comes; its hash is recorded and demanded from then on
         progress: told how far it is
+        allow_http: take plain http too, from any machine: others can read and change it on its way, so only a file
+            whose hash is known
         size_bytes: about how large the file is, where that is known; much more is not written
 
     Raises: WeightsError in one line with the remedy: hash, connection, disk space or address
@@ -156,7 +159,8 @@ def fetch(
     expected = _expected(sha256, name)
     if needs_browser(url):
         raise WeightsError(f"{url} opens in a browser only: download {target.name} there and save it as {target}")
-    _check_address(url)
+    allow_http = allow_http and expected is not None
+    _check_address(url, allow_http)
     if expected is None:
         _demand_acceptance(accept_unknown_hash, url)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,12 +173,12 @@ def fetch(
         resumed = part.exists()
         limit = LARGEST_BYTES if size_bytes is None else size_bytes + size_bytes // 10 + (1 << 20)
         if not resumed or sha256_of(part) != expected:  # else killed just before it could be renamed
-            _download(url, part, limit, progress)
+            _download(url, part, limit, progress, allow_http)
         found = sha256_of(part)
         if resumed and expected != found:
             log.warning("%s did not continue what was there: fetching all of it", url)
             part.unlink()
-            _download(url, part, limit, progress)
+            _download(url, part, limit, progress, allow_http)
             found = sha256_of(part)
         if expected is not None and expected != found:
             part.unlink()
@@ -267,19 +271,21 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-def _check_address(url: str) -> None:
+def _check_address(url: str, allow_http: bool) -> None:
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
-        raise WeightsError(f'"{url}" is not fetched: only https addresses are (http on this machine)')
+    if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or _is_loopback(parts.hostname))):
+        said = "only https addresses are (http on this machine, or with --allow-http for a file whose hash is known)"
+        raise WeightsError(f'"{url}" is not fetched: {said}')
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to addresses that might be given themselves; never from outside to this machine."""
 
     max_repeats, max_redirections = 2, REDIRECTS
+    allow_http = False
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        _check_address(newurl)
+        _check_address(newurl, self.allow_http)
         if _is_loopback(urllib.parse.urlsplit(newurl).hostname) and not _is_loopback(
             urllib.parse.urlsplit(req.full_url).hostname
         ):
@@ -287,9 +293,11 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _open(url: str, start: int) -> Any:
+def _open(url: str, start: int, allow_http: bool) -> Any:
     """The server's answer from a byte on."""
-    handlers: list[urllib.request.BaseHandler] = [_CheckedRedirects()]
+    redirects = _CheckedRedirects()
+    redirects.allow_http = allow_http
+    handlers: list[urllib.request.BaseHandler] = [redirects]
     if _is_loopback(urllib.parse.urlsplit(url).hostname):
         handlers.append(urllib.request.ProxyHandler({}))
     headers = {"User-Agent": "retouche", "Accept-Encoding": "identity"}
@@ -303,13 +311,13 @@ class _CutError(Exception):
     """The connection ended before the file did, or would not for days."""
 
 
-def _download(url: str, part: Path, limit: int, progress: Progress | None) -> None:
+def _download(url: str, part: Path, limit: int, progress: Progress | None, allow_http: bool) -> None:
     """Bring `part` to its full length, of at most so many bytes, taking up where it ends."""
     by_hand = f"fetch it by hand and save it as {part.with_suffix('')}"
     for last in [False] * (ATTEMPTS - 1) + [True]:
         before = _size(part)
         try:
-            return _transfer(url, part, before, limit, progress)
+            return _transfer(url, part, before, limit, progress, allow_http)
         except urllib.error.HTTPError as answer:
             answer.close()
             if answer.code == 416 and before:  # there is nothing after what we have: it is no beginning of this file
@@ -341,9 +349,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _transfer(url: str, part: Path, start: int, limit: int, progress: Progress | None) -> None:
+def _transfer(url: str, part: Path, start: int, limit: int, progress: Progress | None, allow_http: bool) -> None:
     """One connection's worth of the file, from byte `start` where the server can."""
-    with _open(url, start) as answer:
+    with _open(url, start, allow_http) as answer:
         if answer.headers.get_content_type() == "text/html":
             raise WeightsError(f"{url} is a web page: open it in a browser and save the file as {part.with_suffix('')}")
         if answer.status == 206:

@@ -27,6 +27,8 @@ class Options:
     inception."""
     accept_unknown_hash: terminal.Switch = False
     """Take a file without published SHA-256 on trust."""
+    allow_http: terminal.Switch = False
+    """Fetch from addresses without encryption, too, where the file's SHA-256 is known."""
 
 
 def main(options: Options) -> int:
@@ -47,6 +49,7 @@ def main(options: Options) -> int:
         path = entry.fetched(
             options.accept_unknown_hash,
             lambda done, total: bar.update(task, completed=done, total=total),
+            options.allow_http,
         )
     print(path)
     return 0
