@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, middle
-from retouche.data.mask_files import varied
 from retouche.data.mask_chains import Drawn
+from retouche.data.mask_files import varied
 from retouche.data.mask_makers import Masks, local_box
 from retouche.data.sampler import Place, order, sample_key
 from retouche.data.sketches import sketch
