@@ -21,7 +21,7 @@ RING = 16
 """How far from the hole its surroundings reach, in pixels."""
 REACH = 3
 """Half of a patch on which a slope is measured, in pixels."""
-SAMPLE, FEWEST = 16384, 100
+SAMPLE, FEWEST = 4096, 100
 """At most so many places are measured; nothing is added where fewer are smooth."""
 SMOOTHEST, STEEPEST = 0.3, 0.03
 """Share of the places around that counts as smooth, and the slope (difference of a patch's halves, -1..1) beyond which
@@ -43,14 +43,13 @@ def matched(filled: Tensor, mask: Tensor, seed: int) -> Tensor:
     hole = mask[0, 0].numpy() > 0.5
     around = squared(hole, RING) & ~squared(hole, REACH + 1)
     planes = filled[0].numpy()
-    totals = np.zeros((hole.shape[0] + 1, hole.shape[1] + 1))
-    np.cumsum(np.cumsum(planes.mean(0), 0, dtype=np.float64), 1, out=totals[1:, 1:])
     outside, inside = _some(around), _some(hole)
     if min(len(outside), len(inside)) < FEWEST:
         return filled
-    slopes = _slopes(totals, outside)
+    luma = planes.mean(0)
+    slopes = _slopes(luma, outside)
     steep = min(float(np.quantile(slopes, SMOOTHEST)), STEEPEST)
-    outside, inside = outside[slopes <= steep], inside[_slopes(totals, inside) <= 1.5 * steep + 1e-3]
+    outside, inside = outside[slopes <= steep], inside[_slopes(luma, inside) <= 1.5 * steep + 1e-3]
     if min(len(outside), len(inside)) < FEWEST:
         return filled
     there, here = _variances(planes, outside), _variances(planes, inside)
@@ -60,7 +59,7 @@ def matched(filled: Tensor, mask: Tensor, seed: int) -> Tensor:
     alike = float(np.clip((3 * there[3] / max(there[:3].mean(), 1e-12) - 1) / 2, 0, 1))  # correlation of the colours
     places = np.flatnonzero(hole)
     share = np.zeros(hole.shape, np.float32)
-    share.flat[places] = np.clip((3 * steep + 2e-3 - _slopes(totals, places)) / (1.5 * steep + 1e-3), 0, 1)
+    share.flat[places] = np.clip((3 * steep + 2e-3 - _slopes(luma, places)) / (1.5 * steep + 1e-3), 0, 1)
     draw = torch.Generator().manual_seed((zlib.crc32(hole.tobytes()) + 2654435761 * seed) % 2**32)
     drawn = torch.randn(4, *hole.shape, generator=draw)
     grain = math.sqrt(alike) * drawn[3:] + math.sqrt(1 - alike) * drawn[:3]  # (3, H, W)
@@ -77,30 +76,29 @@ def _some(wanted: Mask) -> NDArray[np.intp]:
     return places[:: max(1, -(-len(places) // SAMPLE))]
 
 
-def _slopes(totals: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.floating]:
-    """How far the halves of the patch around each place differ, across plus down, from sums (H + 1, W + 1)."""
-    height, width = totals.shape[0] - 1, totals.shape[1] - 1
+def _slopes(luma: NDArray[np.floating], places: NDArray[np.intp]) -> NDArray[np.floating]:
+    """How far the halves of the patch around each place differ, across plus down; the picture's edge goes on."""
+    height, width = luma.shape
     y, x = np.divmod(places, width)
-
-    def mean(top: int, bottom: int, left: int, right: int) -> NDArray[np.floating]:
-        first, last = (y + top).clip(0, height - 1), (y + bottom).clip(1, height)
-        start, end = (x + left).clip(0, width - 1), (x + right).clip(1, width)
-        area = (last - first) * (end - start)
-        whole = totals[last, end] - totals[first, end] - totals[last, start] + totals[first, start]
-        return np.asarray(whole / np.maximum(area, 1))
-
-    r = REACH
-    across = mean(-r, r + 1, 1, r + 1) - mean(-r, r + 1, -r, 0)
-    down = mean(1, r + 1, -r, r + 1) - mean(-r, 0, -r, r + 1)
-    return np.asarray(np.abs(across) + np.abs(down))
+    steps = range(-REACH, REACH + 1)
+    columns = [(x + step).clip(0, width - 1) for step in steps]
+    across, down = np.zeros(len(places)), np.zeros(len(places))
+    for dy in steps:
+        row = (y + dy).clip(0, height - 1) * width
+        for dx, column in zip(steps, columns, strict=True):
+            value = luma.ravel()[row + column]
+            across += np.sign(dx) * value
+            down += np.sign(dy) * value
+    return np.asarray((np.abs(across) + np.abs(down)) / (REACH * len(steps)))
 
 
 def _variances(planes: NDArray[np.floating], places: NDArray[np.intp]) -> NDArray[np.floating]:
     """(4,): robust variances of the noise of three colours and of their mean."""
     width = planes.shape[2]
-    flat = np.concatenate([planes, planes.mean(0, keepdims=True)]).reshape(4, -1)
-    seen = np.zeros((4, len(places)))
+    flat = planes.reshape(3, -1)
+    seen = np.zeros((3, len(places)))
     for dy, down in zip((-width, 0, width), (1, -2, 1), strict=True):
         for dx, across in zip((-1, 0, 1), (1, -2, 1), strict=True):
             seen += down * across / 6 * flat[:, places + dy + dx]
+    seen = np.concatenate([seen, seen.mean(0, keepdims=True)])
     return np.asarray((np.median(np.abs(seen), axis=1) / 0.6745) ** 2)
