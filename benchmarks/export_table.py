@@ -41,16 +41,18 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=[])
     parser.add_argument("--forms", nargs="*", default=["network", "pipeline"])
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--sizes", nargs="*", default=[f"{width}x{height}" for height, width in SIZES])
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     if options.markdown is not None:
         print(markdown([json.loads(line) for line in options.markdown.read_text().splitlines()]))
         return
     torch.set_num_threads(1)
+    sizes = [(int(height), int(width)) for width, height in (word.split("x") for word in options.sizes)]
     names = options.networks or [*(name for name in methods() if find(name).build is not None), "default"]
     for name in names:
         for form in options.forms:
-            for row in rows(name, form, options.repeats):
+            for row in rows(name, form, sizes, options.repeats):
                 print(json.dumps(row), flush=True)
                 if options.output is not None:
                     with options.output.open("a") as file:
@@ -72,7 +74,7 @@ def model_of(name: str) -> Any:
     return model
 
 
-def rows(name: str, form: str, repeats: int) -> list[dict[str, Any]]:
+def rows(name: str, form: str, sizes: list[tuple[int, int]], repeats: int) -> list[dict[str, Any]]:
     """One row for each engine."""
     model = model_of(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +87,8 @@ def rows(name: str, form: str, repeats: int) -> list[dict[str, Any]]:
         eager = form_of(model, form)
         scope = find(model.method).scope(model.config)
         centre = scope.centre[1] if scope.centre else 0
-        sizes = [(eager.side, eager.side)] if eager.side else SIZES
+        sizes = [(eager.side, eager.side)] if eager.side else sizes
+        timed = TIMED if TIMED in sizes else sizes[-1]
         found = {engine: {"network": name, "form": form, "engine": engine, "differences": {}} for engine in ENGINES}
         try:
             runs = {engine: open_session(open_onnx(made.path), engine, threads=1) for engine in ENGINES}
@@ -94,11 +97,11 @@ def rows(name: str, form: str, repeats: int) -> list[dict[str, Any]]:
                 arrays = {key: tensor.numpy() for key, tensor in example.items()}
                 sides: list[Callable[[], Any]] = [lambda e=example: eager(*e.values())]
                 sides += [lambda a=arrays, run=run: run(a) for run in runs.values()]
-                (expected, *others), least = fastest(sides, repeats if (height, width) == TIMED or eager.side else 1)
+                (expected, *others), least = fastest(sides, repeats if (height, width) == timed else 1)
                 for engine, value, seconds in zip(ENGINES, others, least[1:], strict=True):
                     row = found[engine]
                     row["differences"][f"{width}x{height}"] = parity.apart(form == "pipeline", expected.numpy(), value)
-                    if (height, width) == TIMED or eager.side:
+                    if (height, width) == timed:
                         row.update(seconds_eager=round(least[0], 3), seconds_engine=round(seconds, 3))
                         row["ratio"] = round(seconds / least[0], 2)
         except RetoucheError as error:

@@ -71,3 +71,5 @@ def test_what_cannot_be_exported_is_said(folder: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "no ONNX file" in said
     assert not (folder / "f.png").exists()
+    assert main(["run", *picture, "--engine", "openvino", "--workers", "2"]) == 2
+    assert "leave out --workers" in capsys.readouterr().err

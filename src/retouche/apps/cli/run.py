@@ -123,6 +123,8 @@ def main(options: Options) -> int:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
     if options.manifest == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise InputError("--manifest parquet needs PyArrow: pip install 'retouche[batch]'")
+    if options.engine == "openvino" and (options.workers or 1) > 1:
+        raise InputError("--engine openvino takes all cores in one process: leave out --workers, or say --engine onnx")
     if options.pages is not None:
         from retouche.pictures.pages import selection
 
