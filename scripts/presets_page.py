@@ -253,6 +253,29 @@ PCONV_MMAGIC = changed(
     Row("objective.neighbours", "hole"),
     Row("objective.features", "bgr"),
 )
+LAMA: Table = (
+    Row("data.size", 256),
+    Row("data.batch", 120, "8 GPUs x 15, by the name of its run"),
+    Row("data.masks", "wide", "one to six lines, or one to four boxes, evenly"),
+    Row("data.crop", "random"),
+    Row("data.flip", True),
+    Row(
+        "data.jitter",
+        "brightness and contrast 0.2, hue 5, saturation 30, value 5 of 255, each half of the time; CLAHE",
+        why="one small jitter; nor are pictures turned, sheared or bent",
+    ),
+    Row("steps", 1_000_000, "40 epochs of 25,000"),
+    Row("learning_rate", 1e-3),
+    Row("critic_learning_rate", 1e-4),
+    Row("betas", (0.9, 0.999)),
+    Row("clip", 1.0),
+    Row("objective.known", 10.0),
+    Row("objective.adversarial", 10.0),
+    Row("objective.penalty", 0.001),
+    Row("objective.matching", 100.0),
+    Row("objective.perceptual", 30.0),
+)
+LAMA_FOURIER = changed(LAMA, Row("data.batch", 30, "in all, by the paper; 10 a GPU in the configuration"))
 STATISTICS = Row("frozen", "statistics", "of the encoder's norms")
 SLOWER, NORMS = Row("learning_rate", 5e-5), Row("frozen", "norms", "of the encoder, weights too")
 
@@ -329,6 +352,12 @@ OFFICIAL: Mapping[tuple[str, str], tuple[str, Table]] = {
     ("context-encoder", "any-64"): ("pathak22/context-encoder", ANY_64),
     ("context-encoder", "any-128-code"): ("pathak22/context-encoder", judged(ANY)),
     ("context-encoder", "any-64-code"): ("pathak22/context-encoder", judged(ANY_64)),
+    ("lama", "big-lama"): ("advimman/lama, big-lama", LAMA),
+    ("lama", "lama-fourier"): ("advimman/lama, lama-fourier.yaml", LAMA_FOURIER),
+    ("lama", "lama-fourier-narrow"): (
+        "advimman/lama, thin masks of the paper's ablation",
+        changed(LAMA_FOURIER, Row("data.masks", "narrow", "four to thirteen lines, or one box, evenly")),
+    ),
     ("partial-conv", "naoto"): ("naoto0804/pytorch-inpainting-with-partial-conv", NAOTO),
     ("partial-conv", "naoto-second"): (
         "naoto0804/pytorch-inpainting-with-partial-conv",
