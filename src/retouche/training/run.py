@@ -7,36 +7,21 @@ The run folder holds `config.json`, `log.jsonl`, `tensorboard/`, `samples/`, `ch
 from __future__ import annotations
 
 import copy
-import os
-import random
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from retouche.backbones.efficientnet import NAME, VARIANTS, efficientnet_lite, variant_of
-from retouche.backbones.scene import ADDRESS, ByResolution
-from retouche.backbones.vgg import vgg
-from retouche.data.augment import Crop
-from retouche.data.datasets import Failure, Guides, Maker, Sample, TrainingSet, fixed_samples, keep_list, stacked
-from retouche.data.mask_files import check_polarity
-from retouche.data.mask_makers import Masks, histogram, mask_key, parse_masks
+from retouche.data.datasets import Failure, Sample, TrainingSet, fixed_samples, keep_list, stacked
+from retouche.data.mask_makers import histogram, mask_key
 from retouche.data.sampler import Sampler, sample_key
-from retouche.data.sources import Source, UnreadableError, hold_out, open_source
-from retouche.errors import DataError, InputError, WeightsError
+from retouche.errors import DataError, InputError
 from retouche.files import atomic_write
-from retouche.layers.structure import SETTINGS
-from retouche.losses.perceptual import ByBlock
 from retouche.masks import hole_ratio
 from retouche.methods import find
 from retouche.methods.method import Batch, Data, Generator, Method, Recipe, Tools
@@ -44,18 +29,16 @@ from retouche.training import checkpoint, loop, samples, validation
 from retouche.training.checkpoint import Training
 from retouche.training.engine import Engine
 from retouche.training.health import Health
+from retouche.training.judges import Judges
 from retouche.training.log import RunLog
+from retouche.training.pace import Clock, most_memory
+from retouche.training.pictures import Pictures
+from retouche.training.process import held, own_randomness, seed_all, start_worker, stoppable
 from retouche.training.scaler import Scaler
-from retouche.training.scene import scene_encoder
 from retouche.training.schedules import base_rates, schedule, set_rates
 from retouche.training.settings import Run, remember
 from retouche.training.start import Start, fill, read_start, see
 from retouche.weights.own import save_networks
-
-try:
-    import fcntl
-except ImportError:  # Windows: nothing keeps two trainings out of one folder
-    fcntl = None  # type: ignore[assignment]
 
 JUDGED = 100
 """Validation pictures at most."""
@@ -119,14 +102,14 @@ def train(run: Run, listener: Listener | None = None) -> Outcome:
         raise InputError(f'"{run.method}" cannot be trained: it fills without weights, or has no recipe')
     if hasattr(run.preset, "fitted"):
         run = replace(run, preset=run.preset.fitted())
-    pictures = _Pictures.of(run)
+    pictures = Pictures.of(run)
     engine = Engine(run)
     if run.preset.data.batch % (engine.processes * run.accumulate):
         raise InputError(
             f"--batch {run.preset.data.batch} cannot be shared by {engine.processes} processes in {run.accumulate} "
             f"parts each: give a multiple of {engine.processes * run.accumulate}"
         )
-    with _held(run.folder, engine), _own_randomness(), _stoppable() as stop:
+    with held(run.folder, engine), own_randomness(), stoppable() as stop:
         said = remember(run, checkpoint.newest(run.folder) is not None) if engine.first else []
         engine.barrier()
         for words in said:
@@ -138,48 +121,10 @@ def train(run: Run, listener: Listener | None = None) -> Outcome:
             session.close()
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """What is learned from and what is judged."""
-
-    train: Source
-    judged: Source
-    maker: Maker
-
-    @staticmethod
-    def of(run: Run) -> _Pictures:
-        data: Data = run.preset.data
-        if data.structure and data.structure not in SETTINGS and run.structures is None:
-            raise InputError(f"{run.method} learns from ready {data.structure}s: give their folder with --structures")
-        crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter, data.degrade)
-        guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
-        source = open_source(run.data)
-        if run.validate is not None:
-            train, judged = source, open_source(run.validate)
-        else:
-            kept, held = hold_out(source.names, lambda index: _readable(source, index))
-            train, judged = source.subset(kept), source.subset(held)
-        return _Pictures(train, judged, Maker(crop, _masks(run), guides))
-
-
-def _masks(run: Run) -> Masks:
-    """The holes, with mask files the right way round.
-
-    Raises: InputError where that must be asked
-    """
-    data: Data = run.preset.data
-    files = data.mask_files if run.invert == "ask" else f"{data.mask_files},invert={run.invert}"
-    masks = parse_masks(data.masks, files)
-    if run.invert == "ask":
-        for folder, reading in masks.folders:
-            check_polarity(folder, reading)
-    return masks
-
-
 class _Session:
     """One process's part of a running training."""
 
-    def __init__(self, run: Run, record: Method, pictures: _Pictures, engine: Engine, listener: Listener) -> None:
+    def __init__(self, run: Run, record: Method, pictures: Pictures, engine: Engine, listener: Listener) -> None:
         self.run, self.record, self.engine, self.listener = run, record, engine, listener
         self.pictures = pictures
         self.data: Data = run.preset.data
@@ -196,16 +141,17 @@ class _Session:
             network.to(engine.device)
             if getattr(run.preset, "channels_last", False):
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.perceptual: str | None = None
-        self.trunks: dict[Any, nn.Module] = {}
-        tools = Tools(self._trunk, self._backbone, self._scene, engine.processes, engine.total, started, engine.device)
+        self.judges = judges = Judges(run, engine)
+        tools = Tools(
+            judges.trunk, judges.backbone, judges.scene, engine.processes, engine.total, started, engine.device
+        )
         assert record.recipe is not None
         with torch.random.fork_rng(devices=validation.here()):
             torch.manual_seed(sample_key("recipe", run.seed))  # it may draw initial weights of its own
             self.recipe: Recipe = record.recipe(run.preset, networks, tools)
         fill(networks, start.tensors)
         self.ema = self.recipe.ema if run.ema is None else run.ema
-        self.figure, self.judge = self._chosen()
+        self.figure, self.judge = judges.chosen()
         optimizers = {name: self.recipe.optimizer(name) for name in self.recipe.players}
         self.rates = base_rates(optimizers)
         self.factor = schedule(run.schedule, run.preset.steps, run.warm_up)
@@ -222,7 +168,7 @@ class _Session:
             "names": self._names(),
         }
         self.training = Training(networks, optimizers, average, 0, fresh)
-        _seed(sample_key("process", run.seed, engine.process))
+        seed_all(sample_key("process", run.seed, engine.process))
         if resumed is not None:
             remarks += checkpoint.load(resumed, self.training, engine)
             if self.training.state["names"] != self._names():
@@ -253,64 +199,6 @@ class _Session:
             network.train()
         return networks
 
-    def _trunk(self, depth: int, normalisation: str | None = None, last: str | None = None) -> nn.Module:
-        """`Tools.vgg`."""
-        if self.run.perceptual is None:
-            raise InputError(
-                f"this preset's perceptual losses need VGG{depth}: give --perceptual-weights FILE (torchvision's), or "
-                '"random" for a random trunk, which is another loss than the published one'
-            )
-        if variant_of(self.run.perceptual) is not None:
-            return ByBlock(self._backbone())
-        wanted: Any = (depth, self.run.perceptual, last, normalisation)
-        if wanted not in self.trunks:
-            trunk = vgg(*wanted)
-            self.perceptual = f"VGG{depth} {trunk.origin}"
-            self.trunks[wanted] = self.engine.trunk(trunk)
-        return self.trunks[wanted]
-
-    def _backbone(self) -> nn.Module:
-        """`Tools.backbone`."""
-        variant = variant_of(self.run.perceptual or f"{NAME}0")
-        if variant is None:
-            raise InputError(
-                f"{self.run.method} compares EfficientNet-Lite's features: give --perceptual-weights {NAME}0, or none"
-            )
-        if variant not in self.trunks:
-            backbone = efficientnet_lite(variant)
-            self.perceptual = f"EfficientNet-Lite{variant} {backbone.origin}"
-            self.trunks[variant] = self.engine.trunk(backbone)
-        return self.trunks[variant]
-
-    def _scene(self) -> nn.Module:
-        """`Tools.scene`."""
-        given = self.run.perceptual
-        if given is None:
-            raise InputError(
-                "this preset's perceptual loss needs a scene parser's encoder: give --perceptual-weights FILE "
-                f'({ADDRESS}), or "random" or "{NAME}0", which are other losses than the published one'
-            )
-        if variant_of(given) is not None:
-            return ByResolution(self._backbone())
-        if "scene" not in self.trunks:
-            encoder = scene_encoder(given)
-            self.perceptual = f"scene parser {encoder.origin}"
-            self.trunks["scene"] = self.engine.trunk(encoder)
-        return self.trunks["scene"]
-
-    def _chosen(self) -> tuple[str, nn.Module | None]:
-        """What the best weights are chosen by, and the network for the feature distance where there is one."""
-        judge = next((self.trunks[variant] for variant in VARIANTS if variant in self.trunks), None)
-        if judge is None and self.run.best in ("auto", "features"):
-            try:
-                judge = self.engine.trunk(efficientnet_lite(0))
-            except WeightsError:
-                if self.run.best == "features":
-                    raise
-        if self.run.best != "auto":
-            return self.run.best, judge
-        return "l1" if judge is None else "features", judge
-
     def _names(self) -> str:
         """What identifies the pictures and their order."""
         names = self.pictures.train.names
@@ -333,7 +221,7 @@ class _Session:
             batch_sampler=sampler,  # places, not whole numbers
             collate_fn=keep_list,
             num_workers=run.workers,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             generator=torch.Generator(),  # so that starting workers draws nothing from the run's random numbers
             pin_memory=False,
         )
@@ -383,7 +271,7 @@ class _Session:
         if training.step == 0:
             self._show_masks()
             self._judge()
-        clock = _Clock(self.data.batch)
+        clock = Clock(self.data.batch)
         saved = training.step
         stopped = False
         batches = self._batches()
@@ -400,7 +288,7 @@ class _Session:
         finished = training.step >= run.preset.steps
         return Outcome(training.step, finished, training.state["best"], self.engine.first)
 
-    def _step(self, batches: list[Batch], clock: _Clock) -> None:
+    def _step(self, batches: list[Batch], clock: Clock) -> None:
         run, training, recipe = self.run, self.training, self.recipe
         if run.accumulate > 1:
             wholes = [batches[i : i + run.accumulate] for i in range(0, len(batches), run.accumulate)]
@@ -432,7 +320,7 @@ class _Session:
                 gradients={name: loop.json_number(value) for name, value in norms.items()},
                 rates={name: base[0] * factor for name, base in self.rates.items()},
                 pictures_per_second=round(speed, 2),
-                memory_bytes=_most_memory(self.engine.device),
+                memory_bytes=most_memory(self.engine.device),
                 seconds=round(self._seconds(), 1),
             )
         self.listener.progress(
@@ -484,7 +372,7 @@ class _Session:
                 preset=preset,
                 step=training.step,
                 ema=self.ema or None,
-                perceptual=self.perceptual,
+                perceptual=self.judges.perceptual,
             )
 
     def _judge(self) -> bool:
@@ -553,17 +441,6 @@ class _Session:
             self.log.close()
 
 
-def _most_memory(device: torch.device) -> int | None:
-    """The most that this process has held so far, of the GPU's memory or the machine's; None where nobody counts."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def _check_size(run: Run, generator: nn.Module) -> None:
     assert isinstance(generator, Generator)
     size, multiple, smallest = run.preset.data.size, generator.multiple, generator.smallest
@@ -573,124 +450,3 @@ def _check_size(run: Run, generator: nn.Module) -> None:
             f"{run.method} {run.preset_name} cannot be trained at size {size}: sides are multiples of {multiple}, at "
             f"least {smallest}; choose --size {fitting + -fitting % multiple}"
         )
-
-
-@dataclass
-class _Clock:
-    """Pictures per second over the last steps, without the first two, which warm up."""
-
-    batch: int
-    steps: int = 0
-    pictures: int = 0
-    since: float = field(default_factory=time.perf_counter)
-
-    def tick(self, batches: int) -> None:
-        self.steps += 1
-        self.pictures += self.batch * batches
-        if self.steps == 2:
-            self.pictures, self.since = 0, time.perf_counter()
-
-    @property
-    def pictures_per_second(self) -> float:
-        return self.pictures / max(1e-9, time.perf_counter() - self.since)
-
-    def restart(self) -> None:
-        """Leave out the time that saving took."""
-        self.pictures, self.since = 0, time.perf_counter()
-
-
-def _seed(seed: int) -> None:
-    """Every random stream that a network might draw from (dropout); they belong to the training until it ends."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
-@contextmanager
-def _own_randomness() -> Iterator[None]:
-    """The host's random streams are where they were afterwards."""
-    python, numbers = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=validation.here()):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numbers)
-
-
-def _readable(source: Source, index: int) -> bool:
-    try:
-        source.read(index)
-    except UnreadableError:
-        return False
-    return True
-
-
-def _start_worker(number: int) -> None:
-    """Ctrl-C and SIGTERM, which reach the whole process group, are the main process's business: it ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-_HELD: set[int] = set()
-"""Descriptors of locked run folders."""
-
-
-def _let_go() -> None:
-    """In a forked process: the lock is the parent's alone, so that it ends with the parent."""
-    for descriptor in _HELD:
-        os.close(descriptor)
-    _HELD.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask once; a second Ctrl-C interrupts at once. In other threads than the main one: never."""
-    asked = False
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask)
-    except ValueError:  # not the main thread
-        before = {}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _held(folder: Path, engine: Engine) -> Iterator[None]:
-    """The run folder, made if need be, for this training alone; a killed one lets it go."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"--run {folder} cannot be made or read ({error.strerror}): give another folder") from None
-    try:
-        if engine.first and descriptor is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"{folder} is being trained in by another process: wait, or give another --run"
-                ) from None
-        if descriptor is not None:
-            _HELD.add(descriptor)
-        yield
-    finally:
-        if descriptor is not None:
-            _HELD.discard(descriptor)
-            os.close(descriptor)

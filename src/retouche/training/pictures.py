@@ -1,0 +1,61 @@
+"""What a training learns from and what it is judged by: sources, holes and guides of its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from retouche.data.augment import Crop
+from retouche.data.datasets import Guides, Maker
+from retouche.data.mask_files import check_polarity
+from retouche.data.mask_makers import Masks, parse_masks
+from retouche.data.sources import Source, UnreadableError, hold_out, open_source
+from retouche.errors import InputError
+from retouche.layers.structure import SETTINGS
+from retouche.methods.method import Data
+from retouche.training.settings import Run
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is learned from and what is judged."""
+
+    train: Source
+    judged: Source
+    maker: Maker
+
+    @staticmethod
+    def of(run: Run) -> Pictures:
+        data: Data = run.preset.data
+        if data.structure and data.structure not in SETTINGS and run.structures is None:
+            raise InputError(f"{run.method} learns from ready {data.structure}s: give their folder with --structures")
+        crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter, data.degrade)
+        guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
+        source = open_source(run.data)
+        if run.validate is not None:
+            train, judged = source, open_source(run.validate)
+        else:
+            kept, held = hold_out(source.names, lambda index: _readable(source, index))
+            train, judged = source.subset(kept), source.subset(held)
+        return Pictures(train, judged, Maker(crop, _masks(run), guides))
+
+
+def _masks(run: Run) -> Masks:
+    """The holes, with mask files the right way round.
+
+    Raises: InputError where that must be asked
+    """
+    data: Data = run.preset.data
+    files = data.mask_files if run.invert == "ask" else f"{data.mask_files},invert={run.invert}"
+    masks = parse_masks(data.masks, files)
+    if run.invert == "ask":
+        for folder, reading in masks.folders:
+            check_polarity(folder, reading)
+    return masks
+
+
+def _readable(source: Source, index: int) -> bool:
+    try:
+        source.read(index)
+    except UnreadableError:
+        return False
+    return True
