@@ -201,8 +201,10 @@ class _NoNumbers(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", "")
-        if name in {"normal_", "uniform_", "trunc_normal_", "normalize"} and args:
-            return args[0]
+        if name in {"normal_", "uniform_", "trunc_normal_", "normalize"}:
+            given = args[0] if args else (kwargs or {}).get("tensor")  # `nn.init` passes itself on by names
+            if given is not None:
+                return given
         return (torch.empty if name in {"randn", "rand"} else function)(*args, **(kwargs or {}))
 
 
