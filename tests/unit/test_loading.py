@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -251,6 +253,36 @@ def test_an_unknown_file_is_told_what_it_looks_like(tmp_path: Path) -> None:
         load_file(saved(tmp_path / "a.pth", tensors))
     with pytest.raises(WeightsError, match=r"its 1 names look like no method known here \(first: resnet.conv\)"):
         load_file(saved(tmp_path / "b.pth", {"resnet.conv": torch.ones(3)}))
+
+
+COMPILER = """
+import sys
+import torch
+before = set(sys.modules)
+import retouche
+from retouche.errors import WeightsError
+from retouche.methods.loading import _names
+try:
+    retouche.load(sys.argv[1])
+except WeightsError as refused:
+    assert "no method known here" in str(refused)
+else:
+    raise AssertionError("an unknown file was loaded")
+from retouche.methods import METHODS, find
+for method in METHODS:
+    record = find(method)
+    if record.build is not None:
+        for part in ("generator", *record.critics(next(iter(record.presets.values())))):
+            assert _names(method, part), (method, part)
+heavy = {name for name in set(sys.modules) - before if name.split(".")[0] == "sympy" or "._dynamo" in name}
+assert not heavy | ({"torch._inductor"} & (set(sys.modules) - before)), sorted(heavy)[:3]
+"""
+
+
+def test_networks_without_memory_import_no_compiler(tmp_path: Path) -> None:
+    """Numbers of the meta device, which are none, cost the import of PyTorch's compiler: 800 modules, 1.5 s."""
+    file = saved(tmp_path / "a.pth", {"foo.weight": torch.ones(3)})
+    subprocess.run([sys.executable, "-c", COMPILER, str(file)], check=True)
 
 
 # Folders

@@ -182,7 +182,8 @@ class MIGANGenerator(Generator):
 def _initialise(network: nn.Module) -> None:
     """Every kernel of length 1, as published ones are; biases 0. A fresh network's picture is nearly grey."""
     for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d):
+        # arithmetic on the meta device imports PyTorch's compiler, a second and a half, for numbers that are none
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
             nn.init.normal_(layer.weight)
             layer.weight.copy_(normalised(layer.weight) * (0.02 if name.endswith("torgb") else 1.0))
             if layer.bias is not None:
