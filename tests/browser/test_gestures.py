@@ -439,6 +439,7 @@ def test_leaving_unsaved_work_asks_once(server: str, look: Callable[..., Any], p
     drag(page, (22, 22), (58, 58))
     fill(page)
     saved(page, tmp_path / "one.png")
+    page.evaluate("async () => (await import('/kept.js')).flush()")
     page.reload()  # saved
     ready(page)
     assert asked == []

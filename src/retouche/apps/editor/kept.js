@@ -15,6 +15,7 @@ import { say } from "./work.js";
 
 const MOST_WORKS = 3; // pictures of which the work is kept
 const HERE = "retouche work"; // of this tab, which a reload goes on with
+const REST = 500; // milliseconds from a step until it is written: what it asks of the server goes first
 const WHOLE = -1; // number of the tile that is set throughout
 
 /** @param {IDBRequest} request @returns {Promise<any>} */
@@ -74,11 +75,18 @@ class Keeper {
     this.next = null;
     this.free = () => {};
     navigator.locks?.request(`retouche ${this.id}`, () => new Promise((done) => (this.free = () => done(null))));
-    document.on(({ layer }) => layer === "steps" && this.now());
+    this.timer = 0;
+    document.on(({ layer }) => layer === "steps" && this.soon());
+  }
+
+  soon() {
+    this.timer ||= setTimeout(() => this.now(), REST);
   }
 
   /** Write what is not on disk yet, once what is being written is there. */
   now() {
+    clearTimeout(this.timer);
+    this.timer = 0;
     if (!this.next)
       this.next = this.over = this.over.then(() => {
         this.next = null;
