@@ -75,10 +75,12 @@ export async function run(job, name, options, preview = false) {
       request = { ...(await requestFor(job, crop, options, name)), job: api.jobName() };
     if (preview) foresee(job, crop, request);
     const leave = api.follow(request.job, (state) => hear(job, state, size(box)));
-    const { blob, report } = await api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
+    const answer = api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
       leave();
       job.place = 0;
     });
+    job.sent(); // the call itself has sent it
+    const { blob, report } = await answer;
     job.began ??= job.started;
     job.done += size(box);
     job.now = 0;
@@ -183,6 +185,7 @@ export async function working(options, rounds, joined, task) {
   const crops = document.crops(options.dilate, options.context, hole.layer),
     before = [...jobs].filter((job) => job.crops.some((one) => crops.some((two) => raster.intersection(one, two))));
   const job = jobOf(document, hole, crops, rounds);
+  if (!before.length) job.sent = view.film.hold();
   jobs.add(job);
   job.over = (async () => {
     // a fill sees what those before it have made of its surroundings, not the holes they have left
@@ -202,6 +205,7 @@ export async function working(options, rounds, joined, task) {
   say("");
   showProgress(jobs, cancel);
   const done = await job.over;
+  job.sent();
   jobs.delete(job);
   view.previews.delete(hole);
   view.draw();
@@ -225,6 +229,7 @@ export const jobOf = (document, hole, crops, rounds, abort = new AbortController
   place: 0,
   waited: false,
   foreseen: 0,
+  sent: () => {}, // called when its request has left
   total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
   done: 0,
   now: 0,

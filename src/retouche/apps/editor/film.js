@@ -54,6 +54,7 @@ export class Film {
     this.pointed = null;
     this.sprites = new WeakMap(); // hole -> {key, at, canvas}
     this.frame = this.resting = this.ticking = 0;
+    this.held = 0; // requests being made ready, before which no rim is made
     this.made = 0; // device pixels made since the page was opened, for tests
   }
 
@@ -83,6 +84,21 @@ export class Film {
     this.frame ||= requestAnimationFrame(() => this.paint());
   }
 
+  /**
+   * Put the rim off while a request is made ready: it takes as long as that and can wait.
+   * @returns {() => void} call it when the request has left; again does no harm
+   */
+  hold() {
+    let holds = true;
+    this.held++;
+    return () => {
+      if (!holds) return;
+      holds = false;
+      this.held--;
+      this.draw();
+    };
+  }
+
   /** Show where a fill was, for a moment. @param {Hole} hole */
   point(hole) {
     this.pointed = { hole, since: performance.now() };
@@ -96,7 +112,7 @@ export class Film {
     const { whole, parts } = this.keep();
     for (const part of parts) this.render(part);
     this.compose(whole || !view.drawing || !parts.length ? this.all : parts.reduce(union));
-    if (this.unrimmed && !view.drawing) {
+    if (this.unrimmed && !view.drawing && !this.held) {
       clearTimeout(this.resting);
       this.resting = setTimeout(() => this.growth(), REST);
     }
@@ -240,7 +256,7 @@ export class Film {
   /** How far the hole will grow, and how soft its edge will be: a rim around the veil, paler where it blends. */
   growth() {
     const { view } = this;
-    if (!this.unrimmed || view.drawing || !view.document) return;
+    if (!this.unrimmed || view.drawing || this.held || !view.document) return;
     const reach = Math.round(view.ring * view.zoom),
       firm = Math.round((view.ring - view.soft) * view.zoom);
     const box = intersection(grown(this.unrimmed, reach + 2), this.all);
