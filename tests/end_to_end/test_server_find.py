@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from serving import decoded, encoded, scene, serving, text
 
 from retouche.finders.dust import find_dust
@@ -45,6 +45,23 @@ def test_dust_is_what_the_finder_finds(client: httpx.Client) -> None:
         assert float(answer.headers["x-retouche-share"]) == pytest.approx(expected.mean(), abs=1e-6)
 
 
+def test_a_date_is_what_the_finder_finds(client: httpx.Client) -> None:
+    glow = Image.new("L", (560, 400), 0)
+    ImageDraw.Draw(glow).text((440, 365), "98 12 24", fill=255, font=ImageFont.load_default(20))
+    share = np.asarray(glow.filter(ImageFilter.GaussianBlur(0.7)), float)[..., None] / 255
+    small = np.random.default_rng(0).integers(40, 110, (4, 6, 1), np.uint8).repeat(3, 2)
+    plain = np.asarray(Image.fromarray(small).resize((560, 400), Image.Resampling.BICUBIC), float)
+    dated = (plain * (1 - share) + share * np.array([255, 140, 25])).round().astype(np.uint8)
+    holes = []
+    for pixels in (dated, plain.round().astype(np.uint8)):
+        sent = encoded(pixels)
+        answer = client.post("/api/v1/find_mask", data={"kind": "date"}, files={"image": sent})
+        assert answer.status_code == 200, answer.text
+        holes.append(np.asarray(decoded(answer.content)) > 127)
+    assert holes[0][share[..., 0] > 0.5].mean() > 0.95 and holes[0].mean() < 0.03
+    assert not holes[1].any()
+
+
 def test_a_mark_is_found_where_all_pictures_share_it(client: httpx.Client) -> None:
     answer = client.post(
         "/api/v1/find_mask", json={"kind": "mark", "images": [text(encoded(marked(n))) for n in range(12)]}
@@ -58,6 +75,7 @@ def test_a_mark_is_found_where_all_pictures_share_it(client: httpx.Client) -> No
     ("sent", "words"),
     [
         ({"kind": "dust"}, "image: give"),
+        ({"kind": "date"}, "image: give"),
         ({"kind": "hair"}, "kind"),
         ({"kind": "dust", "image": text(b"no picture")}, "image"),
         ({"kind": "dust", "image": text(encoded(scene(1))), "sensitivity": 0}, "sensitivity"),

@@ -1,5 +1,5 @@
-// Masks that find themselves, by the server's finders: specks and scratches of the open picture, or the mark that the
-// pictures of the folder share.
+// Masks that find themselves, by the server's finders: specks and scratches of the open picture, the date in its corner,
+// or the mark that the pictures of the folder share.
 
 import * as api from "./api.js";
 import { carried } from "./carry.js";
@@ -23,6 +23,14 @@ async function dust({ source }) {
   const body = new FormData();
   body.append("kind", "dust");
   body.append("sensitivity", String(sensitivity(Number(element("sensitivity").value))));
+  body.append("image", source.blob, "picture");
+  return (await api.ask("/api/v1/find_mask", { method: "POST", body })).blob();
+}
+
+/** @param {import("./document.js").Document} document @returns {Promise<Blob>} the mask */
+async function date({ source }) {
+  const body = new FormData();
+  body.append("kind", "date");
   body.append("image", source.blob, "picture");
   return (await api.ask("/api/v1/find_mask", { method: "POST", body })).blob();
 }
@@ -58,7 +66,7 @@ async function copy(bitmap, scale) {
   return api.base64(await canvas.convertToBlob({ type: "image/png" }));
 }
 
-const KINDS = { dust, mark };
+const KINDS = { dust, date, mark };
 
 /** Look, and add what is found to the mask. @param {boolean} [instead] of what was found last */
 async function find(instead = false) {

@@ -89,6 +89,7 @@ export const STRINGS = {
   find: ["Find", "自动查找"],
   "find.kind": ["What to find", "查找什么"],
   "find.dust": ["spots, scratches", "斑点和划痕"],
+  "find.date": ["the date in a corner", "角落里的日期"],
   "find.mark": ["the folder's mark", "文件夹共有的标记"],
   "find.look": ["Find it", "查找"],
   "find.sensitivity": ["Sensitivity", "灵敏度"],

@@ -1,4 +1,4 @@
-"""Masks that find themselves: dust and scratches of one picture, or the mark that many share."""
+"""Masks that find themselves: dust and scratches or the date of one picture, or the mark that many share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from retouche.apps.server import schema, work
 from retouche.apps.server.bodies import BodyRoute
 from retouche.apps.server.core import Here, answer, picture_answer
 from retouche.errors import InputError
+from retouche.finders.date import date_mask, find_row
 from retouche.finders.dust import WIDEST, find_dust
 from retouche.finders.series import VALUES, values
 from retouche.finders.watermark import FEWEST, estimate, outline, region_of
@@ -29,7 +30,9 @@ MARGIN = 24
 class Find(schema.Request):
     """Look for what should go. Of one picture send `image`, of a series `images`: one size, small copies will do."""
 
-    kind: Literal["dust", "mark"] = Field(description="specks and scratches of `image`, or a mark that `images` share")
+    kind: Literal["dust", "date", "mark"] = Field(
+        description="specks and scratches of `image`, the date a camera wrote into it, or a mark that `images` share"
+    )
     image: schema.PictureBytes | None = None
     images: list[schema.PictureBytes] = Field(default_factory=list, max_length=MOST)
     sensitivity: Annotated[float, Field(gt=0, lt=100)] = Field(1.0, description="of dust: 2 finds fainter things")
@@ -38,7 +41,7 @@ class Find(schema.Request):
 
 @router.post("/find_mask", responses=picture_answer("white where something was found, of the size sent", "image/png"))
 async def find_mask(request: Request, asked: Find, server: Here) -> Response:
-    """Find a mask: dust and scratches, or a mark at the same place of many pictures."""
+    """Find a mask: dust and scratches, a date in a corner, or a mark at the same place of many pictures."""
 
     return answer(request, await server.read(request, found, asked))
 
@@ -55,6 +58,14 @@ def _dust(desk: work.Desk, asked: Find) -> Mask:
     if asked.image is None:
         raise InputError("image: give the picture to look at")
     return find_dust(values(desk.picture(asked.image)), asked.widest, asked.sensitivity)
+
+
+def _date(desk: work.Desk, asked: Find) -> Mask:
+    if asked.image is None:
+        raise InputError("image: give the picture to look at")
+    image = values(desk.picture(asked.image))
+    row = find_row(image)
+    return np.zeros(image.shape[:2], np.bool_) if row is None else date_mask(image, row)
 
 
 def _mark(desk: work.Desk, asked: Find) -> Mask:
@@ -82,4 +93,4 @@ def _mark(desk: work.Desk, asked: Find) -> Mask:
     return hole
 
 
-FINDERS: dict[str, Callable[[work.Desk, Find], Mask]] = {"dust": _dust, "mark": _mark}
+FINDERS: dict[str, Callable[[work.Desk, Find], Mask]] = {"dust": _dust, "date": _date, "mark": _mark}
