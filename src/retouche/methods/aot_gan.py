@@ -24,7 +24,7 @@ from retouche.losses.adversarial import soft_mask_critic, soft_mask_generator
 from retouche.losses.perceptual import perceptual_and_style
 from retouche.losses.reconstruction import l1
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import across, adam, hole_pixels, judged
+from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, judged
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CRITIC = "discriminator"
@@ -107,7 +107,7 @@ class AOTGenerator(Generator):
                 nn.Conv2d(width, 3, 3, padding=1),
             ]
         )
-        _initialise(self)
+        initialise(self, "normal")
 
     def forward(
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
@@ -141,7 +141,7 @@ class PatchDiscriminator(nn.Module):
             for i in range(4)
         )
         self.layers.append(nn.Conv2d(widths[4], 1, kernel, padding=1))
-        _initialise(self)
+        initialise(self, "normal")
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W), -1..1 -> (N, 1, h, w): H/8 - 2 for kernels of 4 pixels, H/8 for 3."""
@@ -149,17 +149,6 @@ class PatchDiscriminator(nn.Module):
         for layer in self.layers[:4]:
             x = functional.leaky_relu(layer(x), 0.2)
         return self.layers[4](x)
-
-
-def _initialise(network: nn.Module) -> None:
-    """Kernels normal with deviation 0.02, biases 0."""
-    for layer in network.modules():
-        if isinstance(layer, SpectralConv2d):
-            nn.init.normal_(layer.weight_orig, 0, 0.02)
-        elif isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, 0, 0.02)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
 
 
 # Objective
@@ -233,7 +222,7 @@ class Training:
     """Whether pixels lie together in memory, which is quicker here."""
 
 
-class SoftMaskRecipe:
+class SoftMaskRecipe(AdamRecipe[Training]):
     """The discriminator learns from a filling, then the generator from the discriminator's new judgement of it.
 
     The official code clears the gradients once for both steps, so that its discriminator also follows a part of the
@@ -241,17 +230,9 @@ class SoftMaskRecipe:
     """
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training, self.tools = training, tools
-        self.players = {"generator": networks["generator"], CRITIC: networks[CRITIC]}
-        self.batches, self.ema = 1, 0.0
-        self.clip: Mapping[str, float] = {}
+        super().__init__(training, networks, tools, [CRITIC])
         wanted = training.objective.perceptual or training.objective.style
         self.trunk = tools.vgg(19) if wanted else None
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        training = self.training
-        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
-        return adam(self.players[player], rate, training.betas, training.epsilon)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches

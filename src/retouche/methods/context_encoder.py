@@ -28,7 +28,7 @@ from retouche.image import composite
 from retouche.layers.centre import Centre
 from retouche.losses.structural import binary_critic, binary_generator, overlap_reconstruction
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import adam
+from retouche.methods.recipe import AdamRecipe
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CENTRE = Centre(side=128, block=64, overlap=4)
@@ -249,19 +249,11 @@ class Training:
         raise InputError(f"context-encoder cannot be trained at size {self.data.size}: choose {known}")
 
 
-class ContextRecipe:
+class ContextRecipe(AdamRecipe[Training]):
     """The discriminator learns first; its batches of originals and of fillings are normalised apart, as published."""
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training, self.tools = training, tools
-        self.players = {name: networks[name] for name in ("generator", "discriminator")}
-        self.batches, self.ema = 1, 0.0
-        self.clip: Mapping[str, float] = {}
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        training = self.training
-        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
-        return adam(self.players[player], rate, training.betas)
+        super().__init__(training, networks, tools, ["discriminator"])
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches

@@ -48,7 +48,7 @@ from retouche.methods.method import (
     checked,
     uniform,
 )
-from retouche.methods.recipe import across, adam, hole_pixels, initialise, judged, known_pixels, squared
+from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, judged, known_pixels, squared
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -228,20 +228,16 @@ class Training:
         return replace(self, network=replace(self.network, global_size=self.data.size, local_size=local))
 
 
-class WassersteinRecipe:
+class WassersteinRecipe(AdamRecipe[Training]):
     """Two critics learn several times, each time on other pictures, then the generator once."""
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training, self.tools = training, tools
-        self.players = {name: networks[name] for name in ("generator", "local", "global")}
+        super().__init__(training, networks, tools, ["local", "global"])
         self.side = training.network.local_size
-        self.batches, self.ema = training.critic_turns + training.own_batch, 0.0
-        self.clip: Mapping[str, float] = dict.fromkeys(self.players, training.clip) if training.clip else {}
+        self.batches = training.critic_turns + training.own_batch
+        self.clip = dict.fromkeys(self.players, training.clip) if training.clip else {}
         self.together = ("local", "global") if training.clip else ()
         self.full_precision = frozenset({"local", "global"})  # the penalty differentiates twice
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        return adam(self.players[player], self.training.learning_rate, self.training.betas)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         training, batch = self.training, batches[-1]

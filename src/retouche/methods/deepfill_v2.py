@@ -41,7 +41,7 @@ from retouche.losses.adversarial import (
 from retouche.losses.reconstruction import l1
 from retouche.methods import deepfill_names as names
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import across, adam, hole_pixels, initialise, judged, known_pixels
+from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, judged, known_pixels
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -228,17 +228,12 @@ class Training:
     """Whether each stage's L1 is one mean over all pixels, or the mean over the hole plus that over known pixels."""
 
 
-class PatchRecipe:
+class PatchRecipe(AdamRecipe[Training]):
     """One turn of the critic, one of the generator, which also learns both stages by L1 without a discount."""
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training, self.tools = training, tools
-        self.players = {name: networks[name] for name in ("generator", "discriminator")}
-        self.batches, self.ema = 1 + training.own_batch, 0.0
-        self.clip: Mapping[str, float] = {}
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        return adam(self.players[player], self.training.learning_rate, self.training.betas)
+        super().__init__(training, networks, tools, ["discriminator"])
+        self.batches = 1 + training.own_batch
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         first, batch = batches[0], batches[-1]

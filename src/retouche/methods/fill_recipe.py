@@ -21,7 +21,7 @@ from retouche.backbones.efficientnet import feature_distances
 from retouche.image import composite
 from retouche.layers.spectral import SpectralConv2d
 from retouche.methods.method import Batch, Data, Tools, Weights, uniform
-from retouche.methods.recipe import adam
+from retouche.methods.recipe import AdamRecipe
 
 CRITIC = "discriminator"
 
@@ -105,20 +105,14 @@ def hole_mean(values: Tensor, mask: Tensor) -> Tensor:
     return ((values * there).sum((1, 2, 3)) / (there.sum((1, 2, 3)) * values.shape[1]).clamp_min(1)).mean()
 
 
-class FillRecipe:
+class FillRecipe(AdamRecipe[FillTraining]):
     """The critic learns from a filling, then the generator from the critic's new opinion of it."""
 
     def __init__(self, training: FillTraining, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training, self.tools = training, tools
-        self.players = {name: networks[name] for name in ("generator", CRITIC)}
-        self.batches, self.ema = 1, training.ema
-        self.clip: Mapping[str, float] = {"generator": training.clip}
+        super().__init__(training, networks, tools, [CRITIC])
+        self.ema = training.ema
+        self.clip = {"generator": training.clip}
         self.backbone = tools.backbone() if training.objective.features else None
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        training = self.training
-        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
-        return adam(self.players[player], rate, training.betas)
 
     def rate(self, step: int) -> float:
         """What all learning rates are multiplied by at a step."""

@@ -38,7 +38,7 @@ from retouche.methods.lama_fast import (
 )
 from retouche.methods.lama_refine import refined
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import adam
+from retouche.methods.recipe import AdamRecipe
 from retouche.weights.layout import Layout, Part, Parts
 
 CRITIC = "discriminator"
@@ -301,24 +301,17 @@ class Training:
     """Whether pixels lie together in memory, which is quicker here."""
 
 
-class LamaRecipe:
+class LamaRecipe(AdamRecipe[Training]):
     """The generator learns first, then the discriminator from a fresh pass of the generator as it has become.
 
     Both passes count in the generator's batch statistics, and all three of the generator's turn in the discriminator's.
     """
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training = training
-        self.players = {name: networks[name] for name in ("generator", CRITIC)}
-        self.batches, self.ema = 1, 0.0
-        self.clip: Mapping[str, float] = dict.fromkeys(self.players, training.clip) if training.clip else {}
+        super().__init__(training, networks, tools, [CRITIC])
+        self.clip = dict.fromkeys(self.players, training.clip) if training.clip else {}
         self.full_precision = frozenset({CRITIC})  # the penalty differentiates twice
         self.scene = tools.scene() if training.objective.perceptual else None
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        training = self.training
-        rate = training.learning_rate if player == "generator" else training.critic_learning_rate
-        return adam(self.players[player], rate, training.betas)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches

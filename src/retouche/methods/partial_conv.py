@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,7 +35,7 @@ from retouche.image import composite
 from retouche.layers.partial import GroupedPartialConv2d, Window
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import across, adam, hole_pixels, initialise, known_pixels
+from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Order, Part, Parts
 
 Space = Literal["symmetric", "imagenet"]
@@ -269,27 +268,22 @@ def generator_terms(
     return terms
 
 
-class PartialRecipe:
+class PartialRecipe(AdamRecipe[Training]):
     """One player; nothing judges it but the frozen trunk."""
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         network = networks["generator"]
         assert isinstance(network, PartialUNet)
-        self.training, self.tools, self.network = training, tools, network
+        super().__init__(training, networks, tools)
+        self.network = network
         if training.frozen != "nothing":
             if not tools.started:
                 raise InputError(
                     "the second stage of partial-conv goes on from the first: give --from FILE of the first one's run"
                 )
             freeze_encoder(network, weights=training.frozen == "norms")
-        self.players: dict[str, nn.Module] = {"generator": network}
-        self.batches, self.ema = 1, 0.0
-        self.clip: Mapping[str, float] = {}
         objective = training.objective
         self.trunk = tools.vgg(16, last="pool3") if objective.perceptual or objective.style else None
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        return adam(self.players[player], self.training.learning_rate, self.training.betas)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches

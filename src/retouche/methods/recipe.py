@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,43 @@ from torch import Tensor, nn
 from retouche.errors import InputError
 from retouche.layers.spectral import SpectralConv2d
 from retouche.methods.method import Batch, Tools
+
+
+class Rates(Protocol):
+    """What every preset says of its optimisers; `critic_learning_rate` and `epsilon` beside it where they differ."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
+
+
+TrainingT = TypeVar("TrainingT", bound=Rates)
+
+
+class AdamRecipe(Generic[TrainingT]):
+    """A recipe whose players have one Adam each, at a constant rate; who inherits says whose turn it is.
+
+    Attributes: as of `method.Recipe`; one batch a step, no average and no clipping, unless set otherwise
+    """
+
+    batches: int = 1
+    ema: float = 0.0
+
+    def __init__(
+        self, training: TrainingT, networks: Mapping[str, nn.Module], tools: Tools, critics: Sequence[str] = ()
+    ) -> None:
+        self.training, self.tools = training, tools
+        self.players = {name: networks[name] for name in ("generator", *critics)}
+        self.clip: Mapping[str, float] = {}
+
+    def optimizer(self, player: str) -> torch.optim.Optimizer:
+        """The generator's rate is everybody's where a preset has none for critics."""
+        training = self.training
+        rate = training.learning_rate
+        if player != "generator":
+            rate = getattr(training, "critic_learning_rate", rate)
+        return adam(self.players[player], rate, training.betas, getattr(training, "epsilon", 1e-8))
 
 
 def adam(

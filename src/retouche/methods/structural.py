@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,7 +23,7 @@ from retouche.errors import InputError
 from retouche.layers.centre import Centre
 from retouche.losses.structural import binary_critic, binary_generator, structural_loss
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, checked
-from retouche.methods.recipe import adam, judged
+from retouche.methods.recipe import AdamRecipe, initialise, judged
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CENTRE = Centre(side=128, block=64, overlap=4)
@@ -63,7 +62,7 @@ class StructuralGenerator(Generator):
         self.bottleneck = nn.Conv2d(8 * c, config.bottleneck, 4)
         flat = [config.bottleneck, 8 * c, 4 * c, 2 * c, c, 3]
         self.decoder = nn.ModuleList(nn.Conv2d(flat[i], flat[i + 1], 4) for i in range(5))
-        self.apply(_initialise)
+        initialise(self, "glorot")
 
     def masked(self, image: Tensor) -> Tensor:
         """The network's own input: (N, 3, 128, 128), 0..1, its hole blanked, from an image in -1..1."""
@@ -120,7 +119,7 @@ class StructuralDiscriminator(nn.Module):
         self.relu_logit = config.relu_logit
         self.convs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 4, stride=2, padding=1) for i in range(4))
         self.fc = nn.Linear(8 * c * 4 * 4, 1)
-        self.apply(_initialise)
+        initialise(self, "glorot")
 
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """How true the middle looks.
@@ -137,14 +136,6 @@ class StructuralDiscriminator(nn.Module):
             x = functional.relu(convolution(x))
         logit = self.fc(x.flatten(1))
         return functional.relu(logit) if self.relu_logit else logit
-
-
-def _initialise(layer: nn.Module) -> None:
-    """Xavier's uniform kernels and zero biases, the defaults of the published code's layers."""
-    if isinstance(layer, (nn.Conv2d, nn.Linear)):
-        nn.init.xavier_uniform_(layer.weight)
-        assert layer.bias is not None
-        nn.init.zeros_(layer.bias)
 
 
 # Recipe
@@ -187,19 +178,12 @@ class Training:
         return self
 
 
-class StructuralRecipe:
+class StructuralRecipe(AdamRecipe[Training]):
     """Squared errors and feature differences of the middle, in the second phase beside a discriminator's judgement."""
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        self.training = training
-        names = ("generator", "discriminator") if training.phase == "joint" else ("generator",)
-        self.players = {name: networks[name] for name in names}
-        self.batches, self.ema = 1, 0.0
-        self.clip: Mapping[str, float] = {}
+        super().__init__(training, networks, tools, ["discriminator"] if training.phase == "joint" else ())
         self.trunk = tools.vgg(16)
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        return adam(self.players[player], self.training.learning_rate, self.training.betas)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches

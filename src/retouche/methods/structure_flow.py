@@ -30,7 +30,7 @@ from retouche.losses.correctness import EPSILON, LAYER, correctness_map
 from retouche.losses.perceptual import PERCEPTUAL_LAYERS, STYLE_LAYERS, Features, feature_distance, style_distance
 from retouche.losses.reconstruction import l1
 from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import adam
+from retouche.methods.recipe import AdamRecipe
 from retouche.methods.structure_flow_networks import Block, StructureNetwork, TextureNetwork
 from retouche.weights.layout import Layout, Part, Parts
 
@@ -201,11 +201,13 @@ class Training:
     """Weight of Gram matrices' differences within the hole: 250 in the joint stage, in the code only."""
 
 
-class StageRecipe:
+class StageRecipe(AdamRecipe[Training]):
     """Least squares, L1 and, for the texture network, VGG19's say, all on the raw output for the whole picture."""
 
     def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
-        generator, self.training, self.tools = networks["generator"], training, tools
+        self.critic = "structure" if training.stage == "structure" else "texture"
+        super().__init__(training, networks, tools, [self.critic])
+        generator = networks["generator"]
         if training.stage == "joint":
             wanted = {f"generator.{name}" for name in generator.state_dict()}
             if absent := sorted(wanted - tools.started):
@@ -215,16 +217,9 @@ class StageRecipe:
                 )
             assert isinstance(generator, StructureFlow) and generator.structure is not None
             generator.structure.requires_grad_(False)
-        self.critic = "structure" if training.stage == "structure" else "texture"
-        self.players = {"generator": generator, self.critic: networks[self.critic]}
-        self.batches, self.ema = 1, 0.0
-        self.clip: Mapping[str, float] = {}
         # the published code feeds VGG19 the picture as it is, without ImageNet's mean and deviation
         wanted_trunk = training.correctness or training.content or training.style
         self.trunk = tools.vgg(19, normalisation="none") if wanted_trunk else None
-
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        return adam(self.players[player], self.training.learning_rate, self.training.betas)
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
