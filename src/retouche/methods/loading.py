@@ -24,7 +24,6 @@ from retouche.weights.layout import (
     Order,
     Part,
     Parts,
-    bytes_of,
     load_strictly,
     misfit,
     shapes_of,
@@ -137,40 +136,46 @@ def load_file(
         raise InputError(f'order is "{order}": give one of {", ".join(get_args(Order))}')
     if semantics not in SEMANTICS:
         raise InputError(f'semantics is "{semantics}": give one of {", ".join(SEMANTICS)}')
+    path = Path(path)
     with border(path):
-        return _loaded(Path(path), semantics, method, order, kind)
-
-
-def _loaded(path: Path, semantics: str, method: str | None, order: Order | None, kind: type[NetworksT]) -> NetworksT:
-    """`load_file`: recognise, build, copy."""
-    folder = path.is_dir() and tensorflow.find_prefix(path) is None
-    sources = _open_folder(path) if folder else _open(path)
-    names = sorted({source.method for source in sources})
-    if len(names) > 1:
-        raise WeightsError(f"holds files of {' and '.join(names)}: give one method's files")
-    first = next((source for source in sources if own.GENERATOR in source.parts), sources[0])
-    if method is not None and first.method != method:
-        raise WeightsError(f"holds {_title(first.method, first.layout)}, not {method}: give it as {first.method}")
-    orders = {source.order for source in sources} if order is None else {order}
-    if len(orders) > 1:
-        raise InputError("holds networks that see colours in different orders: load their files one by one")
-    parts = _merged(path, sources)
-    record = find(first.method)
-    config = _config(first, parts, semantics)
-    networks: dict[str, Any] = _built(first, record, config, parts, sources)
-    for network in networks.values():
-        (network.order,) = orders  # a plain attribute, as every generator has it
-    return kind(
-        name=str(path),
-        method=first.method,
-        config=config,
-        generator=networks.pop(own.GENERATOR, None),
-        critics=networks,
-        layout=first.layout,
-        preset=next((name for name, preset in record.presets.items() if preset == config), None),
-        header=first.header,
-        source_sha256=_sha256(sources),
-    )
+        folder = path.is_dir() and tensorflow.find_prefix(path) is None
+        sources = _open_folder(path) if folder else _open(path)
+        names = sorted({source.method for source in sources})
+        if len(names) > 1:
+            raise WeightsError(f"holds files of {' and '.join(names)}: give one method's files")
+        first = next((source for source in sources if own.GENERATOR in source.parts), sources[0])
+        if method is not None and first.method != method:
+            raise WeightsError(f"holds {_title(first.method, first.layout)}, not {method}: give it as {first.method}")
+        orders = {source.order for source in sources} if order is None else {order}
+        if len(orders) > 1:
+            raise InputError("holds networks that see colours in different orders: load their files one by one")
+        parts = _merged(path, sources)
+        record = find(first.method)
+        try:
+            config = first.config(parts, semantics)
+        except RetoucheError:
+            raise
+        except (KeyError, IndexError, StopIteration, ValueError) as lacking:  # a tensor that every such file has
+            said = f"{_title(first.method, first.layout)} but lacks what tells its settings ({lacking})"
+            raise WeightsError(f"is {said}: fetch it anew") from None
+        networks: dict[str, Any] = _built(first, record, config, parts, sources)
+        for network in networks.values():
+            (network.order,) = orders  # a plain attribute, as every generator has it
+        files: list[Path] = []
+        for file in dict.fromkeys(source.path for source in sources):
+            prefix = tensorflow.find_prefix(file)
+            files += [file] if prefix is None else tensorflow.checkpoint_files(prefix)
+        return kind(
+            name=str(path),
+            method=first.method,
+            config=config,
+            generator=networks.pop(own.GENERATOR, None),
+            critics=networks,
+            layout=first.layout,
+            preset=next((name for name, preset in record.presets.items() if preset == config), None),
+            header=first.header,
+            source_sha256=store.sha256_of(*files),
+        )
 
 
 def _title(method: str, layout: str | None) -> str:
@@ -246,19 +251,18 @@ def _open(path: Path) -> list[_Source]:
 
 def _open_own(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> _Source:
     own.check_header(header, path)
-    name = header["method"]
-    if name not in _trainable():
-        raise WeightsError(
-            f"{path} is for the method {name}, which is not installed: known are {', '.join(_trainable())}"
-        )
+    name, known = header["method"], _trainable()
+    if name not in known:
+        raise WeightsError(f"{path} is for the method {name}, which is not installed: known are {', '.join(known)}")
+    record = known[name]
     parts, stray = own.split_parts(tensors)
     if stray or not parts:
         raise WeightsError(f"{path} is damaged: {f'{stray[0]} belongs to no network' if stray else 'it is empty'}")
-    presets = _trainable()[name].presets
-    kind = type(presets.get(header.get("preset", ""), next(iter(presets.values()))))
+    kind = type(record.presets.get(header.get("preset", ""), next(iter(record.presets.values()))))
     config = own.config_from_json(kind, header["config"], path)
-    layouts = {layout.name: layout.order for layout in _trainable()[name].layouts}
-    order = own.order_from(header, layouts.get(header.get("layout", ""), "rgb"), path)
+    # known to be one of `Order`; files of before there was a word for it have their layout's
+    layouts = {layout.name: layout.order for layout in record.layouts}
+    order: Any = header.get("order", layouts.get(header.get("layout", ""), "rgb"))
     return _Source(path, name, header.get("layout"), parts, lambda parts, semantics: config, header=header, order=order)
 
 
@@ -283,26 +287,7 @@ def _merged(path: Path, sources: Sequence[_Source]) -> Parts:
     return merged
 
 
-def _sha256(sources: Sequence[_Source]) -> str:
-    files: list[Path] = []
-    for path in dict.fromkeys(source.path for source in sources):
-        prefix = tensorflow.find_prefix(path)
-        files += [path] if prefix is None else tensorflow.checkpoint_files(prefix)
-    return store.sha256_of(*files)
-
-
 # Networks
-
-
-def _config(source: _Source, parts: Parts, semantics: str) -> Any:
-    """The settings read off the tensors."""
-    try:
-        return source.config(parts, semantics)
-    except RetoucheError:
-        raise
-    except (KeyError, IndexError, StopIteration, ValueError) as lacking:  # a tensor that every such file has
-        said = f"{_title(source.method, source.layout)} but lacks what tells its settings ({lacking})"
-        raise WeightsError(f"is {said}: fetch it anew") from None
 
 
 def _built(
@@ -331,7 +316,9 @@ def _built(
     ]
     if problems:
         raise WeightsError(f"does not fit: {'; '.join(problems)}")
-    held, wanted = sum(map(_nbytes, tensors.values())), sum(map(bytes_of, networks.values()))
+    # half precision is widened when it is copied; buffers that are not saved take memory too
+    held = sum(tensor.numel() * max(4, tensor.element_size()) for tensor in tensors.values())
+    wanted = sum(t.nbytes for network in networks.values() for t in (*network.parameters(), *network.buffers()))
     if wanted > 2 * held + NETWORK_SPARE_BYTES:
         raise damaged(f"{held} bytes of tensors for networks of {wanted}")
     networks = _fresh(record, config, parts)
@@ -354,11 +341,6 @@ def _fresh(record: Method, config: Any, parts: Parts) -> dict[str, nn.Module]:
         networks: dict[str, nn.Module] = {own.GENERATOR: record.build(config)} if own.GENERATOR in parts else {}
         critics = record.critics(config) if parts.keys() - {own.GENERATOR} else {}
     return networks | critics
-
-
-def _nbytes(tensor: Tensor) -> int:
-    """Half precision is widened when it is copied."""
-    return tensor.numel() * max(4, tensor.element_size())
 
 
 # What an unknown file looks like

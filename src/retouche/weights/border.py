@@ -66,10 +66,6 @@ class Stream:
         self.place = end
         return taken
 
-    def read(self, length: int) -> bytes:
-        """The next bytes, copied."""
-        return self.take(length).tobytes()
-
     def number(self, form: str) -> int:
         """The next integer, in `struct`'s words."""
         value: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]

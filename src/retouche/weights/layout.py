@@ -240,8 +240,3 @@ def sketched(tensors: Tensors) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def bytes_of(network: nn.Module) -> int:
-    """What its weights and buffers take, those that are not saved included."""
-    return sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))

@@ -84,7 +84,7 @@ class _Reader:
         if not 0 <= length <= self.left:
             raise _BrokenError("it ends early")
         self.left -= length
-        return self.stream.read(length)
+        return self.stream.take(length).tobytes()
 
     def whole(self) -> int:
         """A number of 32 bits."""

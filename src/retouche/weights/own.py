@@ -129,7 +129,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping
 def check_header(header: Mapping[str, str], title: Path | str) -> None:
     """That this version can read a file of ours.
 
-    Raises: WeightsError if the file's format is newer, or a word is missing
+    Raises: WeightsError if the file's format is newer, a word is missing, or its order of colours is unknown
     """
     if not re.fullmatch("[0-9]{1,9}", header["format"]) or int(header["format"]) > int(FORMAT):
         raise WeightsError(
@@ -139,21 +139,8 @@ def check_header(header: Mapping[str, str], title: Path | str) -> None:
     missing = [word for word in ("method", "config") if word not in header]
     if missing:
         raise WeightsError(f"{title} is damaged: its header lacks {' and '.join(missing)}")
-
-
-def order_from(header: Mapping[str, str], otherwise: Order, title: Path | str) -> Order:
-    """In which order the networks of a file of ours see colours.
-
-    Args:
-        otherwise: what holds where the header does not say, as in files of before there was a word for it
-
-    Raises: WeightsError for an unknown order
-    """
-    said = header.get("order", otherwise)
-    for order in get_args(Order):
-        if said == order:
-            return order
-    raise WeightsError(f'{title} says its colours are "{said}": update retouche')
+    if header.get("order", "rgb") not in get_args(Order):
+        raise WeightsError(f'{title} says its colours are "{header["order"]}": update retouche')
 
 
 def split_parts(tensors: Mapping[str, Tensor]) -> tuple[Parts, list[str]]:

@@ -282,7 +282,7 @@ class Machine:
         """A number of many bytes."""
         if not 0 <= length <= LONG_BYTES:
             raise damaged(f"a number of {length} bytes")
-        return int.from_bytes(self.stream.read(length), "little", signed=True)
+        return int.from_bytes(self.stream.take(length), "little", signed=True)
 
     # Objects
 

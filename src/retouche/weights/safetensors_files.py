@@ -46,10 +46,10 @@ def read_safetensors(stream: Stream) -> tuple[dict[str, Tensor], dict[str, str]]
 
     Raises: WeightsError if the table is not of this format, or does not fit the file
     """
-    length = stream.number("<Q")
+    length = int.from_bytes(stream.take(8), "little")
     if length > min(HEADER_BYTES, len(stream) - 8):
         raise WeightsError(f"is a damaged or cut safetensors file (a table of {length} bytes): fetch it anew")
-    table = parsed(stream.read(length))
+    table = parsed(stream.take(length).tobytes())
     words = table.pop("__metadata__", {})
     if not isinstance(words, dict) or len(words) > WORDS or not all(isinstance(word, str) for word in words.values()):
         raise damaged("what it says of itself is no text")
