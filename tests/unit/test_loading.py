@@ -405,6 +405,7 @@ HEADERS = {
     "foreign format": ({"format": "x"}, "format x"),
     "no method": ({"method": None}, "its header lacks method"),
     "unknown method": ({"method": "lama-9"}, "is for the method lama-9, which is not installed"),
+    "unknown order": ({"order": "gbr"}, 'its colours are "gbr": update retouche'),
     "no JSON": ({"config": "{"}, "its config is no JSON"),
     "newer field": ({"config": '{"width": 4, "depths": {"gates": 1}}'}, r"has the unknown field depths.gates; update"),
     "lost field": ({"config": "{}"}, "lacks the field width"),
