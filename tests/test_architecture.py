@@ -154,3 +154,9 @@ def test_public_names() -> None:
     surface = (Path(__file__).parent / "api_surface.txt").read_text().split()
     assert sorted(retouche.__all__) == surface
     assert all(hasattr(retouche, name) for name in retouche.__all__)
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Folders of tests are no packages: of two files of one name, pytest imports the first and refuses the second."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from exported import photograph
+from PIL import Image, ImageFilter
 
 import retouche
 from retouche.export.write import network_of
@@ -23,7 +24,9 @@ def stand_in() -> Model:
 
 
 def test_thin_holes_are_the_defaults_own() -> None:
-    picture, mask = photograph(96, 160), np.zeros((96, 160), bool)
+    # without noise: the default adds what a fill lacks of it, the network for other programs does not
+    blurred = Image.fromarray(photograph(96, 160)).filter(ImageFilter.GaussianBlur(2))
+    picture, mask = np.asarray(blurred), np.zeros((96, 160), bool)
     mask[40:46, 10:150] = mask[5:90, 80:90] = True
     expected = retouche.inpaint(picture, mask, dilate=0)
     assert np.abs(stand_in()(picture, mask, dilate=0).astype(int) - expected).max() <= 1

@@ -2,8 +2,8 @@
 
 `retouche` chooses between a network and a collage of patches, which no engine's operators describe. Here the network
 `thin` fills what is thin, the network `layout` fills the rest at a low resolution, and `refine` finishes at full size
-with the enlarged layout in the collage's place. Thin holes come out as the default's; large ones are softer, for want
-of the collage's texture.
+with the enlarged layout in the collage's place. Thin holes come out as the default's, without the grain that it adds
+in noisy pictures; large ones are softer, for want of the collage's texture.
 """
 
 from __future__ import annotations
