@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from retouche.apps.cli import main
+from retouche.backbones.inception import FEATURES
 from retouche.evaluation import papers, reproduction
 from retouche.evaluation.measures import MEASURES, OF_A_SET
 from retouche.evaluation.papers import PAPERS, Trial
@@ -67,6 +69,30 @@ def test_cells_by_class_of_hole(photos: Path, tmp_path: Path, capsys: pytest.Cap
         assert cells[name, "PSNR, dB"]["ours"] == pytest.approx(np.mean(values), abs=1e-5)
         assert cells[name, "FID"]["ours"] is None and "weights" in cells[name, "FID"]["why"]
     assert not any(each["checked"] for each in cells.values())
+
+
+def test_figures_of_a_set_by_the_papers_own_classes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FID stands beside each class of the paper's table, though ours are half as wide."""
+
+    class Colours(torch.nn.Module):
+        kind, origin = "tensorflow-2015", "made up"
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            means = pictures.float().mean((2, 3)) / 255
+            return torch.cat([means.sin(), means.cos(), torch.zeros(len(means), FEATURES - 6)], 1)
+
+    monkeypatch.setattr("retouche.evaluation.backbones.inception", lambda weights: Colours())
+    weights = tmp_path / "inception.pth"
+    weights.touch()
+    words = ("--anyway", "--json", "--inception-weights", str(weights))
+    assert reproduce("structure-flow", photos, tmp_path / "report", *words) == 0
+    told = json.loads(capsys.readouterr().out)
+    cells = [each for each in told["cells"] if each["metric"] == "FID" and each["model"] == "StructureFlow"]
+    assert [each["bin"] for each in cells] == ["0-20 %", "20-40 %", "40-60 %"]
+    assert all(each["ours"] > 0 and each["count"] == 6 and not each["why"] for each in cells)
+    assert any("both masks" in text for text in told["unknown"])
 
 
 def test_without_a_table_and_with_masks_that_cannot_be_drawn(

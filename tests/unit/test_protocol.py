@@ -21,7 +21,7 @@ from retouche.evaluation.backbones import Backbones
 from retouche.evaluation.evaluate import AHEAD, _ahead, evaluate, file_name
 from retouche.evaluation.fillers import Network, Outputs, open_fillers
 from retouche.evaluation.measures import MEASURES, Measure
-from retouche.evaluation.pack import items_of, read_pack, write_pack
+from retouche.evaluation.pack import items_of, pack_of, read_pack, write_pack
 from retouche.evaluation.papers import PAPERS
 from retouche.evaluation.pictures import (
     Item,
@@ -551,6 +551,49 @@ def test_distances_of_a_bin_are_those_of_the_bin_alone(tmp_path: Path) -> None:
             assert both[name, metric].count == 12
         assert both[name, "p_ids"].interval is not None and both[name, "fid"].interval is None
     assert both["all", "fid"].value != both["1-10 %", "fid"].value
+
+
+def test_distances_of_joined_classes_are_those_of_their_pictures_alone() -> None:
+    """A paper's class that joins two of ours: figures of all its pictures together, its upper limit included."""
+    random = np.random.default_rng(4)
+    truths = [random.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(30)]
+    fills = [np.clip(one.astype(int) + random.integers(-30, 60, one.shape), 0, 255).astype(np.uint8) for one in truths]
+    ratios = np.resize([0.15, 0.2, 0.25, 0.3, 0.4, 0.5], 30)
+
+    def rows(chosen: list[int], classes: tuple[str, ...]) -> dict[tuple[str, str], Row]:
+        backbones = Backbones(None, None, CPU)
+        backbones.inception = Colours()  # type: ignore[assignment]
+        for i in chosen:
+            backbones.add(truths[i], np.ones((8, 8), bool), [fills[i]])
+        found = backbones.rows(["a"], ratios[chosen], classes)
+        backbones.close()
+        return {(row.bin, row.metric): row for row in found}
+
+    classes = PAPERS["structure-flow"].classes
+    assert classes == ("0-20 %", "20-40 %", "40-60 %")
+    all_rows = rows(list(range(30)), classes)
+    for name, held in (("0-20 %", (0.15, 0.2)), ("20-40 %", (0.25, 0.3, 0.4)), ("40-60 %", (0.5,))):
+        alone = rows([i for i in range(30) if ratios[i] in held], ())
+        for metric in ("fid", "kid", "p_ids", "u_ids"):
+            assert all_rows[name, metric].value == alone["all", metric].value
+            assert all_rows[name, metric].count == 5 * len(held)
+    assert all(PAPERS[name].classes == () for name in PAPERS if name != "structure-flow")
+
+
+def test_lamas_tests_draw_its_test_sets_at_their_size() -> None:
+    """By size and set, as its configurations for 256 and 512 pixels have them; none is more than half hole."""
+    drawn = {test.name: pack_of(PAPERS["lama"], test).preparation for test in PAPERS["lama"].tests if not test.files}
+    assert {name: (one.size, one.masks) for name, one in drawn.items()} == {
+        "places-wide": (512, "lama-wide-512"),
+        "places-narrow": (512, "lama-narrow-512"),
+        "celeba-hq-wide": (256, "lama-wide"),
+        "celeba-hq-narrow": (256, "lama-narrow"),
+    }
+    for one in drawn.values():
+        assert one.masks is not None and one.size is not None
+        for key in range(8):
+            hole = parse_masks(one.masks).draw(key, one.size, one.size).hole
+            assert hole.shape == (one.size, one.size) and 0 < hole.mean() <= 0.5
 
 
 def test_published_rows_are_short_and_ours_answer() -> None:

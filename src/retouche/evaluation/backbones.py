@@ -33,7 +33,7 @@ from retouche.evaluation.measures import (
     Measure,
     feature_distance_of,
 )
-from retouche.evaluation.table import ALL, BINS, Row, bin_of
+from retouche.evaluation.table import ALL, BINS, Row, bin_of, within
 from retouche.metrics.features import frechet_distance, kernel_distance
 from retouche.metrics.indistinguishable import indistinguishable
 
@@ -125,11 +125,12 @@ class Backbones:
                 each[self._of_features[0].key] = float(distances.mean())
         return found
 
-    def rows(self, models: Sequence[str], ratios: NDArray[np.float64]) -> list[Row]:
+    def rows(self, models: Sequence[str], ratios: NDArray[np.float64], classes: Sequence[str] = ()) -> list[Row]:
         """The distances of each model's fills from the truth, over all pictures and over those of each hole-ratio bin.
 
         Args:
             ratios: (n,) hole ratio of each picture that was added
+            classes: further classes of hole ratios, such as "20-40 %", which a paper's table joins
         """
         if self.inception is None or not self._files:
             return []
@@ -145,6 +146,9 @@ class Backbones:
                 if len(chosen) > 1:
                     some = (fills, sets[0]) if name == ALL else (fills[chosen], sets[0][chosen])
                     found += self._distances(model, name, *some)
+            for name in classes:
+                if len(chosen := within(name, ratios)) > 1:
+                    found += self._distances(model, name, fills[chosen], sets[0][chosen])
         return found
 
     def _distances(self, model: str, name: str, fills: NDArray[np.float32], truth: NDArray[np.float32]) -> list[Row]:

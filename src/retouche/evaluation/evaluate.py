@@ -133,6 +133,7 @@ def evaluate(
     keep: bool = False,
     unknown: tuple[str, ...] = (),
     published: tuple[Published, ...] = (),
+    classes: tuple[str, ...] = (),
     advance: Callable[[float], None] = lambda done: None,
 ) -> Evaluation:
     """Fill and score every picture; writes pictures.jsonl, table.json and table.csv into a folder.
@@ -149,6 +150,7 @@ def evaluate(
         keep: also write inputs/, masks/ and filled/MODEL/ as PNG
         unknown: what the protocol leaves unsaid
         published: rows printed elsewhere
+        classes: of hole ratios, which a paper's table joins: figures of a set are given for them, too
         advance: called with the number of pictures done, after each
 
     Raises: DataError where nothing could be scored
@@ -193,7 +195,7 @@ def evaluate(
         rows, differences = rows_and_differences(
             np.frombuffer(ratios), table, names, measures, [item.name for item, _, _ in done]
         )
-        rows += backbones.rows(names, np.frombuffer(ratios))
+        rows += backbones.rows(names, np.frombuffer(ratios), classes)
     protocol = Protocol(
         name=name,
         pictures=len(done),

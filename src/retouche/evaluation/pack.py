@@ -31,6 +31,7 @@ class Pack:
         data, masks: folders the pictures and masks were in; None where the user must say
         unknown: what the protocol leaves unsaid
         published: figures printed elsewhere for this protocol
+        classes: of hole ratios in its table that join ours
     """
 
     name: str
@@ -40,6 +41,7 @@ class Pack:
     masks: Path | None = None
     unknown: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def read_pack(word: str) -> Pack:
@@ -83,7 +85,7 @@ def read_pack(word: str) -> Pack:
 def pack_of(paper: Paper, test: Trial) -> Pack:
     """The pack of one of a paper's tests."""
     preparation = Preparation(test.size or paper.size, paper.fit, test.masks or paper.masks, each=paper.each)
-    return Pack(paper.name, preparation, unknown=paper.unknown, published=paper.published)
+    return Pack(paper.name, preparation, unknown=paper.unknown, published=paper.published, classes=paper.classes)
 
 
 def _beside(path: Path, relative: Any) -> Path | None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from retouche.evaluation.pictures import Fit
 from retouche.evaluation.published import PUBLISHED, Published
+from retouche.evaluation.table import ALL, BINS
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Paper:
     def cells(self) -> tuple[Published, ...]:
         """All that is known to be printed of it."""
         return PUBLISHED.get(self.name, ())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of hole ratios in its table that are not this table's bins but join them."""
+        return tuple(dict.fromkeys(cell.bin for cell in self.cells if cell.bin not in (ALL, *BINS)))
 
     @property
     def published(self) -> tuple[Published, ...]:
@@ -145,7 +151,8 @@ _PAPERS = (
             "which 10,000 pictures, and the pairing with masks",
             "theirs truncates to 8 bit where this table rounds; its SSIM is the one with window 51",
             'its "MAE" is the relative l1 of this table',
-            "FID there leaves out the last incomplete batch of 64, and joins two of our classes",
+            "FID is computed here as the paper's table has its classes, all originals beside all fills of both masks; "
+            "theirs leaves out the last incomplete batch of 64, and which Inception weights it took is not known",
             NOT_CHECKED,
         ),
         (Trial("places2", "10,000 pictures of Places2", 10000),),
@@ -199,19 +206,21 @@ _PAPERS = (
         "lama",
         "Suvorov et al. 2021 (arXiv 2109.07161): Places at 512 and CelebA-HQ at 256; Big-LaMa in MAT's protocol",
         512,
-        "wide",
+        "lama-wide-512",
         (
             "which pictures; its seeds of masks are not fixed",
-            "drawn masks follow its training sets, whose numbers differ from the test sets'",
+            "holes are drawn here on the middle square; there on the whole picture, of which a random square that "
+            "shows some of the hole is then cut",
+            "theirs brings pictures to size bicubically, here by Lanczos",
             "FID and LPIPS need --inception-weights and --lpips-weights",
             NOT_CHECKED,
         ),
         (
             Trial("places-wide", "Places at 512, wide masks, how many not known"),
-            Trial("places-narrow", "Places at 512, narrow masks, how many not known", masks="narrow"),
+            Trial("places-narrow", "Places at 512, narrow masks, how many not known", masks="lama-narrow-512"),
             Trial("places-segmentation", "Places at 512, masks of segments", files="the masks of segments"),
-            Trial("celeba-hq-wide", "CelebA-HQ at 256, wide masks", size=256),
-            Trial("celeba-hq-narrow", "CelebA-HQ at 256, narrow masks", masks="narrow", size=256),
+            Trial("celeba-hq-wide", "CelebA-HQ at 256, wide masks", masks="lama-wide", size=256),
+            Trial("celeba-hq-narrow", "CelebA-HQ at 256, narrow masks", masks="lama-narrow", size=256),
             Trial("mat-small", "Places at 512, MAT's small masks", _PLACES365, files="MAT's small masks"),
             Trial("mat-large", "Places at 512, MAT's large masks", _PLACES365, files="MAT's large masks"),
         ),

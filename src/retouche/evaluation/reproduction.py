@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from retouche.errors import DataError, InputError
 from retouche.evaluation.evaluate import Evaluation
@@ -18,7 +14,7 @@ from retouche.evaluation.papers import PAPERS, Paper, Trial
 from retouche.evaluation.pictures import Item
 from retouche.evaluation.protocol import list_sha256
 from retouche.evaluation.published import Published
-from retouche.evaluation.table import ALL, mean_and_interval, rounded
+from retouche.evaluation.table import mean_and_interval, rounded, within
 from retouche.weights.store import sha256_of
 
 FORMAT, VERSION = "retouche reproduction", 1
@@ -148,7 +144,7 @@ def _cell(published: Published, test: Trial, made: Evaluation) -> Cell:
         row = next((row for row in made.rows if (row.bin, row.metric) == (published.bin, published.measure)), None)
         value, interval, count = (None, None, 0) if row is None else (row.value, row.interval, row.count)
     else:
-        chosen = _within(published.bin, made.ratios)
+        chosen = within(published.bin, made.ratios)
         column = made.values[chosen, 0, keys.index(published.measure)]
         value, interval, count = mean_and_interval(column, [made.items[number][0].name for number in chosen])
     if value is None:
@@ -156,17 +152,6 @@ def _cell(published: Published, test: Trial, made: Evaluation) -> Cell:
     times = published.times
     spread = None if interval is None else (interval[0] * times, interval[1] * times)
     return Cell(published, value * times, spread, count)
-
-
-def _within(holes: str, ratios: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Pictures of a class "20-40 %" of hole ratios, its upper limit included; the first class ends below 1 %."""
-    if holes == ALL:
-        return np.arange(len(ratios))
-    found = re.fullmatch(r"(\d+)-(\d+) %", holes)
-    assert found is not None, holes
-    low, high = int(found[1]) / 100, int(found[2]) / 100
-    above = ratios >= low if low <= 0.01 else ratios > low
-    return np.flatnonzero(above & (ratios <= high))
 
 
 def as_text(found: Sequence[Cell]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,20 @@ def bin_of(ratio: float) -> str:
         if ratio <= limit:
             return BINS[number]
     return BINS[-1]
+
+
+def within(holes: str, ratios: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which pictures have a hole of a class: "all", or such as "20-40 %", its upper limit included.
+
+    What begins at 0 or 1 % holds its lower limit, too.
+    """
+    if holes == ALL:
+        return np.arange(len(ratios))
+    found = re.fullmatch(r"(\d+)-(\d+) %", holes)
+    assert found is not None, holes
+    low, high = int(found[1]) / 100, int(found[2]) / 100
+    above = ratios >= low if low <= 0.01 else ratios > low
+    return np.flatnonzero(above & (ratios <= high))
 
 
 @dataclass(frozen=True)

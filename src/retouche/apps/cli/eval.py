@@ -148,6 +148,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
                 keep=options.keep,
                 unknown=() if pack is None else pack.unknown,
                 published=() if pack is None else pack.published,
+                classes=() if pack is None else pack.classes,
                 advance=hear,
             )
         write_report(options.report / "index.html", made, preparation, remembering)
