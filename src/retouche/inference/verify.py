@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from retouche.errors import InputError
 from retouche.masks import Mask, default_dilation, dilate, open_mask
 from retouche.pictures import Picture, Source, decode, encode, open_picture
+from retouche.pictures.extending import extended, padded
 from retouche.pictures.formats import FORMATS
+from retouche.pictures.margins import Margins, margins
 from retouche.pictures.source import as_pil
 
 Array = NDArray[Any]
@@ -71,6 +73,7 @@ class Verdict:
         dilate: pixels the mask was grown by
         lossy: how a lossy file was judged; None if compared value by value
         differences: what else differs (size, mode, depth, profile, alpha), one phrase each
+        extended: pixels added at the left, top, right and bottom; None where BEFORE was not extended
     """
 
     kept: bool
@@ -81,6 +84,7 @@ class Verdict:
     dilate: int
     lossy: Lossy | None = None
     differences: tuple[str, ...] = ()
+    extended: tuple[int, int, int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The verdict as plain values."""
@@ -95,26 +99,33 @@ def verify(
     *,
     lossy: bool = False,
     invert: bool = False,
+    extend: Margins | None = None,
+    alpha: bool = False,
 ) -> Verdict:
     """Compare two files outside the grown mask.
 
     Args:
         before: the picture that was filled
         after: the result
-        mask: its mask; None = before's transparency, which the result need not keep
+        mask: its mask; None = before's transparency, which the result need not keep; None of an extended picture = it
+            had no mask, unless `alpha`
         dilation: pixels to grow the mask by; None = as filling does by itself
         lossy: judge a JPEG, AVIF, HEIC or lossy WebP by what encoding alone does to the picture
         invert: black is the hole
+        extend: the room that filling has added at the sides, as `Model` takes it; the mask is of before's size
+        alpha: before's transparency was filled, too, when it was extended
 
     Raises: InputError if a file cannot be read or the mask does not fit
     """
     old, new = open_picture(before), open_picture(after)
     size = (old.height, old.width)
-    if mask is None:
-        hole = hole_of_alpha(old, before)
-    else:
+    room = None if extend is None else margins(extend, size)
+    transparent = mask is None and (alpha or room is None)
+    if mask is not None:
         hole, _ = open_mask(mask, size, invert=invert)
-    return compare(old, new, hole, dilation, opaque=mask is None, lossy=after if lossy else None)
+    else:
+        hole = hole_of_alpha(old, before) if transparent else np.zeros(size, np.bool_)
+    return compare(old, new, hole, dilation, opaque=transparent, lossy=after if lossy else None, room=room)
 
 
 def hole_of_alpha(old: Picture, before: Path) -> Mask:
@@ -126,7 +137,14 @@ def hole_of_alpha(old: Picture, before: Path) -> Mask:
 
 
 def compare(
-    old: Picture, new: Picture, hole: Mask, dilation: int | None, *, opaque: bool = False, lossy: Path | None = None
+    old: Picture,
+    new: Picture,
+    hole: Mask,
+    dilation: int | None,
+    *,
+    opaque: bool = False,
+    lossy: Path | None = None,
+    room: tuple[int, int, int, int] | None = None,
 ) -> Verdict:
     """Compare two decoded pictures outside the grown hole.
 
@@ -135,20 +153,31 @@ def compare(
         dilation: as in `verify`
         opaque: the fill has made `old`'s transparency opaque
         lossy: the file of `new`, to be judged by what encoding alone does
+        room: pixels that `new` has more at the left, top, right and bottom
     """
     size = (old.height, old.width)
     pixels = default_dilation(*size) if dilation is None else dilation
     grown = dilate(hole, pixels)
     if grown.all() and not hole.all():  # filling does not grow a mask that would leave nothing known
         grown, pixels = hole, 0
+    words = f"size {old.width}x{old.height}"
+    fresh: Array | None = None
+    if room is not None:
+        old, fresh = extended(old, room)
+        grown = padded(grown, room) | fresh
+        words += f", extended to {old.width}x{old.height},"
     known = ~grown
     count = int(known.sum())
-    if (new.height, new.width) != size:
-        said = f"size {old.width}x{old.height} became {new.width}x{new.height}"
-        return Verdict(False, 0, None, 0, count, pixels, differences=(said,))
+    if (new.height, new.width) != (old.height, old.width):
+        words += f" became {new.width}x{new.height}"
+        if room is None and new.height >= old.height and new.width >= old.width:
+            words += " (if it was extended, say so with --extend)"
+        return Verdict(False, 0, None, 0, count, pixels, differences=(words,), extended=room)
     differences = _differences(old, new)
     if old.pixels.shape != new.pixels.shape or old.pixels.dtype != new.pixels.dtype or old.mode != new.mode:
-        return Verdict(False, 0, None, 0, count, pixels, differences=differences)
+        return Verdict(False, 0, None, 0, count, pixels, differences=differences, extended=room)
+    if fresh is not None:
+        old.pixels[fresh] = new.pixels[fresh]  # what is new is encoded beside the original, and is not judged
     if opaque:  # filling a picture's transparency makes it opaque
         old, new = _without_alpha(old), _without_alpha(new)
     largest, where, changed = _compare(old.pixels, new.pixels, known)
@@ -156,7 +185,7 @@ def compare(
     if lossy is not None and changed and _is_lossy(new):
         judged = _judge(old, new, ~known, lossy)
     kept = judged.excess <= judged.tolerance if judged is not None else changed == 0
-    return Verdict(kept, largest, where, changed, count, pixels, judged, differences)
+    return Verdict(kept, largest, where, changed, count, pixels, judged, differences, room)
 
 
 def _without_alpha(picture: Picture) -> Picture:

@@ -5,11 +5,14 @@ be the word alpha, where the hole was the picture's transparency. The largest di
 A JPEG, AVIF, HEIC or lossy WebP is encoded anew as a whole: with --lossy, each block away from the hole may differ by
 what encoding BEFORE alone does to it, plus 2 levels (JPEG) or 12 (the others). Files of several pages (TIFF, GIF) are
 judged page by page.
+A picture that `run --extend` has made larger is compared where the original lies in it: say the same --extend, and MASK
+only if there was one.
 
 examples:
   retouche check photo.png filled.png mask.png
   retouche check photo.jpg filled.jpg mask.png --lossy
   retouche check photo.tif filled.tif mask.png --dilate 0 --json
+  retouche check photo.png wider.png --extend left=200,right=10%
 
 exit code: 0 kept, 1 violated, 2 bad input
 """
@@ -39,14 +42,16 @@ class Options:
     """The picture that was filled."""
     after: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="AFTER")]
     """The result."""
-    mask: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MASK|alpha")]
-    """The mask it was filled with."""
+    mask: Annotated[tyro.conf.Positional[Path | None], terminal.without_default("MASK|alpha")] = None
+    """The mask it was filled with; left out where the picture was only extended."""
     dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
     """The --dilate it was filled with. auto: the longest side / 256, at least 1."""
     invert_mask: terminal.Switch = False
     """Black is the hole."""
     lossy: terminal.Switch = False
     """Allow what re-encoding alone does to a JPEG, AVIF, HEIC or lossy WebP."""
+    extend: Annotated[str | None, terminal.without_default("SIDE=N[,SIDE=N ...]")] = None
+    """The --extend it was filled with."""
     pages: Annotated[str | None, terminal.without_default("all|N|A-B")] = None
     """The --pages it was filled with; the other pages must be the same everywhere. Default: all."""
     json: terminal.Switch = False
@@ -55,30 +60,31 @@ class Options:
 
 def main(options: Options) -> int:
     """Compare, say the verdict."""
+    if options.mask is None and options.extend is None:
+        raise InputError("MASK is missing: give the mask it was filled with, or the word alpha")
+    if options.extend is not None and options.pages is not None:
+        raise InputError("--extend makes no files of several pages: leave out --pages")
     for path in (options.before, options.after, options.mask):
-        if not path.is_file() and not (path == options.mask and str(path) == "alpha"):
+        if path is not None and not path.is_file() and not (path == options.mask and str(path) == "alpha"):
             raise InputError(f"{path} is not there" if not path.exists() else f"{path} is no file")
     from retouche.inference.verify import verify
     from retouche.inference.verify_pages import verify_pages
 
-    mask = None if str(options.mask) == "alpha" and not options.mask.exists() else options.mask
-    several = verify_pages(
-        options.before,
-        options.after,
-        mask,
-        terminal.dilation(options.dilate),
-        pages=options.pages or "all",
-        invert=options.invert_mask,
-    )
+    alpha = options.mask is not None and str(options.mask) == "alpha" and not options.mask.exists()
+    mask = None if alpha else options.mask
+    files, dilation = (options.before, options.after, mask), terminal.dilation(options.dilate)
+    several = None
+    if options.extend is None:
+        several = verify_pages(*files, dilation, pages=options.pages or "all", invert=options.invert_mask)
     if several is not None:
         return _show_pages(several, options)
     verdict = verify(
-        options.before,
-        options.after,
-        mask,
-        terminal.dilation(options.dilate),
+        *files,
+        dilation,
         lossy=options.lossy,
         invert=options.invert_mask,
+        extend=options.extend,
+        alpha=alpha,
     )
     if options.json:
         terminal.show_json(verdict.as_json())
@@ -105,6 +111,8 @@ def _show_pages(verdicts: list[Verdict], options: Options) -> int:
 def explain(verdict: Verdict) -> str:
     """The verdict in a line or a few."""
     outside = f"outside the mask (grown by {verdict.dilate} pixels)"
+    if verdict.extended is not None:
+        outside += " where the original lies"
     lines = []
     if verdict.where is not None:
         x, y = verdict.where
