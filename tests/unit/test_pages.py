@@ -299,6 +299,7 @@ def test_pages_are_not_extended(here: Path, capsys: pytest.CaptureFixture[str]) 
         ("a.gif", "b.png", "all", "b.png cannot hold the pages of a.gif"),
         ("mask.png", "b.png", "2", "mask.png has 1 page, not 2"),
         ("a.gif", "b.png", None, "a.gif is a GIF: fill its frames (retouche run --pages all)"),
+        ("a.gif", "b.gif", None, "use retouche run --pages all"),
         ("a.tif", "b.tif", None, "retouche run --pages"),
     ],
 )

@@ -2,59 +2,27 @@
 
 A frame paints some pixels of the canvas, so what one shows is what all before it have left. A filled frame therefore
 paints its hole itself, and a later one that is not filled paints over what the fill would leave behind; every frame
-that needs neither keeps its bytes. Layout: Graphics Interchange Format, version 89a (CompuServe 1990).
+that needs neither keeps its bytes.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import GifImagePlugin, Image, ImageFile
+from PIL import Image
 
 from retouche.errors import InputError
+from retouche.pictures.gif_blocks import COLOURS, MAGIC, Array, Frame, control_of, indices_of, stored, walked
 from retouche.pictures.picture import Given, Picture
 from retouche.pictures.source import Source
 
-COLOURS = 256
 MOST_TIMES = 50  # all frames together may have so many times the pixels of one picture: 40 minutes of a small film
 DITHERED_BELOW = 64  # free colours; with more of them flat steps are not seen
-MAGIC = (b"GIF87a", b"GIF89a")
 _CLEAR, _RESTORE = 2, 3  # what becomes of a frame when its time is over
-_PICTURE, _EXTENSION, _END, _CONTROL = 0x2C, 0x21, 0x3B, 0xF9
-
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One frame as stored.
-
-    Attributes:
-        control: place of its control extension, (start, end), or None
-        place: of the rest, from descriptor to the last byte of its data
-        data: where the compressed data start
-        box: left, top, right, bottom
-        palette: (n, 3) uint8
-        interlaced: its rows are stored in four passes
-        disposal, delay: as stored; hundredths of a second
-        clear: the index that paints nothing, or None
-    """
-
-    control: tuple[int, int] | None
-    place: tuple[int, int]
-    data: int
-    box: tuple[int, int, int, int]
-    palette: Array
-    interlaced: bool
-    disposal: int = 0
-    delay: int = 0
-    clear: int | None = None
 
 
 class GifPages:
@@ -72,7 +40,7 @@ class GifPages:
                 f"{name} is {self.width}x{self.height}, but the limit is {max_pixels / 1e6:.1f} megapixels: "
                 "scale it down"
             )
-        self.frames = tuple(_walked(content, name))
+        self.frames = tuple(walked(content, name))
         self.count = len(self.frames)
         if self.count * self.width * self.height > MOST_TIMES * max_pixels:
             raise InputError(
@@ -95,7 +63,7 @@ class GifPages:
         canvas = self._blank()
         for frame in self.frames[: number + 1]:
             before = canvas.copy()
-            _paint(canvas, frame, self._indices(frame))
+            _paint(canvas, frame, indices_of(self.content, frame))
             if frame is not self.frames[number]:
                 _dispose(canvas, before, frame.disposal, frame.box)
         return _picture(canvas)
@@ -105,15 +73,15 @@ class GifPages:
         old, new = self._blank(), self._blank()
         parts, at = [], 0
         for number, frame in enumerate(self.frames):
-            indices = self._indices(frame)
+            indices = indices_of(self.content, frame)
             old_before, new_before, box = old.copy(), new.copy(), frame.box
-            _paint(old, frame, indices)
+            painted = _paint(old, frame, indices)
             wanted = _canvas(fill(number, _picture(old))) if number in selected else old
             _paint(new, frame, indices)
             if not _differ(new, wanted).any():
                 parts.append(self.content[at : frame.place[1]])
             else:
-                control, body, box = self._repainted(number, new_before, old, wanted, new)
+                control, body, box = self._repainted(number, painted, new_before, old, wanted, new)
                 if frame.control is None:
                     parts += [self.content[at : frame.place[0]], control, body]
                 else:
@@ -127,47 +95,34 @@ class GifPages:
     def _blank(self) -> Array:
         return np.zeros((self.height, self.width, 4), np.uint8)
 
-    def _indices(self, frame: _Frame) -> Array:
-        """(h, w) of a frame's box as stored."""
-        left, top, right, bottom = frame.box
-        size = struct.pack("<HH", right - left, bottom - top)
-        ramp = bytes(value for value in range(COLOURS) for _ in range(3))
-        alone = (MAGIC[1] + size + bytes(3) + bytes([_PICTURE]) + bytes(4) + size
-                 + bytes([0x87 | 0x40 * frame.interlaced]) + ramp
-                 + self.content[frame.data : frame.place[1]] + bytes([_END]))  # fmt: skip
-        with GifImagePlugin.GifImageFile(io.BytesIO(alone)) as image:
-            image.load()
-            return np.asarray(image)
-
     def _repainted(
-        self, number: int, before: Array, old: Array, wanted: Array, new: Array
+        self, number: int, painted: NDArray[np.bool_], before: Array, old: Array, wanted: Array, new: Array
     ) -> tuple[bytes, bytes, tuple[int, int, int, int]]:
         """A frame that brings the canvas to what is wanted, as control extension, the rest and its box.
 
         Args:
+            painted: the pixels that it painted
             before: the canvas that it paints on
             old: what the frame showed
             wanted: what it is to show; exactly, where that is what it showed
             new: becomes what it shows
         """
         frame = self.frames[number]
-        paint = _differ(before, wanted)
-        if (paint & (wanted[..., 3] == 0)).any():
+        known, apart = ~_differ(old, wanted), _differ(before, wanted)
+        for paint, box in _ways(frame, painted, before, old, wanted):
+            partly = not paint[_inside(box)].all()
+            colours = np.unique(wanted[paint & known][:, :3], axis=0)
+            kept = not (apart & known & ~paint).any() and bool((wanted[paint][:, 3] > 0).all())
+            if kept and len(colours) + partly <= COLOURS:
+                break
+        else:
+            what = "be transparent" if (wanted[apart & known][:, 3] == 0).any() else f"need more than {COLOURS} colours"
             raise InputError(
-                f"{self.name}: frame {number + 1} is transparent where an earlier one was filled: fill it too, with "
-                "--pages all"
+                f"{self.name}: frame {number + 1} would {what} where an earlier one was filled: fill the same place in "
+                "both (--pages all and one mask for all), or save the frames as pictures of their own"
             )
-        exact = paint & ~_differ(old, wanted)
-        colours = np.unique(wanted[exact][:, :3], axis=0)
-        box = _around(paint, frame.box)
-        at = (slice(box[1], box[3]), slice(box[0], box[2]))
-        partly = not paint[at].all()
         free = COLOURS - len(colours) - partly
-        if free < 0:
-            raise InputError(
-                f"{self.name}: frame {number + 1} would need more than {COLOURS} colours: fill all frames (--pages all)"
-            )
-        invented = paint & ~exact
+        exact, invented = paint & known, paint & ~known
         palette = np.concatenate([colours, _chosen(wanted[invented][:, :3], free)]).reshape(-1, 3)
         indices = np.full(paint.shape, len(palette), np.uint8) if partly else np.zeros(paint.shape, np.uint8)
         indices[exact] = _positions(wanted[exact][:, :3], colours)
@@ -176,72 +131,21 @@ class GifPages:
         new[...] = before
         new[paint] = np.concatenate([palette[indices[paint]], np.full((int(paint.sum()), 1), 255, np.uint8)], axis=1)
         return (
-            _control(self.content, frame, len(palette) if partly else None),
-            _stored(indices[at], palette, box),
+            control_of(self.content, frame, len(palette) if partly else None),
+            stored(indices[_inside(box)], palette, box),
             box,
         )
 
 
-# Reading --------------------------------------------------------------------------------------------------------------
+# Canvas ---------------------------------------------------------------------------------------------------------------
 
 
-def _walked(content: bytes, name: str) -> list[_Frame]:
-    flags = content[10]
-    at = 13 + 3 * _length(flags)
-    shared = _palette(content, 13, flags)
-    frames: list[_Frame] = []
-    control: tuple[int, int] | None = None
-    while at < len(content) and content[at] != _END:
-        if content[at] == _EXTENSION:
-            end = _blocks_end(content, at + 2)
-            if content[at + 1] == _CONTROL:
-                control = (at, end)
-        elif content[at] == _PICTURE:
-            left, top, width, height, flags = struct.unpack_from("<HHHHB", content, at + 1)
-            own = _palette(content, at + 10, flags)
-            data = at + 10 + 3 * _length(flags)
-            end = _blocks_end(content, data + 1)
-            packed, delay, clear = (0, 0, 0) if control is None else struct.unpack_from("<BHB", content, control[0] + 3)
-            frames.append(
-                _Frame(
-                    control,
-                    (at, end),
-                    data,
-                    (left, top, left + width, top + height),
-                    own if len(own) else shared,
-                    bool(flags & 0x40),
-                    packed >> 2 & 7,
-                    delay,
-                    clear if packed & 1 else None,
-                )
-            )
-            control = None
-        else:
-            raise InputError(f"{name} is damaged: byte {at} begins no block of a GIF")
-        at = end
-    if not frames:
-        raise InputError(f"{name} holds no frame: give a GIF with at least one")
-    return frames
+def _inside(box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    return slice(box[1], box[3]), slice(box[0], box[2])
 
 
-def _length(flags: int) -> int:
-    """Colours of the palette that follows."""
-    return 2 << (flags & 7) if flags & 0x80 else 0
-
-
-def _palette(content: bytes, at: int, flags: int) -> Array:
-    return np.frombuffer(content, np.uint8, 3 * _length(flags), at).reshape(-1, 3)
-
-
-def _blocks_end(content: bytes, at: int) -> int:
-    """Where a chain of blocks ends."""
-    while content[at]:
-        at += 1 + content[at]
-    return at + 1
-
-
-def _paint(canvas: Array, frame: _Frame, indices: Array) -> None:
-    """What a frame does to the canvas; what lies beyond it is not seen."""
+def _paint(canvas: Array, frame: Frame, indices: Array) -> NDArray[np.bool_]:
+    """What a frame does to the canvas, and where, (H, W); what lies beyond it is not seen."""
     left, top, _, _ = frame.box
     target = canvas[top : frame.box[3], left : frame.box[2]]
     indices = indices[: target.shape[0], : target.shape[1]]
@@ -250,10 +154,13 @@ def _paint(canvas: Array, frame: _Frame, indices: Array) -> None:
     palette[:, 3] = 255
     painted = np.ones(indices.shape, bool) if frame.clear is None else indices != frame.clear
     target[painted] = palette[indices[painted]]
+    everywhere = np.zeros(canvas.shape[:2], bool)
+    everywhere[top : frame.box[3], left : frame.box[2]] = painted
+    return everywhere
 
 
 def _dispose(canvas: Array, before: Array, disposal: int, box: tuple[int, int, int, int]) -> None:
-    at = (slice(box[1], box[3]), slice(box[0], box[2]))
+    at = _inside(box)
     if disposal == _CLEAR:
         canvas[at] = 0
     elif disposal == _RESTORE:
@@ -279,18 +186,45 @@ def _differ(one: Array, other: Array) -> NDArray[np.bool_]:
     return np.asarray(apart | ((one[..., 3] > 0) != (other[..., 3] > 0)))
 
 
-# Writing --------------------------------------------------------------------------------------------------------------
+# Repainting -----------------------------------------------------------------------------------------------------------
+
+
+def _ways(
+    frame: Frame, painted: NDArray[np.bool_], before: Array, old: Array, wanted: Array
+) -> Iterator[tuple[NDArray[np.bool_], tuple[int, int, int, int]]]:
+    """Pixels to paint and their box, the best way first; arguments as in `GifPages._repainted`.
+
+    What is apart from the canvas needs fewest colours, but an index that paints nothing. The whole box needs none.
+    What the frame painted before needs no colour of earlier frames, whose fill then stays beside it.
+    """
+    apart, everywhere = _differ(before, wanted), np.zeros_like(painted)
+    least = _around(apart, frame.box)
+    everywhere[_inside(least)] = True
+    ways = [(apart, least)]
+    if wanted[_inside(least)][..., 3].all():
+        ways.append((everywhere, least))
+    own = painted | (apart & (before[..., 3] == 0))
+    keeping = own, _around(own, frame.box)
+    # A larger box that is cleared afterwards would take along what earlier frames have left there.
+    beyond = everywhere.copy()
+    beyond[_inside(frame.box)] = False
+    taken = frame.disposal == _CLEAR and bool((old[beyond][:, 3] > 0).any())
+    yield from [keeping, *ways] if taken else [*ways, keeping]
 
 
 def _around(paint: NDArray[np.bool_], box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     """A frame's own box, which its disposal is about, and all that it paints."""
-    rows, columns = (np.flatnonzero(paint.any(axis=axis)) for axis in (1, 0))
     height, width = paint.shape
+    left, top = min(box[0], width - 1), min(box[1], height - 1)
+    right, bottom = max(left + 1, min(box[2], width)), max(top + 1, min(box[3], height))
+    if not paint.any():
+        return left, top, right, bottom
+    rows, columns = (np.flatnonzero(paint.any(axis=axis)) for axis in (1, 0))
     return (
-        min(box[0], int(columns[0])),
-        min(box[1], int(rows[0])),
-        min(width, max(box[2], int(columns[-1]) + 1)),
-        min(height, max(box[3], int(rows[-1]) + 1)),
+        min(left, int(columns[0])),
+        min(top, int(rows[0])),
+        max(right, int(columns[-1]) + 1),
+        max(bottom, int(rows[-1]) + 1),
     )
 
 
@@ -325,25 +259,3 @@ def _nearest(picture: Array, palette: Array, where: NDArray[np.bool_], dithered:
     kind = Image.Dither.FLOYDSTEINBERG if dithered else Image.Dither.NONE
     made = np.asarray(Image.fromarray(np.ascontiguousarray(picture[at])).quantize(palette=held, dither=kind))
     return np.minimum(made[where[at]], len(palette) - 1)
-
-
-def _control(content: bytes, frame: _Frame, clear: int | None) -> bytes:
-    """The control extension with another transparent index."""
-    asks = content[frame.control[0] + 3] & 2 if frame.control else 0
-    packed = frame.disposal << 2 | asks | (clear is not None)
-    return struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, packed, frame.delay, clear or 0, 0)
-
-
-def _stored(indices: Array, palette: Array, box: tuple[int, int, int, int]) -> bytes:
-    """Descriptor, palette and data of a frame."""
-    height, width = indices.shape
-    stream = io.BytesIO()
-    stream.write(struct.pack("<BHHHHB", _PICTURE, box[0], box[1], width, height, 0x87))
-    stream.write(palette.tobytes().ljust(3 * COLOURS, b"\0"))
-    stream.write(b"\x08")  # bits of an index
-    image: Any = Image.fromarray(np.ascontiguousarray(indices))
-    image.encoderinfo, image.encoderconfig = {}, (8, False)
-    tiles: Any = [("gif", (0, 0, width, height), 0, "L")]
-    ImageFile._save(image, stream, tiles)
-    stream.write(b"\0")
-    return stream.getvalue()

@@ -292,7 +292,10 @@ def _check_outputs(jobs: Sequence[Job], suffixes: Sequence[str], *, overwrite: b
                 remedy = "say --overwrite to replace it, or " if itself else ""
                 raise InputError(f"--output {job.output} is {kind}: {remedy}give another --output")
         if job.output.suffix.lower() not in suffixes:
-            raise InputError(f"--output {job.output} has no suffix of a picture known here: use {' '.join(suffixes)}")
+            frames = "retouche run --pages all (frames of a GIF), or " if job.output.suffix.lower() == ".gif" else ""
+            raise InputError(
+                f"--output {job.output} has no suffix of a picture known here: use {frames}{' '.join(suffixes)}"
+            )
         if real.is_folder(job.output):
             raise InputError(f"--output {job.output} is a folder: give a file, or the folder with a slash at its end")
         if real.exists(job.output):
