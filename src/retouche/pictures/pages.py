@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from retouche.errors import InputError, reason
-from retouche.pictures import gif, tiff_pages
+from retouche.pictures import gif, gif_blocks, tiff_pages
 from retouche.pictures.decoding import border
 from retouche.pictures.picture import Picture
 from retouche.pictures.source import MAX_PIXELS
@@ -46,7 +46,7 @@ class Pages(Protocol):
 
 
 _KINDS: tuple[tuple[tuple[bytes, ...], Callable[[bytes, str, int], Pages]], ...] = (
-    (gif.MAGIC, gif.GifPages),
+    (gif_blocks.MAGIC, gif.GifPages),
     (tiff_pages.MAGIC, tiff_pages.TiffPages),
 )
 
