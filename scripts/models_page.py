@@ -24,10 +24,10 @@ leads to the file itself; the others open in a browser only, and are saved under
 - **Licences** are those stated by the publishers, of the weights as far as anything is said about them; the pictures
   they were trained on may carry terms of their own. "Not stated" means that nothing was found.
 - **Containers.** safetensors; PyTorch `.pth`, `.pt`, `.p`, `.bin` old and new; Paddle `.pdparams`; TensorFlow V2
-  checkpoints (prefix, `.index` file or folder); Lua Torch `.t7` in binary; Caffe `.caffemodel`;
+  checkpoints (prefix, `.index` file or folder); Lua Torch `.t7` in binary; Caffe `.caffemodel`; Keras HDF5;
   TorchScript archives. No code in a file is run: all readers are our own and know tensors, arrays and containers
   alone, within bounds that follow from the file's size.
-  HDF5, ONNX and pickled modules are refused with the remedy.
+  ONNX and pickled modules are refused with the remedy.
 - **Colours.** Some networks were trained on pictures in the order blue, green, red. Each method's first table says
   which order its files' networks see and how that is known; Retouche exchanges the colours for them, so that pictures
   go in and come out as they are. A file fed in the wrong order still fills, with wrong colours. Where the order is not

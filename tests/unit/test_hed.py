@@ -125,6 +125,111 @@ class Port(nn.Module):
         return made
 
 
+def keras_file(path: Path, weights: dict[str, Tensor], first: int = 1, group: str = "", scope: str = "{}") -> Path:
+    """A Keras port's file with weights that are given by Caffe's names and in PyTorch's order of axes.
+
+    Args:
+        first: the number of the first layer that the port does not name
+        group: what stands before all names, as in a file of a whole model
+        scope: the inner name of a layer called {}
+    """
+    h5py = pytest.importorskip("h5py")
+
+    def numbered(kind: str, place: int) -> str:
+        return f"{kind}_{first + place}" if first + place else kind
+
+    with h5py.File(path, "w") as file:
+        for name, tensor in weights.items():
+            layer, _, kind = name.rpartition(".")
+            if layer.startswith("conv"):
+                layer = "block" + layer[4:].replace("_", "_conv")
+            elif layer.startswith("score"):
+                layer = numbered("conv2d", int(layer[-1]) - 1)
+            elif layer.startswith("upsample"):
+                layer = numbered("conv2d_transpose", int(layer.split("_")[1]).bit_length() - 1)
+            else:
+                layer = numbered("conv2d", 5)
+            values = tensor.permute(2, 3, 1, 0) if kind == "weight" else tensor
+            file[f"{group}{layer}/{scope.format(layer)}/{'kernel' if kind == 'weight' else kind}:0"] = values.numpy()
+    return path
+
+
+def keras_weights() -> dict[str, Tensor]:
+    weights = random_weights(3)
+    del weights["new-score-weighting.bias"]
+    weights["upsample_1.weight"] = torch.rand(1, 1, 2, 2, generator=torch.Generator().manual_seed(8)) / 4
+    return weights
+
+
+@pytest.mark.parametrize("size", [(33, 21), (16, 40)])
+def test_the_keras_ports_rule(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Against a second writing, by coordinates; whichever numbers and scopes Keras gave the layers."""
+    weights = keras_weights()
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+    x = (image + 1).div(2).mul(255)[:, [2, 1, 0]] - mean
+    maps = torch.zeros(5, *size)
+    for block, count in enumerate(COUNTS, 1):
+        if block > 1:
+            x = functional.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2), value=-torch.inf)
+            x = x.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2))
+        for layer in range(1, count + 1):
+            name = f"conv{block}_{layer}"
+            x = functional.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1).clamp(min=0)
+        side = functional.conv2d(x, weights[f"score-dsn{block}.weight"], weights[f"score-dsn{block}.bias"])[0, 0]
+        stride = 2 ** (block - 1)
+        kernel = weights[f"upsample_{stride}.weight"][0, 0]
+        for row, column in np.ndindex(*side.shape):
+            for y, across in np.ndindex(*kernel.shape):
+                at = (stride * row - stride // 2 + y, stride * column - stride // 2 + across)
+                if 0 <= at[0] < size[0] and 0 <= at[1] < size[1]:
+                    maps[block - 1][at] += side[row, column] * kernel[y, across]
+    expected = torch.sigmoid((maps * weights["new-score-weighting.weight"].view(5, 1, 1)).sum(0))
+    assert expected.std() > 0.02
+    names = [(1, "", "{}"), (0, "model_weights/", "{}"), (95, "", "{}_1/x")]
+    for number, (first, group, scope) in enumerate(names if size == (33, 21) else names[:1]):
+        found = hed(keras_file(tmp_path / f"{number}.h5", weights, first, group, scope))
+        assert found.rule == "keras" and (found(image)[0, 0] - expected).abs().max() < 1e-4
+
+
+def test_the_keras_ports_edges_are_the_pytorch_ports_with_the_same_weights(tmp_path: Path) -> None:
+    """With bilinear kernels both enlarge alike, but for the border, where the transposed convolution fades."""
+    torch.manual_seed(6)
+    port = Port().eval()
+    with torch.no_grad():
+        port.netCombine[0].bias.zero_()  # the Keras port has none
+    torch.save(port.state_dict(), tmp_path / "hed.pth")
+    first = hed(tmp_path / "hed.pth")
+    weights: dict[str, Tensor] = {}
+    for block, count in enumerate(COUNTS, 1):
+        for layer in range(1, count + 1):
+            for kind in ("weight", "bias"):
+                weights[f"conv{block}_{layer}.{kind}"] = first.state_dict()[f"blocks.{block - 1}.{layer - 1}.{kind}"]
+        for kind in ("weight", "bias"):
+            weights[f"score-dsn{block}.{kind}"] = first.state_dict()[f"sides.{block - 1}.{kind}"]
+        stride = 2 ** (block - 1)
+        tent = 1 - (torch.arange(2 * stride) - stride + 0.5).abs() / stride
+        weights[f"upsample_{stride}.weight"] = (tent[:, None] * tent)[None, None]
+    weights["upsample_1.weight"] = torch.tensor([[1.0, 0], [0, 0]])[None, None]
+    weights["new-score-weighting.weight"] = first.state_dict()["fuse.weight"]
+    second = hed(keras_file(tmp_path / "hed.h5", weights))
+    assert (second.mean - first.mean).abs().max() > 1  # each port subtracts its own
+    second.mean.copy_(first.mean)
+    image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    one, two = first(image), second(image)
+    assert torch.allclose(one[..., 8:-8, 8:-8], two[..., 8:-8, 8:-8], atol=1e-5) and one.std() > 1e-4
+    assert not torch.allclose(one, two, atol=1e-5)
+
+
+def test_a_keras_file_that_is_no_hed_is_named(tmp_path: Path) -> None:
+    weights = keras_weights()
+    backbone = {name: tensor for name, tensor in weights.items() if name.startswith("conv")}
+    with pytest.raises(WeightsError, match=r"16 missing \(first: sides\.0\.weight\).*Keras port"):
+        hed(keras_file(tmp_path / "vgg16.h5", backbone))
+    with pytest.raises(WeightsError, match=r"1 missing \(first: enlarge\.4\.weight\)"):
+        hed(keras_file(tmp_path / "a.h5", {name: one for name, one in weights.items() if name != "upsample_16.weight"}))
+
+
 @pytest.mark.parametrize("prefix", ["net", "module"])
 def test_the_ports_rule(tmp_path: Path, prefix: str) -> None:
     torch.manual_seed(5)

@@ -2,14 +2,18 @@
 
 VGG16's convolutions; the last of each of its five blocks gives a map of edges, which is enlarged to the picture; a
 sixth map weighs the five. The weights are the user's to bring, for their licence is not stated: the authors'
-`.caffemodel` (github.com/s9xie/hed), or a PyTorch port's file (github.com/sniklaus/pytorch-hed). They do not compute
-the same:
+`.caffemodel` (github.com/s9xie/hed), a PyTorch port's file (github.com/sniklaus/pytorch-hed), or a Keras port's HDF5
+(github.com/lc82111/Keras_HED). They do not compute the same:
 
 - Caffe pads the picture by 35 zeros at the first convolution, halves with rounding up, enlarges by the file's own
   transposed convolutions, and cuts the picture's place out of each map;
-- the port pads by 1 everywhere and enlarges bilinearly to the picture's size.
+- the PyTorch port pads by 1 everywhere and enlarges bilinearly to the picture's size;
+- the Keras port pads by 1, halves with rounding up, enlarges each of the five maps by transposed convolutions of its
+  own, the first one's of 2x2 pixels, subtracts other means, and weighs without a bias. It takes pictures of 480x480;
+  of other sizes its maps are cut at the right and bottom.
 
 Each file is run by its own rule. None of the published files was opened for this; names and rules are from their codes.
+In the Keras port only the 13 convolutions of VGG16 have names; Keras numbers the others as the code makes them.
 """
 
 from __future__ import annotations
@@ -26,14 +30,16 @@ from torch.nn import functional
 from retouche.backbones.files import opened
 from retouche.weights.layout import load_strictly
 
-Rule = Literal["caffe", "port"]
+Rule = Literal["caffe", "port", "keras"]
 
 MEAN = (104.00698793, 116.66876762, 122.67891434)
-"""Blue, green, red, 0..255, subtracted by both codes."""
+"""Blue, green, red, 0..255, subtracted by the authors' code and the PyTorch port."""
+KERAS_MEAN = (103.939, 116.779, 123.68)
+"""The same in the Keras port."""
 WIDTHS, COUNTS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
 PADDING = 35
 """Of Caffe's first convolution."""
-WANTED = "give the authors' hed_pretrained_bsds.caffemodel, or the PyTorch port's file"
+WANTED = "give the authors' hed_pretrained_bsds.caffemodel, or the PyTorch or Keras port's file"
 _WORDS = ("One", "Two", "Thr", "Fou", "Fiv")
 
 
@@ -62,13 +68,15 @@ class HED(nn.Module):
                 before = width
             self.blocks.append(block)
         self.sides = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in WIDTHS)
-        if rule == "caffe":
+        self.first_enlarged = 0 if rule == "keras" else 1  # Caffe's first map is of the picture's size
+        if rule != "port":
             self.enlarge = nn.ModuleList(
                 nn.ConvTranspose2d(1, 1, 2 << number, stride=1 << number, bias=False)
-                for number in range(1, len(WIDTHS))
+                for number in range(self.first_enlarged, len(WIDTHS))
             )
-        self.fuse = nn.Conv2d(len(WIDTHS), 1, 1)
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.fuse = nn.Conv2d(len(WIDTHS), 1, 1, bias=rule != "keras")
+        mean = torch.tensor(KERAS_MEAN if rule == "keras" else MEAN)
+        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
         self.eval()
 
@@ -85,7 +93,7 @@ class HED(nn.Module):
         maps = []
         for number, (block, side) in enumerate(zip(self.blocks, self.sides, strict=True)):
             if number:
-                x = functional.max_pool2d(x, 2, ceil_mode=self.rule == "caffe")
+                x = functional.max_pool2d(x, 2, ceil_mode=self.rule != "port")
             for layer in block:  # type: ignore[attr-defined]  # a ModuleList
                 x = torch.relu(layer(x))
             maps.append(self._enlarged(side(x), number, size))
@@ -95,10 +103,10 @@ class HED(nn.Module):
         """A block's map at the picture's size and place."""
         if self.rule == "port":
             return functional.interpolate(edges, size, mode="bilinear", align_corners=False)
-        if number:
-            edges = self.enlarge[number - 1](edges)
-        # the first block has lost one of its 35 pixels; a transposed convolution moves by half its stride
-        start = PADDING - 1 + (1 << number) // 2 if number else PADDING - 1
+        start = PADDING - 1 if self.rule == "caffe" else 0  # the first block has lost one of its 35 pixels
+        if number >= self.first_enlarged:
+            edges = self.enlarge[number - self.first_enlarged](edges)
+            start += (1 << number) // 2  # a transposed convolution moves by half its stride
         return edges[..., start : start + size[0], start : start + size[1]]
 
 
@@ -106,16 +114,12 @@ def hed(weights: Path | str | Mapping[str, Tensor]) -> HED:
     """The network with a user's weights.
 
     Args:
-        weights: Caffe's file or the port's, or their tensors by name
+        weights: Caffe's file, the PyTorch port's or the Keras port's, or their tensors by name
 
     Raises: WeightsError if the file is not there, cannot be read or is no HED
     """
     given = opened(weights, "HED", WANTED)
-    rule: Rule = "caffe" if "score-dsn1.weight" in given.tensors else "port"
-    tensors = {}
-    for name, tensor in given.tensors.items():
-        own = _caffe_name(name) if rule == "caffe" else _port_name(name)
-        tensors[own or name] = tensor
+    rule, tensors = _renamed(given.tensors)
     with torch.random.fork_rng(devices=[]):
         network = HED(rule)
     for name, own in network.state_dict().items():
@@ -125,6 +129,15 @@ def hed(weights: Path | str | Mapping[str, Tensor]) -> HED:
     load_strictly(network, tensors, (), given.title, WANTED)
     network.origin = given.origin
     return network
+
+
+def _renamed(given: Mapping[str, Tensor]) -> tuple[Rule, dict[str, Tensor]]:
+    """Whose file it is, and its tensors by our names; what has none of ours keeps its own, to be listed as unknown."""
+    if any(_KERAS.fullmatch(name) for name in given):
+        return "keras", _from_keras(given)
+    rule: Rule = "caffe" if "score-dsn1.weight" in given else "port"
+    named = _caffe_name if rule == "caffe" else _port_name
+    return rule, {named(name) or name: tensor for name, tensor in given.items()}
 
 
 def _caffe_name(name: str) -> str | None:
@@ -147,6 +160,36 @@ def _port_name(name: str) -> str | None:
         return f"sides.{_WORDS.index(found[1])}.{found[2]}" if found[1] in _WORDS else None
     found = re.fullmatch(r"(?:net|module)Combine\.0\.(weight|bias)", name)
     return f"fuse.{found[1]}" if found else None
+
+
+_KERAS = re.compile(r"(block[1-5]_conv[1-3]|conv2d(?:_transpose)?(?:_\d+)?)\.(?:.+\.)?(kernel|bias)(?::0)?")
+"""LAYER.LAYER.kernel:0, as Keras's files have it; what stands between differs from version to version."""
+_WORDS_OF_KERAS = {"kernel": "weight", "bias": "bias"}
+
+
+def _from_keras(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels (height, width, in, out) and, of transposed convolutions, (height, width, out, in) -> ours reversed.
+
+    Layers that the port does not name come in the order of Keras's numbers, which need not begin at 1: five sides and
+    the last, and the five that enlarge.
+    """
+    found = {name: match for name in given if (match := _KERAS.fullmatch(name)) is not None}
+    layers = {match[1] for match in found.values()}
+    own = {f"block{b}_conv{c}": f"blocks.{b - 1}.{c - 1}" for b, n in enumerate(COUNTS, 1) for c in range(1, n + 1)}
+    for kind, places in (
+        ("conv2d", [*(f"sides.{number}" for number in range(len(WIDTHS))), "fuse"]),
+        ("conv2d_transpose", [f"enlarge.{number}" for number in range(len(WIDTHS))]),
+    ):
+        numbered = [
+            (int(match[1] or 0), layer) for layer in layers if (match := re.fullmatch(rf"{kind}_?(\d*)", layer))
+        ]
+        own |= {layer: place for (_, layer), place in zip(sorted(numbered), places, strict=False)}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in given.items():
+        layer = found[name][1] if name in found else ""
+        ours = f"{own[layer]}.{_WORDS_OF_KERAS[found[name][2]]}" if layer in own else name
+        tensors[ours] = tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor
+    return tensors
 
 
 # Edges of whole pictures ----------------------------------------------------------------------------------------------

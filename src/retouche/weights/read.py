@@ -18,6 +18,7 @@ from retouche.errors import WeightsError
 from retouche.weights import tensorflow
 from retouche.weights.border import DEPTH, NAME, SPARE_BYTES, TENSORS, Stream, border, damaged
 from retouche.weights.caffe import is_caffe, read_caffe
+from retouche.weights.hdf5 import is_hdf5, read_hdf5
 from retouche.weights.lua import is_lua, read_lua
 from retouche.weights.paddle import read_paddle
 from retouche.weights.pickles import Foreign, StoredArray
@@ -48,6 +49,7 @@ KINDS = (
     Kind(lambda head: head.startswith(b"PK"), read_zip),
     Kind(lambda head: head.startswith(TORCH_LEGACY), read_legacy),
     Kind(lambda head: re.match(rb"\x80[\x02-\x05]|[(\]}]|c[a-z_.]+\n", head) is not None, read_paddle),
+    Kind(is_hdf5, read_hdf5),
     Kind(is_caffe, read_caffe),
 )
 """The first that fits reads the file. A further format is its line here and its function of a stream."""
@@ -61,8 +63,8 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a weight file.
 
     Known are safetensors, PyTorch's files old and new (`.pth`, `.pt`, `.p`, `.bin`, `.ckpt`), Paddle's `.pdparams`, Lua
-    Torch's `.t7`, Caffe's `.caffemodel` and TensorFlow's checkpoints (their prefix, their `.index` file or the folder
-    with their `checkpoint` file).
+    Torch's `.t7`, Caffe's `.caffemodel`, Keras's HDF5 (`.h5`, `.hdf5`) and TensorFlow's checkpoints (their prefix,
+    their `.index` file or the folder with their `checkpoint` file).
 
     Returns: published names -> tensors on the CPU, most of them views of the mapped file, and the header of a
         safetensors file (empty for other kinds). Names are dotted paths through the file's containers. Wrappers
@@ -89,7 +91,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
             if kind.begins(head):
                 return unwrapped(kind.read(stream), len(stream)), {}
         raise WeightsError(
-            "is of no known kind: give safetensors, .pth, .pdparams, .t7, .caffemodel or a TensorFlow checkpoint"
+            "is of no known kind: give safetensors, .pth, .pdparams, .t7, .caffemodel, .h5 or a TensorFlow checkpoint"
         )
 
 
@@ -110,8 +112,6 @@ def _refuse(head: bytes) -> None:
         said = "is a web page saved in place of the file (a virus or login page?): download it with a browser"
     elif re.match(rb"[34]\n\d+\n", head):
         said = "is a Lua Torch file in its text form: save it in the binary one, torch.save(FILE, NETWORK)"
-    elif head.startswith(b"\x89HDF"):
-        said = "is an HDF5 file (Keras, Caffe): convert it to safetensors"
     elif head.startswith(b"\x93NUMPY"):
         said = "is a single NumPy array: give a file with all tensors and their names"
     elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")) or head[257:262] == b"ustar":

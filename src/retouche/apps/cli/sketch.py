@@ -10,7 +10,8 @@ examples:
   retouche sketch --image photos/ --output edges/ --hed hed_pretrained_bsds.caffemodel   (a.jpg: a_edge.png)
 
 With --hed the edges are those of the network of Xie and Tu 2015, above 0.6, as guided filling was published. Its
-weights are yours to bring: the authors' .caffemodel or the PyTorch port's file, read for their tensors alone.
+weights are yours to bring: the authors' .caffemodel, the PyTorch port's file or the Keras port's .h5 or .hdf5, read for
+their tensors alone.
 
 exit code: 0 done, 1 some pictures of a batch failed (listed at the end), 2 nothing done: wrong use or bad input
 """
