@@ -33,6 +33,8 @@ const { STEPS } = await load("steps.js");
 const { carried, placeOf } = await load("carry.js");
 const { seamScore } = await load("seam.js");
 const raster = await load("raster.js");
+const { encodePNG } = await load("png.js");
+const { membrane } = await load("membrane.js");
 
 /** @param {number} width @param {number} height */
 function made(width, height) {
@@ -512,4 +514,51 @@ test("a mask carried to another size keeps its corner, or its share", () => {
   assert.equal(box(570, 400, "left top").lost, 0.25);
   assert.equal(box(100, 100, "left top").lost, 1);
   assert.equal(box(300, 200, "scaled").count, 300);
+});
+
+test("a PNG for a program on this machine holds its pixels as they are", async () => {
+  for (const [width, height, channels] of [[1, 1, 1], [65535, 2, 1], [300, 150, 4], [257, 129, 3]]) {
+    const pixels = Uint8Array.from({ length: width * height * channels }, (_, at) => (at * 73 + (at >> 8)) % 256),
+      stride = width * channels;
+    for (const near of [false, true]) {
+      const bytes = Buffer.from(await (await encodePNG(width, height, channels, pixels, near)).arrayBuffer()),
+        at = bytes.indexOf("IDAT"),
+        rows = zlib.inflateSync(bytes.subarray(at + 4, at + 4 + bytes.readUInt32BE(at - 4)));
+      assert.equal(rows.length, (stride + 1) * height);
+      for (let y = 0, above = new Uint8Array(stride); y < height; y++) {
+        const row = rows.subarray(y * (stride + 1) + 1, (y + 1) * (stride + 1)),
+          up = rows[y * (stride + 1)] === 2;
+        above = row.map((value, x) => value + (up ? above[x] : 0));
+        assert.ok(Buffer.from(above).equals(Buffer.from(pixels.subarray(y * stride, (y + 1) * stride))));
+      }
+    }
+  }
+});
+
+test("a membrane continues what is around it, and touches nothing else", () => {
+  const width = 93,
+    height = 71,
+    value = (x, y, channel) => [20 + 2 * x, 30 + x + y, 230 - 2 * y][channel],
+    rgba = new Uint8ClampedArray(width * height * 4).fill(255),
+    inside = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const at = y * width + x;
+      if ((x - 50) ** 2 + (y - 34) ** 2 < 30 ** 2) inside[at] = 255;
+      for (let channel = 0; channel < 3; channel++) rgba[at * 4 + channel] = inside[at] ? 0 : value(x, y, channel);
+    }
+  rgba.fill(0, 0, 4); // a clear pixel: its colour is not known, and stays
+  membrane(rgba, width, height, inside);
+  let off = 0;
+  for (let at = 1; at < inside.length; at++)
+    for (let channel = 0; channel < 3; channel++) {
+      const gap = Math.abs(rgba[at * 4 + channel] - value(at % width, Math.floor(at / width), channel));
+      if (inside[at]) off = Math.max(off, gap); // a plane is its own membrane
+      else assert.equal(gap, 0);
+    }
+  assert.ok(off <= 4, `${off} grey levels`);
+  assert.deepEqual([...rgba.subarray(0, 4)], [0, 0, 0, 0]);
+  const all = new Uint8ClampedArray(16).fill(9);
+  membrane(all, 2, 2, new Uint8Array(4).fill(1)); // nothing is known: nothing is made up
+  assert.deepEqual([...all], new Array(16).fill(9));
 });

@@ -115,7 +115,7 @@ def test_waiting_then_running(server: str, look: Callable[..., Any], picture: Pa
     assert bar.get_attribute("aria-valuenow") == "42" and bar.get_attribute("aria-valuetext") == "42 percent"
     assert (bar.get_attribute("aria-valuemin"), bar.get_attribute("aria-valuemax")) == ("0", "100")
     assert "Cancel" in page.inner_text("#cancel") and "42 %" in page.inner_text("#cancel")
-    assert page.evaluate("parseFloat(document.getElementById('line').style.width)") == 42.5
+    assert page.evaluate("Number(document.getElementById('line').style.getPropertyValue('--share'))") == 0.425
     held.tell("running", fraction=0.1)  # never back
     page.wait_for_timeout(900)
     assert bar.get_attribute("aria-valuenow") == "42"

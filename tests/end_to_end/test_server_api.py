@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import tifffile
 from PIL import Image, ImageCms
 from serving import decoded, encoded, hole, scene, serving, text
 
+from retouche import pictures
 from retouche.apps.server import schema
 from retouche.methods import methods
 from retouche.pictures import Picture, encode, open_picture, write_picture
@@ -140,11 +142,46 @@ def test_sixteen_bits_and_alpha_stay(client: httpx.Client) -> None:
     assert (decoded(client.post("/api/v1/inpaint", files=sent).content)[..., 3] == 99).all()
 
 
+@pytest.mark.parametrize("kind", ["8 bit", "16 bit", "CMYK", "alpha"])
+def test_the_part_around_the_hole_is_all_of_what_changes(client: httpx.Client, kind: str) -> None:
+    values, mask, file = scene(5), np.zeros((60, 80), np.uint8), io.BytesIO()
+    mask[3:20, 60:78] = mask[30, 40] = 255
+    if kind == "16 bit":
+        tifffile.imwrite(file, (values.astype(np.uint16) << 8) + 77, photometric="rgb")
+    elif kind == "CMYK":
+        Image.fromarray(values).convert("CMYK").save(file, "TIFF")
+    else:
+        file = io.BytesIO(encoded(np.dstack([values, values[..., :1]]) if kind == "alpha" else values))
+    sent = {"image": file.getvalue(), "mask": encoded(mask)}
+    whole, part = (
+        client.post("/api/v1/inpaint", files=sent, data={"dilate": "5", "answer": answer})
+        for answer in ("picture", "hole")
+    )
+    assert "x-retouche-box" not in whole.headers and part.headers["content-type"] == "image/png"
+    left, top, right, bottom = map(int, part.headers["x-retouche-box"].split(","))
+    assert (left, top, right, bottom) == (35, 0, 80, 36)
+    (all_of_it, here), before = (
+        (pictures.decode(one.content, "image", 10_000) for one in (whole, part)),
+        pictures.decode(file.getvalue(), "image", 10_000),
+    )
+    assert (here.width, here.height) == (right - left, bottom - top)
+    wanted = all_of_it.rgb((left, top, right, bottom))
+    assert float((here.rgb() - wanted).abs().max()) <= (1 / 255 if kind == "CMYK" else 0)  # of four inks, eight bits
+    assert here.pixels.dtype == all_of_it.pixels.dtype
+    changed = (all_of_it.pixels != before.pixels).any(2)
+    changed[top:bottom, left:right] = False
+    assert not changed.any()
+    stages = re.findall(r"(\w+);dur=(\d+)", part.headers["server-timing"])
+    assert [name for name, _ in stages] == ["read", "fill", "write"]
+
+
 def test_an_empty_mask_changes_nothing(client: httpx.Client) -> None:
     sent = {"image": text(encoded(scene())), "mask": text(encoded(hole() * 0))}
     answer = client.post("/api/v1/inpaint", json=sent)
     assert answer.headers["x-retouche-strategy"] == "none"
     assert (decoded(answer.content) == scene()).all()
+    part = client.post("/api/v1/inpaint", json={**sent, "answer": "hole"})
+    assert part.headers["x-retouche-box"] == "0,0,80,60" and (decoded(part.content) == scene()).all()
 
 
 def test_many_holes_still_fit_the_header(client: httpx.Client) -> None:

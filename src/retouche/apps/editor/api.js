@@ -11,6 +11,9 @@ export class ServerError extends Error {
   }
 }
 
+/** Whether the server runs on this machine. */
+export const near = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(globalThis.location?.hostname ?? "");
+
 const PATIENCE = 10 * 60_000; // milliseconds for which a full queue is asked again
 /** @type {{unlock: () => Promise<boolean>}} asks for the token, and tells whether it was given */
 export const door = { unlock: async () => false };
@@ -79,22 +82,28 @@ export async function json(path, body, manner) {
 }
 
 /**
- * Fill a crop.
+ * Fill a crop: the answer is the part of it that holds the grown hole, and where that lies.
  * @param {{image: Blob, mask: Blob, sketch?: Blob | null, model: string, dilate: number, feather: number | null,
- *   seed: number, device: string | null, job: string | null}} request @param {AbortSignal} signal
- * @param {(() => void) | null} waits called while the queue is full; null: then it is not asked again
- * @returns {Promise<{blob: Blob, report: object | null}>}
+ *   seed: number, device: string | null, job: string}} request @param {AbortSignal} signal
+ * @param {() => void} waits called while the queue is full
+ * @returns {Promise<{blob: Blob, box: import("./raster.js").Box, report: object | null}>}
  */
 export async function inpaint(request, signal, waits) {
   const body = new FormData();
+  body.append("answer", "hole");
   for (const [name, value] of Object.entries(request)) {
     if (value === null || value === undefined) continue;
     if (value instanceof Blob) body.append(name, value, `${name}.png`);
     else body.append(name, String(value));
   }
-  const response = await ask("/api/v1/inpaint", { method: "POST", body, signal }, { patient: Boolean(waits), waits });
-  const header = response.headers.get("X-Retouche-Report");
-  return { blob: await response.blob(), report: header ? JSON.parse(header) : null };
+  const response = await ask("/api/v1/inpaint", { method: "POST", body, signal }, { waits });
+  const header = response.headers.get("X-Retouche-Report"),
+    [left, top, right, bottom] = response.headers.get("X-Retouche-Box").split(",").map(Number);
+  return {
+    blob: await response.blob(),
+    box: { left, top, right, bottom },
+    report: header ? JSON.parse(header) : null,
+  };
 }
 
 /** @returns {string} a name for a request that nobody guesses */

@@ -30,57 +30,37 @@ export const packed = (patches) =>
 export const patchesOf = (fills) => fills.flatMap((fill) => fill.deep ?? []);
 
 /**
- * @param {FormData} body which file @param {raster.Box} box @param {AbortSignal} signal
- * @returns {Promise<Blob>} PNG of the file's depth
- */
-async function cut(body, box, signal) {
-  body.append("box", JSON.stringify([box.left, box.top, box.right, box.bottom]));
-  return (await api.ask("/api/v1/cut", { method: "POST", body, signal })).blob();
-}
-
-/**
  * A part of the picture as it is now, in all its bits.
  * @param {import("./steps.js").Source} source @param {any[]} fills @param {raster.Box} box
- * @param {AbortSignal} signal
+ * @param {AbortSignal} signal @returns {Promise<Blob>} PNG of the file's depth
  */
 export async function crop(source, fills, box, signal) {
   const near = patchesOf(fills).filter((patch) => raster.intersection(patch.box, box)),
     body = bodyOf(source);
   if (near.length) body.append("patches", JSON.stringify(await packed(near)));
-  return cut(body, box, signal);
+  body.append("box", JSON.stringify([box.left, box.top, box.right, box.bottom]));
+  return (await api.ask("/api/v1/cut", { method: "POST", body, signal })).blob();
 }
 
 /**
- * What to keep of a filled crop: the part around what changed.
- * @param {Blob} filled @param {raster.Box} at where the crop lies @param {Uint8Array} inside what changed in it
- * @param {AbortSignal} signal @returns {Promise<Patch>}
+ * What to keep of a filled crop: the part that came back, in all its bits.
+ * @param {Blob} part @param {raster.Box} crop where it lies in the picture @param {raster.Box} box of the part in it
+ * @param {Uint8Array} inside what changed in the crop @returns {Promise<Patch>}
  */
-export async function kept(filled, at, inside, signal) {
-  const across = at.right - at.left,
-    box = { left: across, top: inside.length / across, right: 0, bottom: 0 };
-  for (let index = 0; index < inside.length; index++) {
-    if (!inside[index]) continue;
-    const x = index % across,
-      y = Math.floor(index / across);
-    box.left = Math.min(box.left, x);
-    box.right = Math.max(box.right, x + 1);
-    box.top = Math.min(box.top, y);
-    box.bottom = y + 1;
-  }
-  const width = box.right - box.left,
+export async function kept(part, crop, box, inside) {
+  const across = crop.right - crop.left,
+    width = box.right - box.left,
     height = box.bottom - box.top,
     mask = new Uint8Array(width * height);
   for (let y = 0; y < height; y++) {
     const from = (box.top + y) * across + box.left;
     mask.set(inside.subarray(from, from + width), y * width);
   }
-  const body = new FormData();
-  body.append("image", filled, "picture.png");
-  const image = await cut(body, box, signal);
-  const place = { left: at.left + box.left, top: at.top + box.top };
+  const left = crop.left + box.left,
+    top = crop.top + box.top;
   return {
-    box: { ...place, right: place.left + width, bottom: place.top + height },
-    image,
+    box: { left, top, right: left + width, bottom: top + height },
+    image: part,
     mask: await encodePNG(width, height, 1, mask),
   };
 }

@@ -3,6 +3,7 @@
 
 import * as api from "./api.js";
 import * as deep from "./deep.js";
+import { membrane } from "./membrane.js";
 import { encodePNG } from "./png.js";
 import * as raster from "./raster.js";
 import { seamScore } from "./seam.js";
@@ -14,12 +15,12 @@ import { announce, device, dilation, keepsMask, model, say, sayError, update, wo
 /** @typedef {import("./steps.js").Hole} Hole */
 /**
  * @typedef {import("./progress.js").Progress & {hole: Hole, document: import("./document.js").Document,
- *   crops: raster.Box[], abort: AbortController, waited: boolean, foreseen: number, over: Promise<any>}} Job
+ *   crops: raster.Box[], abort: AbortController, waited: boolean, sent: () => void, over: Promise<any>}} Job
  */
 /** @type {Set<Job>} the oldest first */
 const jobs = new Set();
-const PREVIEW = "harmonic"; // fills within a tenth of a second what others think over
-const PREVIEW_PIXELS = 250_000; // of a hole; beyond, the preview would keep the fill waiting
+const QUICK = ["harmonic", "mean"]; // no slower than a preview
+const PREVIEW_PIXELS = 250_000; // of a hole; beyond, a preview would hold the page up for too long
 
 export const filling = () => jobs.size > 0;
 
@@ -54,9 +55,9 @@ async function requestFor(job, crop, options, name) {
   const [image, mask, sketch] = await Promise.all([
     document.source.deep
       ? deep.crop(document.source, document.visible, box, abort.signal)
-      : encodePNG(width, height, 3, opaque),
-    encodePNG(width, height, 1, crop.hole),
-    guided ? encodePNG(width, height, 1, document.layers.sketch.read(box)) : null,
+      : encodePNG(width, height, 3, opaque, api.near),
+    encodePNG(width, height, 1, crop.hole, api.near),
+    guided ? encodePNG(width, height, 1, document.layers.sketch.read(box), api.near) : null,
   ]);
   const { dilate, feather, seed, device } = options;
   return { image, mask, sketch, model: name, dilate, feather, seed, device };
@@ -72,20 +73,21 @@ export async function run(job, name, options, preview = false) {
     seen = job.document.visible; // by the model, beneath its own
   for (const box of job.crops) {
     const crop = cut(job, box, options),
-      request = { ...(await requestFor(job, crop, options, name)), job: api.jobName() };
-    if (preview) foresee(job, crop, request);
+      making = requestFor(job, crop, options, name); // what packs it works beside this page
+    if (preview && box === job.crops[0]) foresee(job, options.dilate);
+    const request = { ...(await making), job: api.jobName() };
     const leave = api.follow(request.job, (state) => hear(job, state, size(box)));
     const answer = api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
       leave();
       job.place = 0;
     });
     job.sent(); // the call itself has sent it
-    const { blob, report } = await answer;
+    const { blob, box: part, report } = await answer;
     job.began ??= job.started;
     job.done += size(box);
     job.now = 0;
-    const rgba = await decode(blob, crop.width, crop.height);
-    const bits = job.document.source.deep ? await deep.kept(blob, box, crop.inside, job.abort.signal) : null;
+    const rgba = await filled(crop, blob, part);
+    const bits = job.document.source.deep ? await deep.kept(blob, box, part, crop.inside) : null;
     patches.push({ box, inside: crop.inside, rgba, bits });
     reports.push({ ...report, sent: box, seam: seamScore(rgba, crop.inside, crop.width, crop.height) });
   }
@@ -93,31 +95,47 @@ export async function run(job, name, options, preview = false) {
 }
 
 /**
- * Ask for a quick fill of a crop and show it until the real one is there.
- * @param {Job} job @param {any} crop @param {any} request
+ * A crop with the part of it that came back.
+ * @param {any} crop @param {Blob} blob @param {raster.Box} part of the crop @returns {Promise<Uint8ClampedArray>} RGBA
  */
-async function foresee(job, crop, request) {
+async function filled({ rgba, width }, blob, { left, top, right, bottom }) {
+  const across = right - left,
+    made = rgba.slice(),
+    bytes = await decode(blob, across, bottom - top);
+  for (let y = top; y < bottom; y++)
+    made.set(bytes.subarray((y - top) * across * 4, (y - top + 1) * across * 4), (y * width + left) * 4);
+  return made;
+}
+
+/**
+ * Show a smooth fill of a hole until the real one is there.
+ * @param {Job} job @param {number} reach pixels by which the hole grows
+ */
+function foresee({ hole, document, crops }, reach) {
   const { view } = work;
-  job.foreseen++;
-  try {
-    const quick = { ...request, model: PREVIEW, sketch: null, job: null };
-    const { blob } = await api.inpaint(quick, job.abort.signal, null);
-    const rgba = await decode(blob, crop.width, crop.height);
-    if (!jobs.has(job) || job.document !== work.document) return;
-    view.previews.set(job.hole, [...(view.previews.get(job.hole) ?? []), { box: crop.box, inside: crop.inside, rgba }]);
-    view.draw();
-  } catch {
-    // the real one is on its way, and tells what is wrong
-  } finally {
-    job.foreseen--;
-  }
+  if (document !== work.document) return;
+  const patches = crops.flatMap((crop) => {
+    const found = raster.bounds(hole.layer.read(crop), crop.right - crop.left);
+    if (!found) return [];
+    const { left, top } = crop,
+      here = { left: left + found.left, top: top + found.top, right: left + found.right, bottom: top + found.bottom },
+      box = raster.intersection(raster.grown(here, reach + 1), document.box),
+      width = box.right - box.left,
+      height = box.bottom - box.top,
+      inside = raster.dilate(hole.layer.read(box), width, height, reach),
+      rgba = document.read(box);
+    membrane(rgba, width, height, inside);
+    return [{ box, inside, rgba }];
+  });
+  view.previews.set(hole, patches);
+  view.draw();
 }
 
 const BUSY = { state: "waiting", place: 1, fraction: null }; // what a full queue amounts to
 
 /** Note how far the crop under way is. @param {Job} job @param {any} state @param {number} share of the crop */
 function hear(job, { state, place, fraction }, share) {
-  job.place = state === "waiting" ? Math.max(0, place - job.foreseen) : 0; // not behind its own quick fill
+  job.place = state === "waiting" ? place : 0;
   if (job.place && !job.waited && jobs.values().next().value === job) {
     job.waited = true; // said once, and not of a fill that waits behind this page's own
     say(t("fill.waits"));
@@ -150,11 +168,9 @@ export async function fill(given = null, joined = false) {
   if (!work.document) return false;
   const options = settled(given ?? work.settings),
     name = given?.model ?? work.settings.model;
-  return working(options, 1, joined, async (job) => {
-    const quick = job.hole.count > PREVIEW_PIXELS || !model(PREVIEW) || [PREVIEW, "mean"].includes(name);
-    const result = await run(job, name, options, !quick);
-    await take(job, result, options);
-  });
+  return working(options, 1, joined, async (job, preview) => {
+    await take(job, await run(job, name, options, preview), options);
+  }, !QUICK.includes(name));
 }
 
 /**
@@ -173,9 +189,10 @@ export async function again(once = null, other = {}) {
 /**
  * Lift the hole and have it filled; it goes back into the mask if that does not succeed.
  * @param {any} options @param {number} rounds in which all crops are filled @param {boolean} joined
- * @param {(job: Job) => Promise<void>} task
+ * @param {(job: Job, preview: boolean) => Promise<void>} task told whether to show a preview
+ * @param {boolean} [slow] so that a preview is worth while, unless the hole is large
  */
-export async function working(options, rounds, joined, task) {
+export async function working(options, rounds, joined, task, slow = false) {
   const { document, view } = work,
     hole = document.lift(joined);
   if (!hole) {
@@ -183,15 +200,17 @@ export async function working(options, rounds, joined, task) {
     return false;
   }
   const crops = document.crops(options.dilate, options.context, hole.layer),
+    preview = slow && hole.count <= PREVIEW_PIXELS,
     before = [...jobs].filter((job) => job.crops.some((one) => crops.some((two) => raster.intersection(one, two))));
   const job = jobOf(document, hole, crops, rounds);
   if (!before.length) job.sent = view.film.hold();
+  else if (preview) foresee(job, options.dilate);
   jobs.add(job);
   job.over = (async () => {
     // a fill sees what those before it have made of its surroundings, not the holes they have left
     for (const each of before) await each.over;
     if (job.abort.signal.aborted) throw new DOMException("", "AbortError");
-    await task(job);
+    await task(job, preview);
   })().then(
     () => true,
     (error) => {
@@ -228,7 +247,6 @@ export const jobOf = (document, hole, crops, rounds, abort = new AbortController
   began: null,
   place: 0,
   waited: false,
-  foreseen: 0,
   sent: () => {}, // called when its request has left
   total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
   done: 0,

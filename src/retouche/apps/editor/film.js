@@ -116,7 +116,9 @@ export class Film {
       clearTimeout(this.resting);
       this.resting = setTimeout(() => this.growth(), REST);
     }
-    if ((view.document.pending.size || this.pointed) && !this.ticking)
+    // what shows a preview stands still: the machine has better things to do
+    const moves = [...view.document.pending].some((hole) => !view.previews.has(hole));
+    if ((moves || this.pointed) && !this.ticking)
       this.ticking = setTimeout(() => {
         this.ticking = 0;
         this.draw();

@@ -55,7 +55,7 @@ function tick(jobs) {
   if (element("progress").getAttribute("aria-valuetext") !== words)
     element("progress").setAttribute("aria-valuetext", words);
   element("status").classList.toggle("unknown", waiting || !known);
-  element("line").style.width = waiting || !known ? "" : `${share * 100}%`;
+  element("line").style.setProperty("--share", String(share));
 }
 
 /** @param {any} place @param {string} text */
@@ -63,6 +63,7 @@ function put(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
+const TICK = 200; // milliseconds
 const BADGE_AFTER = 1000; // milliseconds of a fill; sooner it would only be in the way
 /** @type {Map<any, HTMLButtonElement>} the button at each hole that cancels its fill alone */
 const badges = new Map();
@@ -75,6 +76,7 @@ function tickBadges(jobs, cancel) {
       badges.delete(job);
     }
   const now = performance.now();
+  let grown = false; // only then do they lie elsewhere than they were put
   for (const job of jobs) {
     if (now - job.started < BADGE_AFTER) continue;
     let badge = badges.get(job);
@@ -88,12 +90,13 @@ function tickBadges(jobs, cancel) {
     }
     const share = Math.min(1, (job.done + job.now) / job.total),
       text = share > 0 ? `${Math.min(99, Math.floor(share * 100))} %` : elapsed((now - job.started) / 1000);
+    grown ||= `${text} ×`.length !== badge.textContent.length;
     put(badge, `${text} ×`);
     const label = t("cancel.one");
     if (badge.title !== label) badge.title = label;
     badge.setAttribute("aria-label", `${label}, ${text}`);
   }
-  placeBadges();
+  if (grown) placeBadges();
 }
 
 /** Each at the upper right of its hole, inside the stage. */
@@ -117,5 +120,5 @@ export function showProgress(jobs, cancel) {
     tickBadges(jobs, cancel);
   };
   all();
-  if (!over) ticking = setInterval(all, 100);
+  if (!over) ticking = setInterval(all, TICK);
 }

@@ -37,6 +37,21 @@ export function grown(box, margin) {
 /** @param {Box} box */
 export const area = (box) => (box.right - box.left) * (box.bottom - box.top);
 
+/** @param {Uint8Array} map @param {number} width of its rows @returns {Box | null} the smallest around what is set */
+export function bounds(map, width) {
+  const box = { left: width, top: -1, right: 0, bottom: 0 };
+  for (let at = 0; at < map.length; at++) {
+    if (!map[at]) continue;
+    const x = at % width,
+      y = (at - x) / width;
+    if (x < box.left) box.left = x;
+    if (x >= box.right) box.right = x + 1;
+    if (box.top < 0) box.top = y;
+    box.bottom = y + 1;
+  }
+  return box.right ? box : null;
+}
+
 /**
  * The runs of a thick line with round ends, row by row: every pixel whose centre is within the radius of the segment.
  * The radius may change along it, as a pen's pressure does; the larger one is used near each end.

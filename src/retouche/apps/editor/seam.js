@@ -1,6 +1,6 @@
 // How much the border of a fill shows: the seam score of the reports, `retouche.metrics.seam_score`, in grey levels.
 
-import { dilate } from "./raster.js";
+import { bounds, dilate } from "./raster.js";
 
 const RING = 8; // pixels on either side of the border that are compared
 const ROOM = RING + 4; // pixels around the hole that are looked at
@@ -20,24 +20,12 @@ const value = ({ sum, count }) => (count ? sum / count : NaN);
  * @param {number} height @returns {number | null} grey levels, 0 = like its surroundings; null where there are none
  */
 export function seamScore(rgba, inside, width, height) {
-  let left = width,
-    right = -1,
-    top = height,
-    bottom = -1;
-  for (let at = 0; at < inside.length; at++) {
-    if (!inside[at]) continue;
-    const x = at % width,
-      y = (at - x) / width;
-    if (x < left) left = x;
-    if (x > right) right = x;
-    if (y < top) top = y;
-    bottom = y;
-  }
-  if (right < 0) return null;
-  left = Math.max(0, left - ROOM);
-  top = Math.max(0, top - ROOM);
-  const across = Math.min(width, right + 1 + ROOM) - left,
-    down = Math.min(height, bottom + 1 + ROOM) - top;
+  const box = bounds(inside, width);
+  if (!box) return null;
+  const left = Math.max(0, box.left - ROOM),
+    top = Math.max(0, box.top - ROOM),
+    across = Math.min(width, box.right + ROOM) - left,
+    down = Math.min(height, box.bottom + ROOM) - top;
   const grey = new Float64Array(across * down),
     hole = new Uint8Array(across * down);
   for (let y = 0; y < down; y++)

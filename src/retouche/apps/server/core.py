@@ -72,7 +72,8 @@ class Server:
         benches = [Bench(choice.device, settings.engine) for choice in self.devices]
         for name in self.catalogue.given:  # what cannot be loaded is said now; the first fill need not wait
             self.catalogue.learn(name, benches[0].model(self.catalogue.source(name))[0])
-        self.fillers: Workers[Bench] = Workers(benches, settings.waiting)
+        first = self.catalogue.source(self.catalogue.current)
+        self.fillers: Workers[Bench] = Workers(benches, settings.waiting, lambda bench: bench.warm(first))
         # masks, previews and saved files need no device: they do not wait behind fills
         clerks = [Clerk() for _ in range(CLERKS)]
         self.clerks: Workers[Clerk] = Workers(clerks, settings.waiting)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
 
 from retouche.apps.batch.manifest import model_hash
@@ -19,6 +20,8 @@ from retouche.methods import CLASSICAL, DEFAULT, find
 from retouche.methods.catalogue import BACKBONE, Entry, entries
 from retouche.progress import Hear
 
+WARMING = 160, 160
+"""Height and width of the picture that a worker fills first."""
 KEPT = 4
 """Models that a worker keeps loaded; the one used longest ago makes room."""
 
@@ -165,6 +168,16 @@ class Bench:
         while len(self._models) > KEPT:
             self._models.popitem(last=False)
         return self._models[source]
+
+    def warm(self, source: str) -> None:
+        """Fill a small picture, for what PyTorch and a model do only once; what is wrong, the first fill tells."""
+        height, width = WARMING
+        hole = np.zeros(WARMING, np.bool_)
+        hole[height // 4 : height // 2, width // 4 : width // 2] = True  # thick
+        hole[-8:-5, 8:-8] = True  # thin
+        picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        with suppress(Exception):
+            self.model(source)[0](picture, hole)
 
     @contextmanager
     def watched(self, progress: Hear) -> Iterator[tuple[Hear, Callable[[], None]]]:

@@ -113,13 +113,17 @@ class Workers(Generic[ResourceT]):
     Each takes the first work that its resource suits.
     """
 
-    def __init__(self, resources: Sequence[ResourceT], waiting: int) -> None:
+    def __init__(
+        self, resources: Sequence[ResourceT], waiting: int, prepare: Callable[[ResourceT], None] = lambda _: None
+    ) -> None:
         """Start the threads.
 
         Args:
             resources: one for each thread, passed to every work it does
             waiting: how many may wait while all threads are busy
+            prepare: called by each thread before its first work
         """
+        self._prepare = prepare
         self.places = 0
         self.limit = waiting + len(resources)
         self._resources = tuple(resources)
@@ -251,6 +255,7 @@ class Workers(Generic[ResourceT]):
                 job.place.leave(failed=True)
 
     def _serve(self, resource: ResourceT) -> None:
+        self._prepare(resource)
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._closed or self._first_for(resource) is not None)

@@ -46,7 +46,10 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-EXPOSED = "X-Seed, X-Retouche-Strategy, X-Retouche-Seconds, X-Retouche-Report, Retry-After, Content-Disposition"
+EXPOSED = (
+    "X-Seed, X-Retouche-Strategy, X-Retouche-Seconds, X-Retouche-Report, X-Retouche-Box, Server-Timing, Retry-After, "
+    "Content-Disposition"
+)
 INTERNAL = "internal error ({}): the server's log tells more"
 SMALL_BYTES = 64 << 10
 """The largest body where no picture is sent: a token, a model's name."""

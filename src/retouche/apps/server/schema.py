@@ -81,6 +81,9 @@ class Inpaint(Options):
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")] | None = Field(
         None, description="a random name of 16 to 64 letters and digits, to ask /api/v1/jobs/NAME how far the fill is"
     )
+    answer: Literal["picture", "hole"] = Field(
+        "picture", description="hole: a PNG of the part that holds the grown hole; X-Retouche-Box says where it lies"
+    )
 
 
 class Error(BaseModel):

@@ -6,6 +6,7 @@ Files are decoded and encoded in the worker's helper; only the fill itself runs 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,12 @@ import torch
 from retouche import __version__
 from retouche.apps.server import files, schema
 from retouche.apps.server.models import Bench
+from retouche.conventions import Box
 from retouche.errors import InputError
 from retouche.image import to_uint8
 from retouche.inference.model import Model
 from retouche.inference.report import Report
-from retouche.masks import dilate, open_mask, open_sketch
+from retouche.masks import Mask, dilate, open_mask, open_sketch
 from retouche.pictures import Picture, decode, encode, open_picture
 from retouche.pictures.formats import BY_SUFFIX, FORMATS
 from retouche.progress import Hear
@@ -62,26 +64,39 @@ class Desk:
 def inpaint(
     desk: Desk, bench: Bench, request: schema.Inpaint, offered: str, source: str, progress: Hear
 ) -> tuple[Answer, Any]:
-    """Fill; the answer is in the picture's own format, metadata kept. `progress` hears the fraction done.
+    """Fill; the answer is in the picture's own format, metadata kept, or a PNG of the part that has changed.
+
+    `progress` hears the fraction done.
 
     Returns: the answer, and the model that made it
     Raises: RetoucheError
     """
     model, hashed = bench.model(source)
+    marks = [time.perf_counter()]
     with bench.watched(progress) as (hear, alive):
         given = bench.helper.call(alive, _read, desk, request)
+        marks.append(time.perf_counter())
         filled, report = _fill(model, given, request, hear)
-        kind = given.picture.source.format or "PNG"
-        content, noted = bench.helper.call(alive, _written, filled, kind)
+        marks.append(time.perf_counter())
+        kind, answer, box = given.picture.source.format or "PNG", filled, None
+        if request.answer == "hole":
+            box = _changed(given.hole, report.dilate)
+            kind, answer = "PNG", _part(filled, box)
+        content, noted = bench.helper.call(alive, _written, answer, kind)
+        marks.append(time.perf_counter())
     picture = given.picture
     remarks = dict.fromkeys((*given.remarks, *report.remarks, *noted))
     report = replace(report, model=offered, remarks=tuple(remarks))
+    stages = zip(("read", "fill", "write"), marks, marks[1:], strict=False)
     headers = {
         "X-Seed": str(request.seed),
         "X-Retouche-Strategy": report.strategy,
         "X-Retouche-Seconds": f"{report.seconds:.3f}",
         "X-Retouche-Report": report_header(report, hashed, bench.name),
+        "Server-Timing": ", ".join(f"{name};dur={1000 * (end - start):.0f}" for name, start, end in stages),
     }
+    if box is not None:
+        headers["X-Retouche-Box"] = ",".join(map(str, box))
     facts = {
         "model": offered,
         "width": picture.width,
@@ -90,6 +105,24 @@ def inpaint(
         "fill_seconds": round(report.seconds, 3),
     }
     return Answer(content, FORMATS[kind].media, headers, facts), model
+
+
+def _changed(hole: Mask, dilate: int) -> Box:
+    """The box around all that a fill may have changed; all of the picture where there is no hole."""
+    height, width = hole.shape
+    if not hole.any():
+        return 0, 0, width, height
+    rows, columns = hole.any(1).nonzero()[0], hole.any(0).nonzero()[0]
+    left, top = max(0, int(columns[0]) - dilate), max(0, int(rows[0]) - dilate)
+    return left, top, min(width, int(columns[-1]) + 1 + dilate), min(height, int(rows[-1]) + 1 + dilate)
+
+
+def _part(picture: Picture, box: Box) -> Picture:
+    """A part as PNG knows it: the picture's own values, or 8-bit RGB of what is in other colours."""
+    left, top, right, bottom = box
+    if picture.mode in ("CMYK", "YCbCr"):
+        return Picture(to_uint8(picture.rgb(box)), "RGB")
+    return Picture(picture.pixels[top:bottom, left:right], picture.mode)
 
 
 def fill_file(
@@ -231,11 +264,7 @@ def cut(desk: Desk, request: schema.Cut, source: Path | None) -> Answer:
             f"box: {request.box} is no part of the picture, which is {picture.width}x{picture.height}: "
             "give left, top, right, bottom inside it"
         )
-    if picture.mode in ("CMYK", "YCbCr"):  # which PNG does not know
-        part = Picture(to_uint8(picture.rgb(request.box)), "RGB")
-    else:
-        part = Picture(picture.pixels[top:bottom, left:right], picture.mode)
-    return Answer(encode(part, "PNG"), "image/png", {}, {})
+    return Answer(encode(_part(picture, request.box), "PNG"), "image/png", {}, {})
 
 
 def _patched(desk: Desk, request: schema.Save | schema.Cut, source: Path | None) -> Picture:
