@@ -106,12 +106,14 @@ def photograph(megapixels: float) -> bytes:
 
 def measure(page: Any, number: int, hole: int, numbers: tuple[int, int]) -> dict[str, Any]:
     """One stroke: its marks, and CPU seconds of server and browser from release to fill."""
-    wide, high = page.evaluate("async () => { const d = (await import('/work.js')).work.document; return [d.width, d.height] }")
+    size = "async () => { const d = (await import('/work.js')).work.document; return [d.width, d.height] }"
+    wide, high = page.evaluate(size)
     columns = 6
     x = wide * (0.12 + 0.76 * (number % columns) / (columns - 1))
     y = high * (0.2 + 0.2 * (number // columns % 4))
     corner = """async ([x, y]) => {
-      const { view } = (await import("/work.js")).work, rect = view.stage.getBoundingClientRect(), at = view.toStage(x, y);
+      const { view } = (await import("/work.js")).work;
+      const rect = view.stage.getBoundingClientRect(), at = view.toStage(x, y);
       return [rect.left + at.x, rect.top + at.y];
     }"""
     page.mouse.move(*page.evaluate(corner, [x, y]))
@@ -130,7 +132,8 @@ def measure(page: Any, number: int, hole: int, numbers: tuple[int, int]) -> dict
 def line(marks: dict[str, Any]) -> str:
     """A stroke in words."""
     stages = "  ".join(f"{stage} {marks[stage]:5.0f}" if stage in marks else f"{stage}     -" for stage in STAGES)
-    return f"{stages} ms   CPU: server {marks['cpu'][0]:.2f}, browser {marks['cpu'][1]:.2f} s   {marks.get('server') or ''}"
+    server, browser = marks["cpu"]
+    return f"{stages} ms   CPU: server {server:.2f}, browser {browser:.2f} s   {marks.get('server') or ''}"
 
 
 def main() -> None:
