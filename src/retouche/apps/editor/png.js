@@ -52,7 +52,7 @@ function stored(bytes) {
   return made;
 }
 
-/** @param {Uint8Array} bytes @returns {Promise<Uint8Array>} made smaller, beside what the page does */
+/** @param {Uint8Array<ArrayBuffer>} bytes @returns {Promise<Uint8Array>} made smaller, beside what the page does */
 async function deflated(bytes) {
   const packed = new Blob([bytes]).stream().pipeThrough(new CompressionStream("deflate"));
   return new Uint8Array(await new Response(packed).arrayBuffer());
