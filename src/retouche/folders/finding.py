@@ -184,7 +184,7 @@ def walk(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[tuple[Source
     left_out = LeftOut()
     found = []
     for relative, entry in _entries(folder, left_out):
-        kind = _unfit(entry.path, suffixes)
+        kind = None if _is_plain(entry, suffixes) else _unfit(entry.path, suffixes)
         if kind is None:
             found.append(Source(folder / relative, Path(relative)))
         elif entry.name not in OURS:
@@ -227,6 +227,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # links in a circle
         return False
+
+
+def _is_plain(entry: os.DirEntry[str], suffixes: Sequence[str]) -> bool:
+    """Whether a folder's own entry shows that it is taken, as most do: no other question to the system."""
+    return entry.is_file(follow_symlinks=False) and os.path.splitext(entry.name)[1].lower() in suffixes
 
 
 def _unfit(path: str, suffixes: Sequence[str]) -> str | None:

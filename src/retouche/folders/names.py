@@ -71,7 +71,9 @@ class RealFolders:
 
     def of(self, path: str | Path) -> str:
         """Two paths with the same answer are the same entry of the same folder."""
-        folder, name = os.path.split(path)
+        given = os.fspath(path)
+        end = given.rfind(os.sep) + 1 if os.altsep is None else len(given) - len(os.path.basename(given))
+        folder, name = given[:end], given[end:]
         if name in ("", ".", ".."):
             return os.path.realpath(path)
         if (real := self._known.get(folder)) is None:

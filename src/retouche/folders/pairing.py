@@ -80,34 +80,36 @@ class _Match:
         real = RealFolders()
         self.own = [real.of(source.path) for source in inputs]
         self.theirs = [real.of(source.path) for source in candidates]
-        places = {(source.relative.parent, source.relative.stem) for source in inputs} if by_stem else set()
+        self.places = [(source.relative.parent.as_posix(), source.relative.stem) for source in inputs]
+        self.their_places = [(source.relative.parent.as_posix(), source.relative.stem) for source in candidates]
+        places = set(self.places) if by_stem else set()
         suffix = re.compile(rf"(.+)_(?:{'|'.join(NAMED.get(kind, (kind,)))})\d*", re.IGNORECASE | re.DOTALL)
         self.stems: list[list[str]] = []
-        for source in candidates:
-            stem = source.relative.stem
+        for folder, stem in self.their_places:
             base = suffix.fullmatch(stem)
-            if base is None or (source.relative.parent, stem) in places:  # it bears an input's very name: that one's
+            if base is None or (folder, stem) in places:  # it bears an input's very name: that one's
                 self.stems.append([stem] if by_stem else [])
             else:
                 self.stems.append([stem, base[1]] if by_stem else [base[1]])
-        self.subfolders = {LEVELS[-1](source.relative.parent.name) for source in (*inputs, *candidates)} - {""}
+        folders = {folder for folder, _ in (*self.places, *self.their_places)}
+        self.subfolders = {LEVELS[-1](Path(folder).name) for folder in folders} - {""}
 
     def claim(self, level: Level, *, crossing: bool) -> None:
         """Pair what is alike at this level in the same subfolder, or, crossing, whatever the subfolder."""
 
-        def place(source: Source, stem: str) -> tuple[str, str]:
-            return "" if crossing else level(source.relative.parent.as_posix()), level(stem)
+        def place(folder: str, stem: str) -> tuple[str, str]:
+            return "" if crossing else level(folder), level(stem)
 
         offers: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-        for number, source in enumerate(self.candidates):
+        for number, (folder, _) in enumerate(self.their_places):
             if number not in self.taken:
                 for stem in self.stems[number]:
-                    offers[place(source, stem)].add(number)
+                    offers[place(folder, stem)].add(number)
         made: dict[int, int] = {}
         for number, source in enumerate(self.inputs):
             if number in self.partner:
                 continue
-            offered = offers.get(place(source, source.relative.stem), ())
+            offered = offers.get(place(*self.places[number]), ())
             fits = [
                 each
                 for each in sorted(offered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from retouche.apps.batch.beside import beside
 from retouche.apps.batch.far import manifest_in, write_parquet
 from retouche.apps.batch.local import Inline, Method, Pool
 from retouche.apps.batch.manifest import NAME, Manifest, remove_leftovers
@@ -124,6 +126,24 @@ def line(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def settle(planning: Callable[[], Plan], workers: int, module: str) -> Plan:
+    """A plan, made by another process while this one imports what its workers will have, where several are asked for.
+
+    Args:
+        module: what the work needs
+
+    Raises: InputError
+    """
+    if workers < 2 or not _forks():
+        return planning()
+    return beside(planning, lambda: importlib.import_module(module))
+
+
+def _forks() -> bool:
+    """Whether this process may be forked: it is our own, of one thread; another program's may have started more."""
+    return sys.platform == "linux" and terminal.is_ours()
+
+
 def local(work: Work, workers: int, planned: Plan, *, device: str = "cpu") -> Runner:
     """This process, or several if there are several jobs.
 
@@ -133,10 +153,12 @@ def local(work: Work, workers: int, planned: Plan, *, device: str = "cpu") -> Ru
     jobs = len(planned.jobs)
     if min(workers, jobs) <= 1:
         return Inline(work)
-    # our own process has one thread so far; another program's may have started OpenMP's, which do not survive a fork
-    forks = sys.platform == "linux" and terminal.is_ours() and device == "cpu"
-    # clients of other file systems have threads and connections that do not survive one either
-    forks = forks and not any(isinstance(path, Far) for job in planned.jobs for path in (*job.inputs, job.output))
+    # a GPU does not survive a fork, nor do the threads and connections that clients of other file systems have
+    forks = (
+        _forks()
+        and device == "cpu"
+        and not any(isinstance(path, Far) for job in planned.jobs for path in (*job.inputs, job.output))
+    )
     method: Method = "fork" if forks else "spawn"
     return Pool(work, min(workers, jobs), method)
 
@@ -235,8 +257,12 @@ def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | 
     options = work.options
     if options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
-    planned = plan(
-        options.image, masks, options.output, overwrite=options.overwrite, resume=options.resume, suffix=suffix
+    planned = settle(
+        lambda: plan(
+            options.image, masks, options.output, overwrite=options.overwrite, resume=options.resume, suffix=suffix
+        ),
+        options.workers,
+        "torch",
     )
     for text in planned.remarks:
         terminal.remark(text)

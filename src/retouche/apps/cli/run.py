@@ -129,16 +129,20 @@ def main(options: Options) -> int:
         from retouche.pictures.pages import selection
 
         selection(options.pages)
-    planned = plan(
-        options.image,
-        options.mask,
-        options.output,
-        sketch=options.sketch,
-        structure=options.structure,
-        overwrite=options.overwrite,
-        resume=options.resume,
-        pipes=options.pages is None,
-        pages=options.pages is not None,
+    planned = each.settle(
+        lambda: plan(
+            options.image,
+            options.mask,
+            options.output,
+            sketch=options.sketch,
+            structure=options.structure,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            pipes=options.pages is None,
+            pages=options.pages is not None,
+        ),
+        options.workers or 1,
+        "retouche.apps.batch.fill",
     )
     contents = _through_pipes(planned, options)
     for text in planned.remarks:
@@ -147,7 +151,7 @@ def main(options: Options) -> int:
         if value is not None:
             terminal.remark(f"{flag} is IOPaint's and has no effect here")
 
-    # torch is loaded only now: what is wrong with the paths is said at once
+    # torch is loaded only now: what is wrong with the paths of one process is said at once
     from retouche.apps.batch.fill import Fill, Settings
     from retouche.apps.batch.paged import Paged
     from retouche.inference.devices import choose_device
