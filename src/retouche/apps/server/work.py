@@ -18,9 +18,8 @@ import torch
 from retouche import __version__
 from retouche.apps.server import files, schema
 from retouche.apps.server.models import Bench
-from retouche.conventions import Box
 from retouche.errors import InputError
-from retouche.image import to_uint8
+from retouche.image import Box, to_uint8
 from retouche.inference.model import Model
 from retouche.inference.report import Report
 from retouche.masks import Mask, dilate, open_mask, open_sketch
