@@ -14,7 +14,10 @@ import torch
 from PIL import Image
 
 import retouche
-from retouche.inference.canvas import BAND, canvases
+from retouche.inference.canvas import BAND, Part, canvases, doubled, nearer, placed
+from retouche.inference.strategy import Region, Window, plan
+from retouche.inference.windows import read_window
+from retouche.methods.method import Scope
 from retouche.pictures import decode, encode, open_picture
 from retouche.pictures.exif_block import PIXEL_HEIGHT, PIXEL_WIDTH
 from retouche.pictures.extending import extended
@@ -122,13 +125,56 @@ def test_percent_and_words() -> None:
 
 @pytest.mark.parametrize(("size", "room"), [((500, 700), (300, 0, 0, 0)), ((90, 70), (10, 20, 30, 40))])
 def test_bands_grow_from_the_picture_to_the_whole(size: tuple[int, int], room: tuple[int, int, int, int]) -> None:
-    boxes = canvases(size, room)
+    parts = canvases(size, room)
+    boxes = [part.box for part in parts]
     old = (room[0], room[1], size[1] - room[2], size[0] - room[3])
     assert boxes[0] == old and boxes[-1] == (0, 0, size[1], size[0])
     deepest = max(32, BAND * min(old[2] - old[0], old[3] - old[1]))
-    for one, two in itertools.pairwise(boxes):
-        steps = [abs(a - b) for a, b in zip(one, two, strict=True)]
-        assert sorted(steps)[:3] == [0, 0, 0] and 0 < max(steps) <= deepest
+    for one, two in itertools.pairwise(parts):
+        steps = [abs(a - b) for a, b in zip(one.box, two.box, strict=True)]
+        assert sorted(steps)[:3] == [0, 0, 0] and 0 < max(steps) <= deepest and steps[two.side or 0] == max(steps)
+
+
+@pytest.mark.parametrize("side", [0, 1, 2, 3])
+def test_a_band_is_shown_beside_its_mirror_image(side: int) -> None:
+    """A window reaches behind the new border and sees the known pixels mirrored there, and pastes into the part."""
+    room = [0, 0, 0, 0]
+    room[side] = 20
+    whole = (60 + room[1] + room[3], 50 + room[0] + room[2])
+    part = canvases(whole, (room[0], room[1], room[2], room[3]))[-1]
+    assert part.side == side and part.box == (0, 0, whole[1], whole[0])
+    fresh = np.ones(whole, bool)
+    fresh[room[1] : room[1] + 60, room[0] : room[0] + 50] = False
+    twice = doubled(fresh, side)
+    across = side % 2 == 0
+    assert twice.shape == ((whole[0], 2 * whole[1] - 1) if across else (2 * whole[0] - 1, whole[1]))
+    assert np.array_equal(nearer(twice, whole, side), fresh) and twice.sum() == fresh.sum() * 2 - (60 if across else 50)
+    (planned,) = plan(twice, Scope(side=256, hole=128))
+    region = placed(planned, part)
+    assert region is not None and region.box == region.windows[0].target
+    assert fresh[region.box[1] : region.box[3], region.box[0] : region.box[2]].all()
+    assert (region.box[2] - region.box[0]) * (region.box[3] - region.box[1]) == fresh.sum()
+    picture = open_picture(RANDOM.integers(0, 255, (*whole, 3), dtype=np.uint8))
+    image, mask = read_window(picture, fresh, region.windows[0].crop, 1.0, part.box)
+    flipped = torch.flip(image, [3 if across else 2]), torch.flip(mask, [3 if across else 2])
+    assert torch.equal(image, flipped[0]) and torch.equal(mask, flipped[1]) and 0 < mask.mean() < 1
+
+
+def test_nothing_of_a_region_behind_the_border_is_planned() -> None:
+    part = Part((3, 5, 33, 25), 2)
+    behind = Region((40, 2, 50, 9), "crop", 1.0, (Window((20, 0, 60, 20), (40, 2, 50, 9)),))
+    assert placed(behind, part) is None
+    both = Region((20, 2, 50, 9), "whole", 1.0, (Window((0, 0, 60, 20), (20, 2, 50, 9)),))
+    assert placed(both, part) == Region((23, 7, 33, 14), "crop", 1.0, (Window((3, 5, 63, 25), (23, 7, 33, 14)),))
+
+
+def test_sketches_reach_behind_the_border() -> None:
+    """A model that listens to lines is shown them mirrored with the picture."""
+    model = retouche.create("deepfill-v2", preset="sketch")
+    lines = np.zeros((64, 96), np.uint8)
+    lines[30:33] = 255
+    old = _picture("RGB").repeat(2, 0)[:, :32].repeat(2, 1)[:60, :64]
+    assert model(old, extend="right=32,bottom=4", sketch=lines, dilate=0).shape == (64, 96, 3)
 
 
 def _jpeg(**words: Any) -> bytes:

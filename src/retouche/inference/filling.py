@@ -21,7 +21,7 @@ from retouche.errors import WeightsError
 from retouche.image import Box
 from retouche.inference.report import HoleReport
 from retouche.inference.strategy import Region, Window, in_turn, together, with_something_known
-from retouche.inference.windows import box_read, enlarged, read_window, size_seen
+from retouche.inference.windows import box_read, enlarged, mirrored, read_window, size_seen
 from retouche.methods.grain import matched
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import at_any_size
@@ -79,6 +79,12 @@ class Job:
     hole: np.ndarray
     why: str
     corner: tuple[int, int] = (0, 0)
+
+    @property
+    def bounds(self) -> Box:
+        """Of the part of the picture at whose borders it goes on mirrored."""
+        x, y = self.corner
+        return x, y, x + self.hole.shape[1], y + self.hole.shape[0]
 
     def inside(self, box: Box) -> np.ndarray:
         """What of a box of the picture is to be filled by this model, (bottom - top, right - left)."""
@@ -164,7 +170,7 @@ def in_waves(jobs: Sequence[Job]) -> list[list[int]]:
 def _reads(job: Job) -> Box:
     """The box of all pixels that its windows may show."""
     height, width = job.canvas.unknown.shape
-    boxes = [box_read(window.crop, height, width) for window in job.region.windows]
+    boxes = [box_read(window.crop, job.bounds) for window in job.region.windows]
     if any(job.canvas.unknown[top:bottom, left:right].all() for left, top, right, bottom in boxes):
         return 0, 0, width, height  # it will grow until it shows something known
     return (
@@ -262,13 +268,13 @@ View = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 @torch.inference_mode()
 def _view(job: Job, window: Window, scale: float) -> View:
     model, canvas = job.model, job.canvas
-    image, mask = read_window(canvas.picture, canvas.unknown, window.crop, scale)
+    image, mask = read_window(canvas.picture, canvas.unknown, window.crop, scale, job.bounds)
     if model.generator is not None and model.scope.centre is not None:
         image, mask = _only_centre_hole(image, mask, *model.scope.centre)
     guides = canvas.guides
     if "sketch" not in model.listens:
         guides = Guides(None, guides.structure)
-    return image, mask, *_guide_windows(guides, window.crop, scale, image)
+    return image, mask, *_guide_windows(guides, window.crop, scale, image, job.bounds)
 
 
 @torch.inference_mode()
@@ -299,16 +305,18 @@ def _grained(job: Job, made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([matched(one, hole, job.canvas.seed) for one, hole in pairs])
 
 
-def _guide_windows(guides: Guides, crop: Box, scale: float, image: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _guide_windows(
+    guides: Guides, crop: Box, scale: float, image: Tensor, bounds: Box
+) -> tuple[Tensor | None, Tensor | None]:
     """The guides at the window's place and size: sketch (1, 1, h, w) 0 or 1, structure (1, 3, h, w)."""
     size = image.shape[-2:]
     sketch = structure = None
     if guides.sketch is not None:
-        strokes = torch.from_numpy(guides.sketch[crop[1] : crop[3], crop[0] : crop[2]]).float()[None, None]
+        strokes = torch.from_numpy(guides.sketch[np.ix_(*mirrored(crop, bounds))]).float()[None, None]
         # a thin stroke survives shrinking: a seen pixel is stroke where any of its cell is
         sketch = strokes if strokes.shape[-2:] == size else functional.adaptive_max_pool2d(strokes, size)
     if guides.structure is not None:
-        structure, gaps = read_window(guides.structure, guides.structure.unseen(), crop, scale)
+        structure, gaps = read_window(guides.structure, guides.structure.unseen(), crop, scale, bounds)
         if 0 < gaps.mean() < 1:
             structure = harmonic(structure, gaps, 0)
     return sketch, structure

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
-from retouche.image import Box
-from retouche.inference.canvas import canvases, moved
+from retouche.inference.canvas import Part, canvases, doubled, nearer, placed
 from retouche.inference.filling import Canvas, Guides, Job, fill_all
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
@@ -334,7 +333,7 @@ class Model(Networks):
             )
         return Guides(None if sketch is None else open_sketch(sketch, size), picture)
 
-    def _jobs(self, canvas: Canvas, hole: np.ndarray, parts: Sequence[Box]) -> list[Job]:
+    def _jobs(self, canvas: Canvas, hole: np.ndarray, parts: Sequence[Part]) -> list[Job]:
         """What is to be filled, by which model, in which order.
 
         Args:
@@ -342,18 +341,22 @@ class Model(Networks):
         """
         jobs = []
         left = hole.copy()
-        for box in parts:
+        for part in parts:
+            box = part.box
             at = (slice(box[1], box[3]), slice(box[0], box[2]))
             if not left[at].any():
                 continue
-            here = left[at].copy()
+            shape = left[at].shape
+            here = doubled(left[at], part.side).copy()
             left[at] = False
             choose = self.record.route
             for route in (Route("", here, ""),) if choose is None else choose(here):
                 path = self if choose is None else self.paths[route.path]
+                own = nearer(route.hole, shape, part.side)
                 jobs += [
-                    Job(canvas, path, moved(region, box[0], box[1]), route.hole, route.why, box[:2])
-                    for region in plan(route.hole, path.scope, canvas.memory)
+                    Job(canvas, path, region, own, route.why, box[:2])
+                    for planned in plan(route.hole, path.scope, canvas.memory)
+                    if (region := placed(planned, part)) is not None
                 ]
         return jobs
 

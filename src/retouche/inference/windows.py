@@ -31,26 +31,35 @@ def size_seen(crop: Box, scale: float) -> tuple[int, int]:
     return max(1, round((crop[3] - crop[1]) * scale)), max(1, round((crop[2] - crop[0]) * scale))
 
 
-def box_read(crop: Box, height: int, width: int) -> Box:
-    """The box of a picture of this size whose pixels a crop shows, mirrored ones included."""
-    rows, columns = reflected(crop[1], crop[3], height), reflected(crop[0], crop[2], width)
+def mirrored(crop: Box, bounds: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the picture that a crop shows, mirrored beyond the bounds."""
+    left, top, right, bottom = bounds
+    rows = reflected(crop[1] - top, crop[3] - top, bottom - top) + top
+    return rows, reflected(crop[0] - left, crop[2] - left, right - left) + left
+
+
+def box_read(crop: Box, bounds: Box) -> Box:
+    """The box of a picture whose pixels a crop shows, those mirrored beyond the bounds included."""
+    rows, columns = mirrored(crop, bounds)
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def read_window(picture: Picture, hole: np.ndarray, crop: Box, scale: float) -> tuple[Tensor, Tensor]:
+def read_window(
+    picture: Picture, hole: np.ndarray, crop: Box, scale: float, bounds: Box | None = None
+) -> tuple[Tensor, Tensor]:
     """The window as the method sees it.
 
     Args:
         picture: the canvas
         hole: (H, W) bool, what is unknown now
-        crop: pixels; may reach beyond the picture, which then is mirrored
+        crop: pixels; may reach beyond the bounds, at which the picture is mirrored
         scale: size seen / size in the picture, at most 1. Shrinking averages known pixels only; a shrunk pixel that
             touches the hole is hole, unless no other is there: then one that touches a known pixel is known
+        bounds: a part of the picture; None = all of it
 
     Returns: image (1, 3, h, w) -1..1 with the hole blanked to 0, mask (1, 1, h, w) 1 = hole
     """
-    rows = reflected(crop[1], crop[3], picture.height)
-    columns = reflected(crop[0], crop[2], picture.width)
+    rows, columns = mirrored(crop, bounds or (0, 0, picture.width, picture.height))
     size = size_seen(crop, scale)
     factor = max(1, int(min(len(rows) / size[0], len(columns) / size[1])))
     images, knowns = [], []
