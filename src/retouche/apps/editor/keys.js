@@ -3,8 +3,10 @@
 import { choosing, drop, keep, turn } from "./choice.js";
 import { cancel, fill } from "./fill.js";
 import { help } from "./help.js";
-import { choose, chooseFolder, walk } from "./open.js";
-import { grow, jumpPanel, redo, setTool, undo, use } from "./panel.js";
+import { grow, redo, setTool, undo, use } from "./actions.js";
+import { choose, chooseFolder } from "./doors.js";
+import { jumpPanel } from "./panel.js";
+import { walk } from "./walk.js";
 import { abandon, cursor, keyboard, press, step, toggleKeyboard } from "./pointer.js";
 import { copyPicture, save } from "./save.js";
 import { element, listens, set, work } from "./work.js";

@@ -1,0 +1,81 @@
+// Which model fills, on which device, and those that are tried together.
+
+import { setTool } from "./actions.js";
+import { several } from "./choice.js";
+import { goodFor, t } from "./strings.js";
+import { device, devices, element, listens, model, say, set, work } from "./work.js";
+
+/** @returns {NodeListOf<HTMLSelectElement>} */
+const deviceLists = () => document.querySelectorAll("select.devices");
+
+let shownIn = ""; // language of the models' words
+
+export function showModels() {
+  const { models, config, settings } = work,
+    chosen = new Set([...element("candidates").querySelectorAll("input")].map((box) => box.checked && box.value)),
+    first = !element("candidates").childElementCount;
+  shownIn = document.documentElement.lang;
+  const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
+  element("model").replaceChildren(...models.map((each) => option(each.name, each.name)));
+  element("model").value = settings.model;
+  const label = (name) => (name === "cpu" ? "CPU" : name),
+    several = devices().length > 1;
+  element("device").textContent = devices().map(label).join(" + ");
+  element("device").hidden = several;
+  for (const list of deviceLists()) {
+    list.hidden = !several;
+    list.replaceChildren(option("", t("device.any")), ...devices().map((name) => option(name, label(name))));
+  }
+  element("devicerow").hidden = !several;
+  element("device").parentElement.title = config.devices?.map((each) => `${each.name}: ${each.why}`).join("\n") ?? "";
+  element("candidates").replaceChildren(
+    ...models.map((each) => {
+      const row = document.createElement("label"),
+        box = document.createElement("input");
+      row.className = "check";
+      const checked = first ? each.kind !== "network" : chosen.has(each.name);
+      Object.assign(box, { type: "checkbox", value: each.name, checked });
+      const name = document.createElement("span"),
+        words = document.createElement("small");
+      name.textContent = each.name;
+      words.textContent = goodFor(each.method);
+      row.append(box, name, words);
+      row.title = [each.title, each.licence].filter(Boolean).join("; ");
+      return row;
+    }),
+  );
+}
+
+/** The model and the device that are chosen. */
+export function showModel() {
+  if (shownIn !== document.documentElement.lang) showModels();
+  element("modelhint").textContent = goodFor(model()?.method);
+  if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
+  for (const list of deviceLists()) if (list.value !== (device() ?? "")) list.value = device() ?? "";
+}
+
+export function setUpModels() {
+  const on = (id, event, act) => element(id).addEventListener(event, act);
+  on("try", "click", () => {
+    const names = [...element("candidates").querySelectorAll("input:checked")].map((box) => box.value);
+    if (!names.length) return say(t("several.none"));
+    several(names.map((name) => ({ model: name })));
+  });
+  // in the open list what each is good for, closed the name alone
+  const name = (words) => () => {
+    for (const option of element("model").options) {
+      const about = words && goodFor(model(option.value)?.method);
+      option.textContent = about ? `${option.value}: ${about}` : option.value;
+    }
+  };
+  on("model", "focus", name(true));
+  on("model", "blur", name(false));
+  on("model", "change", (event) => {
+    set({ model: event.target.value });
+    if (work.settings.tool === "pen" && !listens("sketch")) setTool("brush");
+    if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
+      say(t("sketch.deaf", { model: model().name }));
+  });
+  for (const list of deviceLists())
+    list.addEventListener("change", () => set({ device: list.value || null }));
+}
