@@ -365,19 +365,22 @@ def test_a_sketch_guides_where_the_model_listens(
         if parameter.ndim == 4:
             parameter.data.mul_(3)
     model.save(weights)
-    with serve("--model", str(weights), "harmonic") as address:
+    with serve("--model", "harmonic", "--models", str(tmp_path)) as address:
         page = ready(look(address))
         open_file(page, picture)
-        assert page.locator("#tool-pen").is_visible()
-        page.select_option("#model", "harmonic")
-        assert page.locator("#tool-pen").is_hidden()
         page.select_option("#model", weights.name)
+        assert page.locator("#tool-pen").is_hidden()  # what a file listens to is known once it has been loaded
         page.locator("#overlay").focus()
         page.keyboard.press("m")
         drag(page, (30, 30), (70, 64))
         page.check("#keepmask")
         page.locator("#overlay").focus()
         fill(page)
+        page.locator("#tool-pen").wait_for()
+        page.select_option("#model", "harmonic")
+        page.locator("#tool-pen").wait_for(state="hidden")
+        page.select_option("#model", weights.name)
+        page.locator("#overlay").focus()
         plain = saved(page, tmp_path / "plain.png").read_bytes()
         page.keyboard.press("Control+z")
         page.keyboard.press("p")

@@ -261,6 +261,37 @@ def test_a_network_of_the_operator_is_offered_by_its_file_name(tmp_path: Path) -
         assert unknown.status_code == 422 and str(tmp_path) not in unknown.text.partition("offered")[2]
 
 
+def test_the_weights_of_a_folder_are_offered_by_name(tmp_path: Path) -> None:
+    import retouche
+
+    folder, outside = tmp_path / "weights", tmp_path / "outside.safetensors"
+    folder.mkdir()
+    retouche.create("sii-gan").save(folder / "mine.safetensors")
+    retouche.create("sii-gan").save(outside)
+    (folder / "link.safetensors").symlink_to(outside)
+    (folder / "broken.pth").write_bytes(b"no weights at all")
+    (folder / "notes.txt").write_text("none either")
+    with serving(weights=folder) as client:
+
+        def offered() -> dict[str, object]:
+            return {row["name"]: row["method"] for row in client.get("/api/v1/models").json()}
+
+        before = offered()
+        assert before["mine.safetensors"] is None and {"broken.pth", "mean"} <= before.keys()
+        assert not {"link.safetensors", "notes.txt"} & before.keys()
+        sent = {"image": encoded(scene()), "mask": encoded(hole())}
+        for name in ("../outside.safetensors", str(outside), "link.safetensors", f"{folder}/mine.safetensors"):
+            answer = client.post("/api/v1/inpaint", files=sent, data={"model": name})
+            assert answer.status_code == 422 and "offered" in answer.text
+        broken = client.post("/api/v1/inpaint", files=sent, data={"model": "broken.pth"})
+        assert broken.status_code == 422 and "broken.pth" in broken.text and str(tmp_path) not in broken.text
+        filled = client.post("/api/v1/inpaint", files=sent, data={"model": "mine.safetensors", "dilate": "0"})
+        assert filled.status_code == 200 and (decoded(filled.content)[KNOWN] == scene()[KNOWN]).all()
+        assert offered()["mine.safetensors"] == "sii-gan"
+        retouche.create("sii-gan").save(folder / "later.safetensors")
+        assert "later.safetensors" in offered()
+
+
 def test_folders_are_listed_without_what_leads_out(client: httpx.Client) -> None:
     rows = client.get("/api/v1/files").json()["files"]
     assert [row["name"] for row in rows] == ["a.png", "inner.png", "trip/b c.jpg"]

@@ -7,6 +7,7 @@ examples:
   retouche start --open-browser
   retouche start --input photos/ --output filled/
   retouche start --model aot-gan weights/my.safetensors --device cuda:0 cuda:1
+  retouche start --models weights/
   retouche start --host 0.0.0.0 --token "$(openssl rand -hex 16)"
 """
 
@@ -43,6 +44,8 @@ class Options:
     """What everybody must show. Kept out of the process list when given as RETOUCHE_TOKEN in the environment."""
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="M [M ...]")] = ("default",)
     """Who fills, as for `run`; the first at once, further files are offered beside the installed models."""
+    models: Annotated[str | None, terminal.without_default("DIR")] = None
+    """A folder whose weight files the page offers by their names; each is loaded at its first fill."""
     device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
     """auto, cpu, cuda, cuda:N or mps; several have a worker each, and a request, or the page, may name one of them."""
     engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
@@ -73,6 +76,7 @@ def main(options: Options) -> int:
     _check_numbers(options)
     token = options.token if options.token is not None else os.environ.get(TOKEN_VARIABLE)
     given = _input(options.input)
+    weights = _weights(options.models)
     missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
     if missing:
         raise RetoucheError(f"the server needs {', '.join(missing)}: pip install 'retouche[serve]'")
@@ -90,6 +94,7 @@ def main(options: Options) -> int:
     settings = Settings(
         access=Access(options.host, token, tuple(origin.rstrip("/") for origin in options.allow_origin)),
         models=options.model,
+        weights=weights,
         devices=options.device,
         engine=options.engine,
         input=given,
@@ -137,6 +142,12 @@ def _input(given: str | None) -> Path | None:
     if not path.is_dir() and (path.suffix.lower() not in BY_SUFFIX or not path.is_file()):
         raise InputError(f"--input {given} is neither a folder nor a picture: give one")
     return path.resolve()
+
+
+def _weights(given: str | None) -> Path | None:
+    if given is not None and not Path(given).is_dir():
+        raise InputError(f"--models {given} is no folder: give one with weight files, or a file by --model")
+    return None if given is None else Path(given).resolve()
 
 
 def _output(given: str | None) -> Path | None:

@@ -4,6 +4,7 @@
 import * as api from "./api.js";
 import * as deep from "./deep.js";
 import { membrane } from "./membrane.js";
+import { learn } from "./models.js";
 import { encodePNG } from "./png.js";
 import * as raster from "./raster.js";
 import { seamScore } from "./seam.js";
@@ -304,6 +305,7 @@ export async function take(job, result, options) {
   view.previews.delete(hole);
   document.apply(result.patches, record, hole, keepsMask());
   view.rest(hole, alone);
+  learn().catch(sayError);
   const share = (100 * hole.count) / (document.width * document.height);
   announce(
     t("fill.told", {

@@ -1,6 +1,7 @@
 // Which model fills, on which device, and those that are tried together.
 
 import { setTool } from "./actions.js";
+import * as api from "./api.js";
 import { several } from "./choice.js";
 import { goodFor, t } from "./strings.js";
 import { device, devices, element, listens, model, say, set, work } from "./work.js";
@@ -44,6 +45,14 @@ export function showModels() {
       return row;
     }),
   );
+}
+
+/** A file was loaded for the first time: what it is, and what it listens to, is known now. */
+export async function learn() {
+  if (model()?.method) return;
+  work.models = await api.json("/api/v1/models");
+  showModels();
+  set({});
 }
 
 /** The model and the device that are chosen. */

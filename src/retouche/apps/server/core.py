@@ -36,6 +36,7 @@ class Settings:
     Attributes:
         access: who may come in
         models: what is offered beside the installed ones; the first fills where a request names none
+        weights: a folder whose weight files are offered by their names; None = none
         devices: one worker each, as `choose_device` takes them
         engine: who runs networks, as `load` takes it
         input: a folder that the editor may read, or one picture; None = none
@@ -49,6 +50,7 @@ class Settings:
 
     access: Access = field(default_factory=Access)
     models: tuple[str, ...] = ("default",)
+    weights: Path | None = None
     devices: tuple[str, ...] = ("auto",)
     engine: str | None = None
     input: Path | None = None
@@ -67,7 +69,7 @@ class Server:
         self.settings = settings
         self.devices: list[Choice] = [choose_device(name) for name in settings.devices]
         foreign.prepare()
-        self.catalogue = Catalogue(settings.models)
+        self.catalogue = Catalogue(settings.models, settings.weights)
         self.desk = work.Desk(settings.max_pixels)
         benches = [Bench(choice.device, settings.engine) for choice in self.devices]
         for name in self.catalogue.given:  # what cannot be loaded is said now; the first fill need not wait

@@ -5,35 +5,43 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from retouche.apps.batch.manifest import model_hash
+from retouche.apps.server.files import Outside, below
 from retouche.apps.server.foreign import Helper
-from retouche.errors import InputError
+from retouche.errors import InputError, RetoucheError
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, known, resolve
 from retouche.methods import CLASSICAL, DEFAULT, find
 from retouche.methods.catalogue import BACKBONE, Entry, entries
+from retouche.methods.loading import WEIGHT_SUFFIXES
 from retouche.progress import Hear
 
 WARMING = 160, 160
 """Height and width of the picture that a worker fills first."""
+SUFFIXES = {*WEIGHT_SUFFIXES, ".onnx"}
+MOST_FILES = 1000
+"""Entries of the folder of weights that are looked at."""
 KEPT = 4
 """Models that a worker keeps loaded; the one used longest ago makes room."""
 
 
 class Catalogue:
-    """The names a client may ask for: the installed methods, and what the server was started with, files too.
+    """The names a client may ask for: the installed methods, what the server was started with, files too, and the
+    weight files of one folder.
 
     A client never names a file of its own choice.
     """
 
-    def __init__(self, given: Sequence[str]) -> None:
-        """Take the operator's models, the first of which fills where a request names none."""
+    def __init__(self, given: Sequence[str], folder: Path | None = None) -> None:
+        """Take the operator's models, the first of which fills where a request names none, and folder of weights."""
+        self.folder = folder
         self._files: dict[str, str] = {}
         self._listens: dict[str, list[str]] = {}
         self._methods: dict[str, str] = {}
@@ -54,6 +62,17 @@ class Catalogue:
             name = f"{path.name} ({number})"
         return name
 
+    def found(self) -> dict[str, str]:
+        """The folder's weight files as they are now: name and path; hidden ones and links that lead out are not."""
+        if self.folder is None or not self.folder.is_dir():
+            return {}
+        paths = {}
+        for file in sorted(self.folder.iterdir())[:MOST_FILES]:
+            with suppress(Outside):
+                if file.suffix in SUFFIXES and file.is_file() and file.name not in self._files:
+                    paths[file.name] = str(below(self.folder, file.name))
+        return paths
+
     def resolve(self, name: str | None) -> str:
         """The offered name for what a client asked for.
 
@@ -61,6 +80,8 @@ class Catalogue:
         """
         if name is None or name in self._files:
             return name or self.current
+        if name in self.found():
+            return name
         name = known(name) or name
         published = [entry for entry in entries() if entry.kind != BACKBONE]
         here = {word for entry in published if entry.here for word in (entry.name, entry.owner)}
@@ -73,7 +94,7 @@ class Catalogue:
 
     def source(self, name: str) -> str:
         """What `load` takes for an offered name."""
-        return self._files.get(name, name)
+        return self._files.get(name) or self.found().get(name, name)
 
     def learn(self, name: str, model: Model) -> None:
         """Remember a loaded model's method, and what it listens to."""
@@ -81,7 +102,10 @@ class Catalogue:
         self._methods[name] = model.method
 
     def listens(self, name: str) -> list[str]:
-        """The guides a model takes: "sketch", "structure"; of one not loaded yet, its method's first preset's."""
+        """The guides a model takes: "sketch", "structure"; of one not loaded yet, its method's first preset's, and
+        none of a file of the folder."""
+        if name not in self._listens and name in self.found():
+            return []
         if name not in self._listens:
             record = find(name.partition(":")[0])
             config = next(iter(record.presets.values()), None)
@@ -100,7 +124,7 @@ class Catalogue:
         }
         if DEFAULT in self._files:
             published[DEFAULT] = published.pop("default")
-        names = [*self._files, *(name for name in published if name not in self._files)]
+        names = [*self._files, *self.found(), *(name for name in published if name not in self._files)]
         return [
             {
                 "name": name,
@@ -159,7 +183,11 @@ class Bench:
     def model(self, source: str) -> tuple[Model, str]:
         """The model of a name or file, loaded at its first use, and its hash."""
         if source not in self._models:
-            made = load(source, device=self.device, engine=self._engine_of(source))
+            try:
+                made = load(source, device=self.device, engine=self._engine_of(source))
+            except RetoucheError as error:  # where a folder is, is nobody's business
+                words = str(error).replace(source, Path(source).name)
+                raise type(error)(words) from None
             self._models[source] = made, model_hash(made)
             for network in (each.generator for each in (made, *made.paths.values())):
                 for module in network.modules() if network is not None else ():
