@@ -175,6 +175,24 @@ def test_the_part_around_the_hole_is_all_of_what_changes(client: httpx.Client, k
     assert [name for name, _ in stages] == ["read", "fill", "write"]
 
 
+def test_a_picture_is_extended_as_by_the_command(client: httpx.Client) -> None:
+    import retouche
+
+    sent = {"image": encoded(scene())}
+    answer = client.post("/api/v1/inpaint", files=sent, data={"extend": "left=20,bottom=50%", "model": "mean"})
+    wanted = retouche.load("mean")(scene(), extend="left=20,bottom=50%")
+    made = decoded(answer.content)
+    assert made.shape == (90, 100, 3) and np.array_equal(made, wanted) and np.array_equal(made[:60, 20:], scene())
+    assert json.loads(answer.headers["x-retouche-report"])["extended"] == [20, 0, 0, 30]
+    both = client.post(
+        "/api/v1/inpaint", files={**sent, "mask": encoded(hole())}, data={"extend": "top=9", "answer": "hole"}
+    )
+    assert decoded(both.content).shape == (69, 80, 3) and "x-retouche-box" not in both.headers  # all of it is new
+    for words, why in (({"extend": "up=3"}, "up=3"), ({"extend": "left=30000%"}, "megapixels"), ({}, "no mask")):
+        refused = client.post("/api/v1/inpaint", files=sent, data=words)
+        assert refused.status_code == 422 and why in refused.json()["error"]
+
+
 def test_an_empty_mask_changes_nothing(client: httpx.Client) -> None:
     sent = {"image": text(encoded(scene())), "mask": text(encoded(hole() * 0))}
     answer = client.post("/api/v1/inpaint", json=sent)

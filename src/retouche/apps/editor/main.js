@@ -2,6 +2,7 @@
 
 import { setUpAll } from "./all.js";
 import * as api from "./api.js";
+import { setUpExtend } from "./extend.js";
 import { setUpFace, setUpLanguage } from "./face.js";
 import { setUpKeys } from "./keys.js";
 import { setUpFind } from "./find.js";
@@ -24,6 +25,7 @@ setUpToken();
 setUpKeeping();
 setUpAll();
 setUpFind();
+setUpExtend();
 /** @type {unknown} */
 let away = null;
 try {

@@ -63,18 +63,31 @@ async function changesOf(document) {
   return patches;
 }
 
+/** The source's file with the changes in it. @param {any} document @returns {Promise<Blob>} */
+export async function fileOf(document) {
+  if (!document.layers.pixels.tiles.size) return document.source.blob;
+  return (await api.ask("/api/v1/save", { method: "POST", body: await changedBody(document) })).blob();
+}
+
 /** What asks the server to put the changes into the source's own file. @param {any} document @returns {Promise<FormData>} */
 export async function bodyFor(document) {
+  const { source } = document,
+    body = await changedBody(document);
+  if (work.config.output) {
+    body.append("output", source.path ?? source.name);
+    body.append("sidecar", JSON.stringify(await sidecarOf(document)));
+  }
+  return body;
+}
+
+/** @param {any} document @returns {Promise<FormData>} */
+async function changedBody(document) {
   const { source } = document,
     patches = await packed(source.deep ? patchesOf(document.visible) : await changesOf(document));
   if (patches.length > MOST_PATCHES)
     throw new Error(t("save.many"));
   const body = bodyOf(source);
   body.append("patches", JSON.stringify(patches));
-  if (work.config.output) {
-    body.append("output", source.path ?? source.name);
-    body.append("sidecar", JSON.stringify(await sidecarOf(document)));
-  }
   return body;
 }
 

@@ -75,7 +75,12 @@ class Inpaint(Options):
 
     queue = "fillers"
     image: PictureBytes
-    mask: PictureBytes = Field(description="white is the hole; of the picture's size")
+    mask: PictureBytes | None = Field(
+        None, description="white is the hole; of the picture's size; needed unless extend"
+    )
+    extend: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="room to add at the sides and to fill: left=200,right=10%"
+    )
     sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that listens to them")
     structure: PictureBytes | None = Field(None, description="a smoothed picture, for a model that takes one")
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")] | None = Field(

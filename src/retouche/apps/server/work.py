@@ -25,6 +25,7 @@ from retouche.inference.report import Report
 from retouche.masks import Mask, dilate, open_mask, open_sketch
 from retouche.pictures import Picture, decode, encode, open_picture
 from retouche.pictures.formats import BY_SUFFIX, FORMATS
+from retouche.pictures.margins import margins
 from retouche.progress import Hear
 
 REPORT_BYTES = 6000
@@ -75,15 +76,15 @@ def inpaint(
     with bench.watched(progress) as (hear, alive):
         given = bench.helper.call(alive, _read, desk, request)
         marks.append(time.perf_counter())
-        filled, report = _fill(model, given, request, hear)
+        filled, report = _fill(model, given, request, hear, request.extend)
         marks.append(time.perf_counter())
         kind, answer, box = given.picture.source.format or "PNG", filled, None
-        if request.answer == "hole":
+        if request.answer == "hole" and given.hole is not None and report.extended is None:
             box = _changed(given.hole, report.dilate)
             kind, answer = "PNG", _part(filled, box)
         content, noted = bench.helper.call(alive, _written, answer, kind)
         marks.append(time.perf_counter())
-    picture = given.picture
+    picture = filled
     remarks = dict.fromkeys((*given.remarks, *report.remarks, *noted))
     report = replace(report, model=offered, remarks=tuple(remarks))
     stages = zip(("read", "fill", "write"), marks, marks[1:], strict=False)
@@ -145,7 +146,9 @@ def fill_file(
     return written, report, model
 
 
-def _fill(model: Model, given: _Given, options: schema.Options, progress: Hear) -> tuple[Picture, Report]:
+def _fill(
+    model: Model, given: _Given, options: schema.Options, progress: Hear, extend: str | None = None
+) -> tuple[Picture, Report]:
     return model(
         given.picture,
         given.hole,
@@ -155,6 +158,7 @@ def _fill(model: Model, given: _Given, options: schema.Options, progress: Hear) 
         feather=options.feather,
         seed=options.seed,
         report=True,
+        extend=extend,
         progress=progress,
     )
 
@@ -164,7 +168,7 @@ class _Given:
     """What a fill starts from, decoded; `hole` and `sketch` (H, W) bool."""
 
     picture: Picture
-    hole: np.ndarray
+    hole: np.ndarray | None
     remarks: list[str]
     sketch: np.ndarray | None
     structure: Picture | None
@@ -173,7 +177,15 @@ class _Given:
 def _read(desk: Desk, request: schema.Inpaint) -> _Given:
     picture = desk.picture(request.image)
     size = (picture.height, picture.width)
-    hole, remarks = desk.mask(request.mask, size)
+    hole, remarks = (None, []) if request.mask is None else desk.mask(request.mask, size)
+    if request.extend is not None:  # guides are of the new size
+        left, top, right, bottom = margins(request.extend, size)
+        size = (size[0] + top + bottom, size[1] + left + right)
+        if size[0] * size[1] > desk.max_pixels:
+            raise InputError(
+                f"extend: the picture would be {size[1]}x{size[0]}, more than {desk.max_pixels / 1e6:g} megapixels: "
+                "add less"
+            )
     sketch = None if request.sketch is None else desk.sketch(request.sketch, size)
     structure = None if request.structure is None else desk.picture(request.structure, "structure")
     return _Given(picture, hole, remarks, sketch, structure)
