@@ -39,6 +39,7 @@ async function extend() {
     if (document !== work.document || document.visible !== fills) return; // it went on without this
     document.saved = fills; // they live on in what is opened
     if (!(await openPicture(blob, name, { listed }))) return;
+    work.document.made = true;
     for (const side of SIDES) element(side).value = "";
     say(t("extend.done", { width: work.document.width, height: work.document.height }));
   } catch (error) {

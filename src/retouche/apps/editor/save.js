@@ -131,6 +131,7 @@ export async function save() {
       say(t("save.done", { name }));
     }
     document.saved = document.visible;
+    document.made = false;
     document.tell("steps", null); // so that what is kept knows it, too
     asked = output ? document : null;
     update();

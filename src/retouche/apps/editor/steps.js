@@ -49,6 +49,7 @@ export class Steps {
     /** @type {Map<string, Change> | null} what the gesture under way has changed */
     this.open = null;
     this.saved = this.fills;
+    this.made = false; // the source itself was made here, and lies nowhere yet
     /** @type {Set<(what: {layer: string, box: Box | null}) => void>} */
     this.listeners = new Set();
   }
@@ -58,7 +59,7 @@ export class Steps {
   }
 
   get unsaved() {
-    return !alike(this.saved, this.visible);
+    return this.made || !alike(this.saved, this.visible);
   }
 
   /** @returns {Fill[]} that are shown */
