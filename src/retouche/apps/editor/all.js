@@ -55,7 +55,7 @@ function node(tag, values = {}, ...children) {
 }
 
 /** A name with its end, where names of a folder differ. @param {string} name */
-const short = (name) => (name.length > 21 ? `${name.slice(0, 7)}…${name.slice(-12)}` : name);
+const short = (name) => (name.length > 17 ? `${name.slice(0, 5)}…${name.slice(-11)}` : name);
 
 /** @param {Item} item */
 function show(item) {

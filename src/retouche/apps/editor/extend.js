@@ -26,7 +26,7 @@ async function extend() {
     leave = api.follow(job, ({ fraction }) =>
       say(t("extend.at", { percent: Math.floor((fraction ?? 0) * 100) })));
   try {
-    const fills = document.visible,
+    const { fills } = document,
       file = await fileOf(document),
       body = new FormData(),
       { name, listed } = document.source;
@@ -36,8 +36,8 @@ async function extend() {
     for (const [field, value] of Object.entries(fields)) if (value !== null) body.append(field, String(value));
     body.append("extend", sides.map((side) => side.join("=")).join(","));
     const blob = await (await api.ask("/api/v1/inpaint", { method: "POST", body })).blob();
-    if (document !== work.document || document.visible !== fills) return; // it went on without this
-    document.saved = fills; // they live on in what is opened
+    if (document !== work.document || document.fills !== fills) return; // it went on without this
+    document.saved = document.visible; // they live on in what is opened
     if (!(await openPicture(blob, name, { listed }))) return;
     work.document.made = true;
     for (const side of SIDES) element(side).value = "";
