@@ -17,7 +17,7 @@ export const STRINGS = {
   "previous.title": ["Previous picture (Left)", "上一张 (←)"],
   next: ["Next picture", "下一张"],
   "next.title": ["Next picture (Right)", "下一张 (→)"],
-  place: ["{at} of {count}", "{at} / {count}"],
+  place: ["{at} of {count}", "{at}/{count} 张"],
   edited: ["edited", "已修改"],
   undo: ["Undo", "撤销"],
   "undo.title": ["Undo (Ctrl+Z)", "撤销 (Ctrl+Z)"],
