@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from retouche.apps.batch.local import AHEAD, Inline, Pool, stream
-from retouche.apps.batch.pairing import Job
-from retouche.apps.batch.work import Facts, Outcome
 from retouche.errors import InputError, RetoucheError
+from retouche.runners.local import AHEAD, Inline, Pool, stream
+from retouche.runners.work import Facts, Job, Outcome
 
 METHODS = ["spawn", "fork"] if sys.platform == "linux" else ["spawn"]
 

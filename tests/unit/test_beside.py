@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from retouche.apps.batch.beside import beside
 from retouche.errors import InputError
+from retouche.runners.beside import beside
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork")
 

@@ -72,7 +72,7 @@ def test_a_file_is_opened_once(tmp_path):
 
 def test_a_fill_opens_each_file_once(tmp_path):
     from retouche.apps.batch.fill import Fill, Settings
-    from retouche.apps.batch.pairing import Job
+    from retouche.runners.work import Job
 
     Image.new("RGB", (4000, 3000), (90, 120, 60)).save(tmp_path / "a.jpg", quality=50)
     mask = np.zeros((3000, 4000), np.uint8)

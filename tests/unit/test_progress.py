@@ -16,11 +16,11 @@ from PIL import Image
 
 import retouche
 from retouche.apps.batch.fill import Fill, Settings
-from retouche.apps.batch.local import Inline
-from retouche.apps.batch.pairing import Job
 from retouche.apps.cli import main, terminal
 from retouche.layers import rtv
 from retouche.progress import listening, part, rising, shares, tell
+from retouche.runners.local import Inline
+from retouche.runners.work import Job
 
 RANDOM = np.random.default_rng(7)
 

@@ -1,7 +1,8 @@
 """The run itself: pictures one after another through all models, figures into a stream of rows, a table at the end.
 
-Decoding and scoring may go to worker processes; filling stays in this one, in the pictures' order, so the table depends
-neither on the number of workers nor on who was quicker. No more than a few pictures are in memory at any time.
+The runner of folders reads the next picture and scores the last one beside the filling, with worker processes where
+asked for; filling stays in this one, in the pictures' order, so the table depends neither on the number of workers nor
+on who was quicker. No more than a few pictures are in memory at any time.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import multiprocessing
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,10 @@ from retouche.files import atomic_write
 from retouche.folders.names import as_json
 from retouche.masks import hole_ratio
 from retouche.metrics import PSNR_CAP
+from retouche.runners.local import Inline
+from retouche.runners.work import Facts, Job, Outcome, Progress
 
-A = TypeVar("A")
-B = TypeVar("B")
-AHEAD = 3  # pictures per worker that may be under way
+AHEAD = 3  # pictures per worker whose scores may be waited for
 
 
 @dataclass
@@ -100,13 +100,9 @@ class Evaluation:
 class _Filled:
     """One picture after all models."""
 
-    item: Item
-    truth: NDArray[np.uint8]
-    hole: NDArray[np.bool_]
+    sample: Sample
     fills: tuple[NDArray[np.uint8], ...]
     extra: tuple[dict[str, float], ...]
-    picture_sha256: str
-    mask_sha256: str
 
 
 @dataclass(frozen=True)
@@ -169,9 +165,8 @@ def evaluate(
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         stream = stack.enter_context(atomic_write(folder / "pictures.jsonl"))
         file = stack.enter_context(stream.open("w", encoding="utf-8"))
-        prepared = _ahead(pool, partial(prepare, preparation=preparation), items, workers)
-        filled = _filled(prepared, fillers, backbones, skipped, folder if keep else None, advance)
-        for scored in _ahead(pool, _score, filled, workers):
+        judging = _Judging(items, preparation, fillers, backbones, folder if keep else None, pool)
+        for scored in _in_order(judging, AHEAD * workers, skipped, advance):
             ratios.append(scored.ratio)
             done.append((scored.item, scored.picture_sha256, scored.mask_sha256))
             for model, found in zip(names, scored.figures, strict=True):
@@ -249,54 +244,118 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _ahead(pool: Executor | None, function: Callable[[A], B], given: Iterable[A], workers: int) -> Iterator[B]:
-    """Results in order, with a few computed ahead in the pool; without one, one after another."""
-    if pool is None:
-        yield from map(function, given)
-        return
-    waiting: deque[Any] = deque()
-    for one in given:
-        waiting.append(pool.submit(function, one))
-        if len(waiting) >= AHEAD * workers:
-            yield waiting.popleft().result()
+class _Judging:
+    """What is done with each picture: prepared, filled by all, scored; `retouche.runners.work.Work` says what for.
+
+    Only an `InputError` is a picture's own end. Any other error is handed on as the report: it ends the evaluation,
+    whose table would tell nothing of it.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        preparation: Preparation,
+        fillers: Sequence[Filler],
+        backbones: Backbones,
+        keep: Path | None,
+        pool: Executor | None,
+    ) -> None:
+        self.items = items
+        self._preparation, self._fillers, self._backbones = preparation, fillers, backbones
+        self._keep, self._pool = keep, pool
+
+    def jobs(self) -> Iterator[Job]:
+        """One for each item, by its number in the place of the output."""
+        return (Job(item.image, item.mask, Path(str(number))) for number, item in enumerate(self.items))
+
+    def item(self, job: Job) -> Item:
+        """The item of a job."""
+        return self.items[int(job.output.name)]
+
+    def start(self) -> Facts:
+        """The fillers are ready."""
+        return Facts({})
+
+    def read(self, job: Job) -> Sample | Skipped | Exception:
+        """Decode, in another process if there are any."""
+        given = self.item(job), self._preparation
+        try:
+            return prepare(*given) if self._pool is None else self._pool.submit(prepare, *given).result()
+        except Exception as error:
+            return error
+
+    def make(
+        self, job: Job, given: Sample | Skipped | Exception, progress: Progress | None
+    ) -> _Filled | Skipped | Exception:
+        """All fills. Raises: InputError where this picture cannot be filled"""
+        if not isinstance(given, Sample):
+            return given
+        try:
+            fills = tuple(filler.fill(given.item, given.truth, given.hole) for filler in self._fillers)
+            extra = tuple(self._backbones.add(given.truth, given.hole, fills))
+        except DataError as error:
+            return error
+        except InputError:
+            raise
+        except Exception as error:
+            return error
+        return _Filled(given, fills, extra)
+
+    def write(
+        self, job: Job, made: _Filled | Skipped | Exception
+    ) -> tuple[tuple[str, ...], Future[_Scored] | _Scored | Skipped | Exception]:
+        """Score, in another process if there are any, whose answer is not waited for."""
+        if not isinstance(made, _Filled):
+            return (), made
+        try:
+            if self._keep is not None:
+                _keep(self._keep, made.sample, [filler.name for filler in self._fillers], made.fills)
+            return (), _score(made) if self._pool is None else self._pool.submit(_score, made)
+        except Exception as error:
+            return (), error
+
+
+def _in_order(
+    judging: _Judging, most: int, skipped: list[Skipped], advance: Callable[[float], None]
+) -> Iterator[_Scored]:
+    """What was scored, in the pictures' order; what was not goes to `skipped`.
+
+    Args:
+        most: scores that may be waited for at a time
+    """
+    waiting: deque[Future[_Scored]] = deque()
+    for number, outcome in enumerate(Inline(judging).run(judging.jobs()), 1):
+        found = _ended(judging, outcome)
+        advance(number)
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        elif isinstance(found, _Scored):
+            yield found
+        else:
+            waiting.append(found)
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _filled(
-    prepared: Iterable[Sample | Skipped],
-    fillers: Sequence[Filler],
-    backbones: Backbones,
-    skipped: list[Skipped],
-    keep: Path | None,
-    advance: Callable[[float], None],
-) -> Iterator[_Filled]:
-    for number, sample in enumerate(prepared, 1):
-        if isinstance(sample, Skipped):
-            skipped.append(sample)
-            advance(number)
-            continue
-        try:
-            fills = tuple(filler.fill(sample.item, sample.truth, sample.hole) for filler in fillers)
-        except DataError:
-            raise
-        except InputError as error:
-            skipped.append(Skipped(sample.item.label, str(error)))
-            advance(number)
-            continue
-        if keep is not None:
-            _keep(keep, sample, [filler.name for filler in fillers], fills)
-        extra = tuple(backbones.add(sample.truth, sample.hole, fills))
-        yield _Filled(sample.item, sample.truth, sample.hole, fills, extra, sample.picture_sha256, sample.mask_sha256)
-        advance(number)
+def _ended(judging: _Judging, outcome: Outcome) -> Future[_Scored] | _Scored | Skipped:
+    """Raises: whatever ends the evaluation"""
+    if outcome.error is not None:
+        return Skipped(judging.item(outcome.job).label, outcome.error)
+    found: Future[_Scored] | _Scored | Skipped | Exception = outcome.report
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _score(filled: _Filled) -> _Scored:
+    sample = filled.sample
     found = tuple(
-        {**figures.score(fill, filled.truth, filled.hole), **extra}
+        {**figures.score(fill, sample.truth, sample.hole), **extra}
         for fill, extra in zip(filled.fills, filled.extra, strict=True)
     )
-    return _Scored(filled.item, hole_ratio(filled.hole), found, filled.picture_sha256, filled.mask_sha256)
+    return _Scored(sample.item, hole_ratio(sample.hole), found, sample.picture_sha256, sample.mask_sha256)
 
 
 def _keep(folder: Path, sample: Sample, names: Sequence[str], fills: Sequence[NDArray[np.uint8]]) -> None:

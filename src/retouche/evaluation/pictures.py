@@ -89,6 +89,11 @@ class Sample:
     picture_sha256: str
     mask_sha256: str
 
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory."""
+        return int(self.truth.nbytes + self.hole.nbytes)
+
 
 @dataclass(frozen=True)
 class Skipped:

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 
 from retouche.apps.batch.manifest import model_hash
-from retouche.apps.batch.pairing import Job
-from retouche.apps.batch.work import Facts, Progress
 from retouche.apps.batch.writing import write_output
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far
@@ -26,6 +24,7 @@ from retouche.inference.model import Model
 from retouche.inference.report import Report
 from retouche.masks import open_mask
 from retouche.pictures import Picture, open_picture
+from retouche.runners.work import Facts, Job, Progress
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Given:
 
 
 class Fill:
-    """Fill pictures with one model; `retouche.apps.batch.work.Work` says what the steps are."""
+    """Fill pictures with one model; `retouche.runners.work.Work` says what the steps are."""
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is loaded yet."""

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retouche import __version__
-from retouche.apps.batch.pairing import Job
-from retouche.apps.batch.work import ROLES, Outcome, stamp
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far
 from retouche.folders.names import as_json
+from retouche.runners.work import ROLES, Job, Outcome, stamp
 
 if TYPE_CHECKING:
     from retouche.inference.model import Model

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retouche.apps.batch.fill import Fill, Given
-from retouche.apps.batch.pairing import Job
-from retouche.apps.batch.work import Progress
 from retouche.errors import InputError
 from retouche.files import atomic_write
 from retouche.folders.elsewhere import Far
@@ -16,6 +14,7 @@ from retouche.inference.report import Report
 from retouche.masks import open_mask
 from retouche.pictures import Picture, open_picture
 from retouche.pictures.pages import Pages, open_pages, page, rewrite, selection
+from retouche.runners.work import Job, Progress
 
 
 @dataclass(frozen=True)

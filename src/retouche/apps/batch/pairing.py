@@ -21,33 +21,10 @@ from retouche.folders.finding import Source, Sources, find
 from retouche.folders.names import RealFolders, home
 from retouche.folders.pairing import Pairs, pair
 from retouche.pictures.formats import PAGED_SUFFIXES, SUFFIXES
+from retouche.runners.work import Job
 
 ALPHA = "alpha"
 """The word that stands for "the hole is where the picture is transparent" """
-
-Mask = Path | None
-"""A mask's file; None = the picture's alpha."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fill: the files to read and the file to write.
-
-    Attributes:
-        again: it was begun before and cut short, so that its output may be there already
-    """
-
-    image: Path
-    mask: Mask
-    output: Path
-    sketch: Path | None = None
-    structure: Path | None = None
-    again: bool = False
-
-    @property
-    def inputs(self) -> tuple[Path, ...]:
-        """All files that are read."""
-        return tuple(path for path in (self.image, self.mask, self.sketch, self.structure) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -210,7 +187,7 @@ def _without_masks_and_outputs(
     return tuple(kept)
 
 
-def _pair(inputs: Sequence[Source], masks: Sources | None, pictures: Sources, remarks: list[str]) -> list[Mask]:
+def _pair(inputs: Sequence[Source], masks: Sources | None, pictures: Sources, remarks: list[str]) -> list[Path | None]:
     if masks is None:
         return [None] * len(inputs)
     if not masks.many:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from retouche.apps.batch.fill import Fill, Given, Settings
-from retouche.apps.batch.pairing import Job
 from retouche.apps.batch.pipes import STDIN, STDOUT, is_pipe
 from retouche.inference.report import Report
 from retouche.masks import open_mask
 from retouche.pictures import Picture, decode, encode, open_picture
 from retouche.pictures.formats import BY_SUFFIX
+from retouche.runners.work import Job
 
 
 class Piped(Fill):

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retouche.apps.batch.pairing import Job
 from retouche.folders.elsewhere import Far, field_of, upload
+from retouche.runners.work import Job
 
 
 class Shards:

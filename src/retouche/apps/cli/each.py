@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
-from retouche.apps.batch.beside import beside
 from retouche.apps.batch.far import manifest_in, write_parquet
-from retouche.apps.batch.local import Inline, Method, Pool
 from retouche.apps.batch.manifest import NAME, Manifest, remove_leftovers
-from retouche.apps.batch.pairing import Job, Plan, plan
+from retouche.apps.batch.pairing import Plan, plan
 from retouche.apps.batch.shards import Shards
-from retouche.apps.batch.work import Facts, Outcome, Progress, Runner, Work
 from retouche.apps.cli import terminal
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far
+from retouche.runners.beside import beside
+from retouche.runners.local import Inline, Method, Pool
+from retouche.runners.work import Facts, Job, Outcome, Progress, Runner, Work
 
 if TYPE_CHECKING:
     from retouche.inference.report import Report

@@ -19,7 +19,7 @@ examples:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,12 +27,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from retouche.apps.cli import terminal
-from retouche.errors import InputError, RetoucheError
+from retouche.errors import InputError
+from retouche.runners.local import Inline
+from retouche.runners.work import Job, Outcome, Steps
 
 if TYPE_CHECKING:
     from retouche.folders.finding import Source
     from retouche.inference.sheet import Panel
     from retouche.masks import Mask
+    from retouche.pictures import Picture
 
 SHOWN = 6
 """Pictures on the preview sheet."""
@@ -94,6 +97,7 @@ def _watermark(options: Options, sources: Sequence[Source]) -> int:
     import numpy as np
 
     from retouche.finders.series import MOST, find_mark, same_size
+    from retouche.pictures import open_picture
 
     series = same_size([source.path for source in sources])
     if series.left_out:
@@ -117,21 +121,22 @@ def _watermark(options: Options, sources: Sequence[Source]) -> int:
     _write_mask(layer, options.output / "mark.png")
     chosen = set(series.paths)
     there = [source for source in sources if source.path in chosen]
+    last = len(there) if options.recover is not None else SHOWN
+    by_path = {source.path: source for source in there}
+    steps = Steps(
+        lambda job: open_picture(job.image),
+        lambda picture: _recovered(picture, found),
+        lambda job, made: _keep_recovered(by_path[job.image], found, options, *made),
+    )
     panels, holes, failed = [], 0, 0
-    with terminal.progress("recovering", len(there)) as advance:
-        for number, source in enumerate(there):
-            if options.recover is None and number >= SHOWN:
-                break
-            try:
-                picture, rest = _recovered(source, found, options)
-            except (RetoucheError, OSError) as error:
-                failed += 1
-                terminal.complain(f"failed: {source.path}: {error}")
-            else:
-                holes += bool(rest.any())
-                if number < SHOWN:
-                    panels += _panels(source, hole, picture)
-            advance(number + 1)
+    for number, outcome in enumerate(_each(there[:last], steps, options, "recovering")):
+        if outcome.error is not None:
+            failed += 1
+            continue
+        picture, rest = outcome.report
+        holes += bool(rest.any())
+        if number < SHOWN:
+            panels += _panels(by_path[outcome.job.image], hole, picture)
     _write_sheet(panels, options.output)
     share = float(hole.mean())
     strength = float(np.quantile(found.mark.opacity[found.mark.mask], 0.9))
@@ -156,19 +161,26 @@ def _watermark(options: Options, sources: Sequence[Source]) -> int:
     return 1 if failed else 0
 
 
-def _recovered(source: Source, found: Any, options: Options) -> tuple[Any, Mask]:
-    """The picture without its mark, written where asked for; and what of it is still to be filled."""
-    import numpy as np
+def _recovered(picture: Picture, found: Any) -> tuple[Picture, Mask]:
+    """The picture without its mark; and what of it is still to be filled, in the mark's box."""
     import torch
 
     from retouche.finders.series import values
-    from retouche.pictures import open_picture, write_picture
 
-    picture = open_picture(source.path).copy()
+    picture = picture.copy()
     beneath, rest = found.mark.removed(values(picture, found.box))
     image = torch.from_numpy(beneath).permute(2, 0, 1)[None] * 2 - 1
     weight = torch.from_numpy(found.mark.mask & ~rest)[None, None].float()
     picture.paste(image, found.box, weight)
+    return picture, rest
+
+
+def _keep_recovered(source: Source, found: Any, options: Options, picture: Picture, rest: Mask) -> tuple[Picture, Mask]:
+    """Write both where asked for, and hand them on."""
+    import numpy as np
+
+    from retouche.pictures import write_picture
+
     if options.recover is not None:
         target = options.recover / source.relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -191,27 +203,39 @@ def _date(options: Options, sources: Sequence[Source]) -> int:
     sizes: dict[Source, tuple[int, int]] = {}
     failed, dated = 0, 0
     panels: list[Panel] = []
-    with terminal.progress("looking", 2 * len(sources)) as advance:
-        for number, source in enumerate(sources, 1):
-            try:
-                image = values(open_picture(source.path))
-            except (RetoucheError, OSError) as error:
-                failed += 1
-                terminal.complain(f"failed: {source.path}: {error}")
-            else:
-                rows[source], sizes[source] = find_row(image), image.shape[:2]
-            advance(number)
-        place = common_place(list(rows.values()), list(sizes.values()))
-        for number, (source, row) in enumerate(rows.items(), len(sources) + 1):
-            image = values(open_picture(source.path))
-            row = row if place is None else at_place(image, row, place)
-            hole = np.zeros(image.shape[:2], np.bool_) if row is None else date_mask(image, row)
-            # also where there is none: `run` wants a mask for every picture of a folder
-            _write_mask(hole, options.output / source.relative.with_suffix(".png"))
-            dated += row is not None
-            if row is not None and len(panels) < SHOWN:
-                panels += _panels(source, hole)
-            advance(number)
+    by_path = {source.path: source for source in sources}
+    search = Steps(
+        lambda job: values(open_picture(job.image)),
+        lambda image: (find_row(image), image.shape[:2]),
+        lambda job, made: made,
+    )
+    for outcome in _each(sources, search, options, "looking"):
+        if outcome.error is None:
+            source = by_path[outcome.job.image]
+            rows[source], sizes[source] = outcome.report
+        failed += outcome.error is not None
+    place = common_place(list(rows.values()), list(sizes.values()))
+
+    def draw(given: tuple[Job, Any]) -> tuple[bool, Mask]:
+        row = rows[by_path[given[0].image]]
+        row = row if place is None else at_place(given[1], row, place)
+        hole = np.zeros(given[1].shape[:2], np.bool_) if row is None else date_mask(given[1], row)
+        return row is not None, hole
+
+    def keep(job: Job, made: tuple[bool, Mask]) -> tuple[bool, Mask]:
+        # also where there is none: `run` wants a mask for every picture of a folder
+        _write_mask(made[1], job.output)
+        return made
+
+    again = Steps(lambda job: (job, values(open_picture(job.image))), draw, keep)
+    for outcome in _each(list(rows), again, options, "drawing"):
+        if outcome.error is not None:
+            failed += 1
+            continue
+        there, hole = outcome.report
+        dated += there
+        if there and len(panels) < SHOWN:
+            panels += _panels(by_path[outcome.job.image], hole)
     _write_sheet(panels, options.output)
     if options.json:
         summary = {"folder": str(options.output), "pictures": len(rows), "dated": dated, "place": place is not None}
@@ -231,22 +255,27 @@ def _dust(options: Options, sources: Sequence[Source]) -> int:
     panels: list[Panel] = []
     shares: dict[str, float] = {}
     failed = 0
-    with terminal.progress("looking", len(sources)) as advance:
-        for number, source in enumerate(sources):
-            try:
-                image = values(open_picture(source.path))
-                infrared = None
-                if options.infrared is not None:
-                    infrared = _infrared(options.infrared, source, image.shape[:2])
-                hole = find_dust(image, options.widest, options.sensitivity, infrared)
-                _write_mask(hole, options.output / source.relative.with_suffix(".png"))
-                if number < SHOWN:
-                    panels += _panels(source, hole)
-                shares[str(source.relative)] = float(hole.mean())
-            except (RetoucheError, OSError) as error:
-                failed += 1
-                terminal.complain(f"failed: {source.path}: {error}")
-            advance(number + 1)
+    by_path = {source.path: source for source in sources}
+
+    def read(job: Job) -> tuple[Any, Any]:
+        image = values(open_picture(job.image))
+        if options.infrared is None:
+            return image, None
+        return image, _infrared(options.infrared, by_path[job.image], image.shape[:2])
+
+    def keep(job: Job, hole: Mask) -> Mask:
+        _write_mask(hole, job.output)
+        return hole
+
+    steps = Steps(read, lambda given: find_dust(given[0], options.widest, options.sensitivity, given[1]), keep)
+    for number, outcome in enumerate(_each(sources, steps, options, "looking")):
+        if outcome.error is not None:
+            failed += 1
+            continue
+        source, hole = by_path[outcome.job.image], outcome.report
+        if number < SHOWN:
+            panels += _panels(source, hole)
+        shares[str(source.relative)] = float(hole.mean())
     _write_sheet(panels, options.output)
     if options.json:
         terminal.show_json({"folder": str(options.output), "shares": shares, "failed": failed})
@@ -254,6 +283,17 @@ def _dust(options: Options, sources: Sequence[Source]) -> int:
         mean = sum(shares.values()) / len(shares)
         terminal.tell(f"{len(shares)} masks, {mean:.2%} on average; look at {options.output}/preview.png")
     return 1 if failed else 0
+
+
+def _each(sources: Sequence[Source], steps: Steps, options: Options, doing: str) -> Iterator[Outcome]:
+    """How the steps ended for each picture, in order; errors are told at once."""
+    jobs = [Job(source.path, None, options.output / source.relative.with_suffix(".png")) for source in sources]
+    with terminal.progress(doing, len(jobs)) as advance:
+        for number, outcome in enumerate(Inline(steps).run(jobs), 1):
+            if outcome.error is not None:
+                terminal.complain(f"failed: {outcome.job.image}: {outcome.error}")
+            yield outcome
+            advance(number)
 
 
 def _infrared(folder: Path, source: Source, size: tuple[int, ...]) -> Any:

@@ -30,11 +30,11 @@ import tyro
 
 from retouche.apps.batch.pairing import ALPHA, Plan, absolute, plan
 from retouche.apps.batch.pipes import STDIN, STDOUT, check_receiver, deliver, is_pipe, read_pipes
-from retouche.apps.batch.work import Facts, Outcome, Runner
 from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
 from retouche.pictures.formats import FORMATS
 from retouche.pictures.margins import SIDES, parsed
+from retouche.runners.work import Facts, Outcome, Runner
 
 if TYPE_CHECKING:
     from retouche.apps.batch.fill import Settings
@@ -180,7 +180,7 @@ def main(options: Options) -> int:
     if contents is not None:
         return _piped(planned, settings, contents, options)
     if options.cluster is not None:
-        from retouche.apps.batch.cluster import Cluster
+        from retouche.runners.cluster import Cluster
 
         gpu = {"auto": None, "cpu": False}.get(options.device, True)
         runner = Cluster(work, options.cluster, options.workers, threads or 1, gpu=gpu)

@@ -23,9 +23,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from retouche.apps.batch.pairing import Job
 from retouche.apps.cli import each, terminal
 from retouche.errors import InputError
+from retouche.runners.work import Job
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from retouche.apps.batch.pairing import Job
 from retouche.apps.cli import each, terminal
+from retouche.runners.work import Job
 
 if TYPE_CHECKING:
     import numpy as np

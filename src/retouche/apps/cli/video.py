@@ -73,12 +73,12 @@ def main(options: Options) -> int:
     import numpy as np
 
     from retouche.apps.batch.manifest import model_hash
-    from retouche.apps.batch.work import stamp
     from retouche.apps.video.filling import fill_clip
     from retouche.inference.devices import choose_device
     from retouche.inference.load import load
     from retouche.masks import default_dilation, dilate_thick, feather_weight, open_mask
     from retouche.masks import dilate as grown_by
+    from retouche.runners.work import stamp
 
     hole, remarks = open_mask(options.mask, clip.shown, invert=options.invert_mask)
     if not hole.any():

@@ -22,9 +22,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-from retouche.apps.batch.pairing import Job
-from retouche.apps.batch.work import Facts, Outcome, Progress, Work, stamps_of, with_own_output
 from retouche.errors import RetoucheError
+from retouche.runners.work import Facts, Job, Outcome, Progress, Work, stamps_of, with_own_output
 
 AHEAD = 2  # pictures read before their turn
 IN_HAND = 3  # pictures of one process: one being read, made and written each

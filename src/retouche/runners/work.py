@@ -9,16 +9,34 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from retouche.apps.batch.pairing import Job
 from retouche.folders.elsewhere import Far
-
-if TYPE_CHECKING:
-    from retouche.inference.report import Report
 
 Progress = Callable[[float], None]
 ROLES = ("image", "mask", "sketch", "structure")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fill: the files to read and the file to write.
+
+    Attributes:
+        mask: None = the picture's alpha, or none
+        again: it was begun before and cut short, so that its output may be there already
+    """
+
+    image: Path
+    mask: Path | None
+    output: Path
+    sketch: Path | None = None
+    structure: Path | None = None
+    again: bool = False
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All files that are read."""
+        return tuple(path for path in (self.image, self.mask, self.sketch, self.structure) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,7 @@ class Outcome:
     """How one job ended: with an output and remarks, or with an error in one line.
 
     Attributes:
+        report: what the work tells of it
         seconds: from the start of reading to the end of writing, without waiting in between
         stamps: size, time and hash of each file read, by role
     """
@@ -50,7 +69,7 @@ class Outcome:
     job: Job
     seconds: float
     remarks: tuple[str, ...] = ()
-    report: Report | None = None
+    report: Any = None
     error: str | None = None
     stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -73,9 +92,41 @@ class Work(Protocol):
         """Compute; `progress` hears the fraction done."""
         ...
 
-    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Report | None]:
+    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Any]:
         """Encode, whole or not at all; returns remarks and a report."""
         ...
+
+
+class Steps:
+    """A work of three functions, for which nothing has to be loaded."""
+
+    def __init__(
+        self,
+        read: Callable[[Job], Any],
+        make: Callable[[Any], Any],
+        write: Callable[[Job, Any], Any],
+    ) -> None:
+        """Nothing is called yet.
+
+        Args:
+            read: the job's files
+            make: from what was read
+            write: the job's output from what was made; returns a report
+        """
+        self._read, self._make, self._write = read, make, write
+
+    def start(self) -> Facts:
+        """There is nothing to get ready."""
+        return Facts({})
+
+    def read(self, job: Job) -> Any:
+        return self._read(job)
+
+    def make(self, job: Job, given: Any, progress: Progress | None) -> Any:
+        return self._make(given)
+
+    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Any]:
+        return (), self._write(job, made)
 
 
 class Runner(Protocol):

@@ -17,10 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from retouche.apps.batch.local import stream
-from retouche.apps.batch.pairing import Job
-from retouche.apps.batch.work import Facts, Outcome, Progress, Work
 from retouche.errors import InputError, RetoucheError
+from retouche.runners.local import stream
+from retouche.runners.work import Facts, Job, Outcome, Progress, Work
 
 AT_ONCE = 8  # pictures that an actor gets together: it reads and writes beside the making
 SECONDS_TO_REACH = 10.0
