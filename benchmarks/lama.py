@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import retouche
-from retouche.methods.lama import LamaGenerator, Network
+from retouche.methods.lama import LamaConfig, LamaGenerator
 
 CONVOLUTION = {"bias": False, "padding_mode": "reflect"}
 
@@ -142,7 +142,7 @@ def pictures(size: int) -> tuple[Tensor, Tensor]:
 def networks() -> tuple[LamaGenerator, Plain]:
     """Ours and the plain one with the same random weights, scaled so that features keep their size."""
     torch.manual_seed(0)
-    ours = LamaGenerator(Network()).eval()
+    ours = LamaGenerator(LamaConfig()).eval()
     for layer in ours.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0, 0.75 / layer.weight[0].numel() ** 0.5)

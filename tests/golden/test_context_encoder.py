@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from retouche.errors import InputError
-from retouche.methods.context_encoder import CENTRE, METHOD, ContextDiscriminator, ContextEncoder, Network
+from retouche.methods.context_encoder import CENTRE, METHOD, ContextDiscriminator, ContextEncoder, ContextEncoderConfig
 from retouche.methods.loading import load_file
 from retouche.weights.layout import Layout, load_strictly
 
@@ -41,7 +41,7 @@ def generator() -> ContextEncoder:
     layout = layout_of(tensors)
     parts, stray = layout.translate(tensors)
     assert layout.name == "boyuanjiang" and not stray
-    assert layout.config(parts, "original") == Network()
+    assert layout.config(parts, "original") == ContextEncoderConfig()
     network = METHOD.build(layout.config(parts, "original"))
     assert isinstance(network, ContextEncoder)
     load_strictly(network, parts["generator"], layout.parts["generator"].optional)
@@ -82,7 +82,7 @@ def test_discriminator() -> None:
     tensors, stored = published("context-encoder-pytorch-d"), arrays("context-encoder-pytorch-d")
     layout = layout_of(tensors)
     parts, stray = layout.translate(tensors)
-    assert not stray and layout.config(parts, "original") == Network()
+    assert not stray and layout.config(parts, "original") == ContextEncoderConfig()
     network = METHOD.critics(layout.config(parts, "original"))["discriminator"]
     assert isinstance(network, ContextDiscriminator)
     load_strictly(network, parts["discriminator"])
@@ -97,7 +97,7 @@ def test_discriminator() -> None:
 
 def test_files_as_published(tmp_path: Path) -> None:
     """dict(epoch, state_dict); sizes are read off the shapes, so that a narrow network stands for the whole."""
-    config = Network(width=4, bottleneck=24, critic_width=4)
+    config = ContextEncoderConfig(width=4, bottleneck=24, critic_width=4)
     generator, discriminator = METHOD.build(config).eval(), METHOD.critics(config)["discriminator"].eval()
     tree = dict(zip(about("context-encoder-pytorch-g")["params"], ordered(generator), strict=True))
     old = {name: tensor for name, tensor in tree.items() if "num_batches" not in name}
@@ -134,7 +134,7 @@ def test_parameters(preset: str, generator_parameters: int, discriminator_parame
 @pytest.mark.parametrize("side", [64, 128])
 def test_any_region(side: int) -> None:
     """Holes anywhere; larger pictures pass, because the networks are convolutional."""
-    config = Network(region="any", side=side, width=4, bottleneck=16, critic_width=4, bias=True)
+    config = ContextEncoderConfig(region="any", side=side, width=4, bottleneck=16, critic_width=4, bias=True)
     generator, discriminator = METHOD.build(config).eval(), METHOD.critics(config)["discriminator"].eval()
     image, mask = torch.rand(2, 3, side, side) * 2 - 1, torch.zeros(2, 1, side, side)
     mask[0, :, :9, 3:40] = 1
@@ -148,14 +148,14 @@ def test_any_region(side: int) -> None:
 
 def test_centre_knows_one_size() -> None:
     with pytest.raises(InputError, match="choose region any"):
-        METHOD.build(Network(side=64))
+        METHOD.build(ContextEncoderConfig(side=64))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("region", ["centre", "any"])
 def test_other_precisions(dtype: torch.dtype, region: str) -> None:
-    config = Network(region=region, width=4, bottleneck=16)  # type: ignore[arg-type]
+    config = ContextEncoderConfig(region=region, width=4, bottleneck=16)  # type: ignore[arg-type]
     generator = METHOD.build(config).to(dtype).eval()
     image = torch.zeros(1, 3, 128, 128, dtype=dtype)
     assert generator(image, CENTRE.mask(image)).refined.dtype == dtype

@@ -15,7 +15,7 @@ from torch import Tensor
 from retouche.errors import InputError
 from retouche.losses.adversarial import gradient_penalty
 from retouche.methods import deepfill_names as names
-from retouche.methods.deepfill_v1 import DAA233, METHOD, MMAGIC, OFFICIAL, Critic, DeepFillV1Generator, Network
+from retouche.methods.deepfill_v1 import DAA233, METHOD, MMAGIC, OFFICIAL, Critic, DeepFillV1Config, DeepFillV1Generator
 from retouche.methods.loading import load_file
 from retouche.weights.layout import Layout, load_strictly
 
@@ -242,7 +242,7 @@ def test_sizes() -> None:
 
 
 def test_critics_of_other_sizes_and_their_refusal() -> None:
-    config = Network(width=4, critic_width=4, local_size=32, global_size=72)
+    config = DeepFillV1Config(width=4, critic_width=4, local_size=32, global_size=72)
     local = METHOD.critics(config)["local"]
     assert isinstance(local, Critic) and local(torch.zeros(2, 3, 32, 32)).shape == (2, 1)
     with pytest.raises(InputError, match="knows 32x32 only"):
@@ -253,7 +253,7 @@ def test_critics_of_other_sizes_and_their_refusal() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("config", [OFFICIAL, DAA233, MMAGIC], ids=["official", "daa233", "mmagic"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_smallest_picture_in_other_precisions(config: Network, dtype: torch.dtype) -> None:
+def test_smallest_picture_in_other_precisions(config: DeepFillV1Config, dtype: torch.dtype) -> None:
     generator = METHOD.build(config).to(dtype).eval()
     side = generator.smallest
     image = torch.zeros(1, 3, side, side + 8, dtype=dtype)

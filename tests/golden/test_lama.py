@@ -14,7 +14,7 @@ import retouche
 from retouche.inference.model import Model
 from retouche.layers import fourier, winograd
 from retouche.layers.fourier import SpectralTransform
-from retouche.methods.lama import FIRST_BLOCK, LamaGenerator, Network
+from retouche.methods.lama import FIRST_BLOCK, LamaConfig, LamaGenerator
 
 TOLERANCE = 2e-5  # the published code in float32 is up to 2e-6 from the stored float64 results
 FEATURES = 1e-4  # of the largest value
@@ -46,7 +46,7 @@ def test_generator(name: str, way: str, loaded, monkeypatch: pytest.MonkeyPatch)
     if "large" in way:
         monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
     assert (model.method, model.layout) == ("lama", "advimman")
-    assert model.config == Network(blocks=GENERATORS[name]) and model.generator is not None
+    assert model.config == LamaConfig(blocks=GENERATORS[name]) and model.generator is not None
     for case in ("", "batch_", "odd_"):
         image, mask = stored[f"input.{case}image"], stored[f"input.{case}mask"]
         with torch.set_grad_enabled(way == "layer by layer"):

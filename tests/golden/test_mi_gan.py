@@ -11,7 +11,7 @@ from helpers import about, arrays, assert_close, filled
 from torch import Tensor
 
 import retouche
-from retouche.methods.mi_gan import MIGANGenerator, Network, normalised
+from retouche.methods.mi_gan import MIGANConfig, MIGANGenerator, normalised
 
 TOLERANCE, ENCODED = 1e-4, 1e-5  # the published code in float32 is up to 2e-6 from the stored float64 results
 CASES = {"mi-gan-256": 256, "mi-gan-512": 512}
@@ -39,7 +39,7 @@ def test_generator(name: str, tmp_path: Path) -> None:
     torch.save({**learned(name), **constants(name)}, tmp_path / "published.pt")
     model, stored = retouche.load(tmp_path / "published.pt"), arrays(name)
     network = model.generator
-    assert (model.method, model.layout, model.config) == ("mi-gan", "picsart", Network(side=CASES[name]))
+    assert (model.method, model.layout, model.config) == ("mi-gan", "picsart", MIGANConfig(side=CASES[name]))
     assert isinstance(network, MIGANGenerator)
     image = stored["input.image"].float() / 127.5 - 1
     mask = stored["input.mask"].float()
@@ -60,7 +60,7 @@ def test_generator(name: str, tmp_path: Path) -> None:
 def test_other_constants_are_refused_and_none_are_needed(tmp_path: Path) -> None:
     name = "mi-gan-256"
     torch.save(learned(name), tmp_path / "without.pt")
-    assert retouche.load(tmp_path / "without.pt").config == Network()
+    assert retouche.load(tmp_path / "without.pt").config == MIGANConfig()
     key = "encoder.b256.conv2.downsample.filter.weight"
     for wrong in (torch.full((128, 1, 4, 4), 1 / 16), torch.ones(3, 3), torch.tensor(1.0)):
         torch.save({**learned(name), **constants(name), key: wrong}, tmp_path / "other.pt")

@@ -17,7 +17,7 @@ from retouche.losses.structural import (
     overlap_reconstruction,
     structural_loss,
 )
-from retouche.methods.structural import CENTRE, METHOD, Network, StructuralDiscriminator, StructuralGenerator
+from retouche.methods.structural import CENTRE, METHOD, StructuralConfig, StructuralDiscriminator, StructuralGenerator
 from retouche.weights.layout import Layout, load_strictly
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-5}
@@ -56,7 +56,7 @@ def generator(weights: dict[str, Tensor]) -> StructuralGenerator:
     layout = layout_of(weights)
     parts, stray = layout.translate(weights)
     assert layout.name == "jonzhaocn" and not stray and parts.keys() == {"generator"}
-    assert layout.config(parts, "original") == Network()
+    assert layout.config(parts, "original") == StructuralConfig()
     network = METHOD.build(layout.config(parts, "original"))
     assert isinstance(network, StructuralGenerator)
     load_strictly(network, parts["generator"])
@@ -131,7 +131,7 @@ def test_strict(weights: dict[str, Tensor]) -> None:
     broken = {name: tensor for name, tensor in weights.items() if name != "encoder.2.bias"}
     parts, _ = layout_of(broken).translate(broken)
     with pytest.raises(WeightsError, match="1 missing"):
-        load_strictly(METHOD.build(Network()), parts["generator"])
+        load_strictly(METHOD.build(StructuralConfig()), parts["generator"])
 
 
 def discriminator(tensors: dict[str, Tensor], semantics: str = "original") -> StructuralDiscriminator:

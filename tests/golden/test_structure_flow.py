@@ -16,7 +16,7 @@ from retouche.layers import gaussian_sample
 from retouche.layers.structure import structure_of_known
 from retouche.methods import structure_flow
 from retouche.methods.loading import load_file
-from retouche.methods.structure_flow import METHOD, Network
+from retouche.methods.structure_flow import METHOD, StructureFlowConfig
 from retouche.weights.layout import load_strictly
 
 
@@ -149,7 +149,7 @@ def save(folder: Path, **networks: nn.Module | None) -> None:
 
 def narrow(seed: int, **present: bool) -> structure_flow.StructureFlow:
     torch.manual_seed(seed)
-    return structure_flow.StructureFlow(Network(width=8, **present)).eval()
+    return structure_flow.StructureFlow(StructureFlowConfig(width=8, **present)).eval()
 
 
 def test_the_structure_network_alone_takes_multiples_of_eight() -> None:
@@ -169,10 +169,10 @@ def test_the_structure_network_alone_takes_multiples_of_eight() -> None:
 
 
 def test_folder_chains_both_networks(tmp_path: Path) -> None:
-    whole, critics = narrow(0), METHOD.critics(Network(width=8))
+    whole, critics = narrow(0), METHOD.critics(StructureFlowConfig(width=8))
     save(tmp_path, s_gen=whole.structure, f_gen=whole.texture, s_dis=critics["structure"], f_dis=critics["texture"])
     loaded = load_file(tmp_path)
-    assert (loaded.method, loaded.layout, loaded.config) == ("structure-flow", "renyurui", Network(width=8))
+    assert (loaded.method, loaded.layout, loaded.config) == ("structure-flow", "renyurui", StructureFlowConfig(width=8))
     image, structure = torch.rand(2, 1, 3, 48, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     mask = torch.zeros(1, 1, 48, 64)
     mask[..., 8:30, 10:40] = 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from retouche.errors import InputError, WeightsError
-from retouche.methods.deepfill_v2 import LAYOUTS, METHOD, DeepFillV2Generator, Network, PatchCritic
+from retouche.methods.deepfill_v2 import LAYOUTS, METHOD, DeepFillV2Config, DeepFillV2Generator, PatchCritic
 from retouche.weights.layout import load_strictly
 
 SMALL = {"width": 8, "decoder_width": 8, "critic_width": 4}
@@ -55,7 +55,7 @@ def test_what_the_hole_holds_does_not_matter(preset: str) -> None:
 
 
 def test_sketch_counts_inside_the_hole_only() -> None:
-    generator = DeepFillV2Generator(Network(width=8, decoder_width=8, sketch=True)).eval()
+    generator = DeepFillV2Generator(DeepFillV2Config(width=8, decoder_width=8, sketch=True)).eval()
     image, mask = torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
     mask[..., 8:16, 8:16] = 1
     inside, outside = torch.zeros_like(mask), torch.zeros_like(mask)
@@ -68,20 +68,20 @@ def test_sketch_counts_inside_the_hole_only() -> None:
     with pytest.raises(InputError, match="sketch is"):
         generator(image, mask, sketch=inside[..., :16])
     with pytest.raises(InputError, match="takes no sketch"):
-        DeepFillV2Generator(Network(width=8, decoder_width=8))(image, mask, sketch=inside)
+        DeepFillV2Generator(DeepFillV2Config(width=8, decoder_width=8))(image, mask, sketch=inside)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_precisions(dtype: torch.dtype) -> None:
     for convolution in ("gated", "partial"):
-        generator = DeepFillV2Generator(Network(width=8, decoder_width=8, convolution=convolution)).to(dtype)
+        generator = DeepFillV2Generator(DeepFillV2Config(width=8, decoder_width=8, convolution=convolution)).to(dtype)
         refined = generator(torch.zeros(1, 3, 16, 16, dtype=dtype), torch.ones(1, 1, 16, 16)).refined
         assert refined.dtype == dtype and refined.isfinite().all()
 
 
 def test_partial_knows_what_is_valid_in_the_first_stage() -> None:
     """A plain network sees zeros in the hole, a partial one corrects for them: constant in, constant out."""
-    config = Network(width=8, decoder_width=8, convolution="partial", activation="none")
+    config = DeepFillV2Config(width=8, decoder_width=8, convolution="partial", activation="none")
     coarse = DeepFillV2Generator(config).coarse.conv1
     torch.nn.init.constant_(coarse.conv.weight, 1.0)
     known = torch.ones(1, 1, 16, 16)
@@ -112,12 +112,12 @@ def test_smallest_sides() -> None:
 )
 def test_settings_are_refused_in_words(wrong: dict[str, str | int], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        DeepFillV2Generator(replace(Network(**SMALL), **wrong))
+        DeepFillV2Generator(replace(DeepFillV2Config(**SMALL), **wrong))
 
 
 def test_other_sizes_are_read_off_a_file() -> None:
     """A guided network of another width, named as nipponjo's code names it."""
-    config = Network(**SMALL, sketch=True)
+    config = DeepFillV2Config(**SMALL, sketch=True)
     ours = DeepFillV2Generator(config).state_dict()
     layout = next(layout for layout in LAYOUTS if layout.name == "tf")
     names = {to: name.replace("\\", "") for name, to in layout.parts["generator"].rename}

@@ -12,7 +12,7 @@ from torch import nn
 from retouche.apps.cli import main
 from retouche.inference.model import Model
 from retouche.methods import lama_refine
-from retouche.methods.lama import LamaGenerator, Network
+from retouche.methods.lama import LamaConfig, LamaGenerator
 from retouche.methods.lama_refine import eroded, halved
 
 
@@ -21,7 +21,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> LamaGenerator:
     monkeypatch.setattr(lama_refine, "COARSEST", 32)
     monkeypatch.setattr(lama_refine, "ERODED", 5)
     torch.manual_seed(0)
-    network = LamaGenerator(Network(width=8, blocks=2)).eval()
+    network = LamaGenerator(LamaConfig(width=8, blocks=2)).eval()
     for layer in network.modules():  # features that keep their size, as a trained network's do
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0, 1.5 / layer.weight[0].numel() ** 0.5)
@@ -75,7 +75,7 @@ def test_pictures_over_the_limit_are_shrunk_and_enlarged(
 
 
 def test_models_fill_with_it(network: LamaGenerator) -> None:
-    model = Model("lama", "lama", config=Network(width=8, blocks=2), generator=network)
+    model = Model("lama", "lama", config=LamaConfig(width=8, blocks=2), generator=network)
     image, mask = picture(64, 72)
     bytes_ = ((image[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
     plain = model(bytes_, mask[0, 0].numpy() > 0, dilate=0)
@@ -93,7 +93,7 @@ def test_a_thin_hole_has_nothing_to_compare() -> None:
 
 
 def test_the_command_line_has_it(network: LamaGenerator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Model("lama", "lama", config=Network(width=8, blocks=2), generator=network).save(tmp_path / "lama.safetensors")
+    Model("lama", "lama", config=LamaConfig(width=8, blocks=2), generator=network).save(tmp_path / "lama.safetensors")
     image, mask = picture(64, 72)
     Image.fromarray(((image[0].permute(1, 2, 0) + 1) * 127.5).to(torch.uint8).numpy()).save(tmp_path / "in.png")
     Image.fromarray((mask[0, 0] * 255).to(torch.uint8).numpy()).save(tmp_path / "mask.png")

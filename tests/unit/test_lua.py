@@ -18,7 +18,7 @@ from torch import Tensor
 import retouche
 from retouche.apps.cli import main
 from retouche.errors import WeightsError
-from retouche.methods.context_encoder import ContextEncoder, Network
+from retouche.methods.context_encoder import ContextEncoder, ContextEncoderConfig
 from retouche.weights.lua import MOST
 from retouche.weights.read import read_tensors
 
@@ -105,7 +105,11 @@ def test_context_encoders_of_the_original(tmp_path: Path, biases: bool, deviatio
     path = tmp_path / "paris_inpaintCenter.t7"
     write_lua(path, lua_network(filled(facts["params"], facts["seed"], facts["gain"]), biases, deviations))
     model = retouche.load(path)
-    assert (model.method, model.layout, model.config) == ("context-encoder", "pathak22", Network(bias=biases))
+    assert (model.method, model.layout, model.config) == (
+        "context-encoder",
+        "pathak22",
+        ContextEncoderConfig(bias=biases),
+    )
     assert isinstance(model.generator, ContextEncoder)
     with torch.inference_mode():
         made = model.generator.centre(stored["input.image"])

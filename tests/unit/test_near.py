@@ -71,7 +71,7 @@ def test_the_thin_network_near_a_hole_is_the_whole_one(
 ) -> None:
     monkeypatch.setattr(thin, "MOSTLY", mostly)  # all dense, some of it, none of it
     torch.manual_seed(1)
-    network = thin.ThinGenerator(thin.Network(width=8)).double().eval()
+    network = thin.ThinGenerator(thin.ThinConfig(width=8)).double().eval()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1)
     x = torch.randn(2, 4, 44, 36).double()

@@ -16,11 +16,11 @@ from retouche import InputError
 from retouche.backbones.vgg import vgg
 from retouche.layers.dilated import DilatedBlock, mirrored, normalised_gate
 from retouche.methods import aot_gan, find, sii_gan
-from retouche.methods.aot_gan import AOTGenerator, Network, PatchDiscriminator
+from retouche.methods.aot_gan import AOTConfig, AOTGenerator, PatchDiscriminator
 from retouche.methods.method import Generator
 
 Weights = dict[str, Tensor]
-SMALL = Network(width=8, blocks=2)
+SMALL = AOTConfig(width=8, blocks=2)
 
 
 def built(method: str, preset: str) -> tuple[Generator, nn.Module]:
@@ -171,7 +171,7 @@ def test_the_whole_loss_is_the_texts() -> None:
 
 
 def test_objectives_are_the_published_coefficients() -> None:
-    def numbers(o: aot_gan.Objective) -> tuple[float, ...]:
+    def numbers(o: aot_gan.AOTLossConfig) -> tuple[float, ...]:
         return o.adversarial, o.reconstruction, o.perceptual, o.style
 
     assert numbers(aot_gan.OBJECTIVES["aot"]) == (0.01, 1, 0.1, 250)
@@ -206,7 +206,7 @@ def test_siigan_is_the_default_preset() -> None:
 @pytest.mark.parametrize("branch", ["plain", "narrow", "shrinking"])
 @pytest.mark.parametrize("size", [(36, 36), (40, 52)])
 def test_any_multiple_of_four(branch: Any, size: tuple[int, int]) -> None:
-    network = AOTGenerator(Network(width=8, blocks=1, branch=branch))
+    network = AOTGenerator(AOTConfig(width=8, blocks=1, branch=branch))
     assert (network.multiple, network.smallest) == (4, 36)
     prediction = network(picture(2, *size).float(), hole(*size)).refined
     assert prediction is not None and prediction.shape == (2, 3, *size)
@@ -223,12 +223,12 @@ def test_sizes_that_do_not_fit_are_said() -> None:
 @pytest.mark.parametrize(
     ("config", "blank", "channel"),
     [
-        (Network(), 1.0, lambda mask: mask),
+        (AOTConfig(), 1.0, lambda mask: mask),
         (sii_gan.TEXT, 0.0, lambda mask: 1 - mask),
         (sii_gan.CODE, 1.0, lambda mask: mask),
     ],
 )
-def test_what_the_network_is_given(config: Network, blank: float, channel: Callable[[Tensor], Tensor]) -> None:
+def test_what_the_network_is_given(config: AOTConfig, blank: float, channel: Callable[[Tensor], Tensor]) -> None:
     network = AOTGenerator(replace(config, width=8, blocks=1)).double()
     seen: list[Tensor] = []
     network.encoder[0].register_forward_pre_hook(lambda module, given: seen.append(given[0]))
@@ -266,7 +266,7 @@ def test_the_gate_by_hand() -> None:
 
 
 def test_starting_weights() -> None:
-    generator, critic = AOTGenerator(Network(blocks=1)), PatchDiscriminator(Network())
+    generator, critic = AOTGenerator(AOTConfig(blocks=1)), PatchDiscriminator(AOTConfig())
     for network in (generator, critic):
         for name, p in network.named_parameters():
             if name.endswith("bias"):
@@ -282,7 +282,7 @@ def test_starting_weights() -> None:
 
 @pytest.mark.parametrize(("kernel", "side"), [(4, 6), (3, 8)])
 def test_size_of_the_score_map(kernel: int, side: int) -> None:
-    critic = PatchDiscriminator(Network(width=8, critic_kernel=kernel))
+    critic = PatchDiscriminator(AOTConfig(width=8, critic_kernel=kernel))
     assert critic(torch.zeros(2, 3, 64, 64)).shape == (2, 1, side, side)
 
 

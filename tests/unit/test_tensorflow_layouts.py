@@ -46,7 +46,7 @@ def same(ours: nn.Module, theirs: nn.Module | None) -> bool:
 
 
 def test_structural(tmp_path: Path) -> None:
-    config = structural.Network(width=2, bottleneck=6, critic_width=2)
+    config = structural.StructuralConfig(width=2, bottleneck=6, critic_width=2)
     generator = structural.METHOD.build(config)
     critic = structural.METHOD.critics(config)["discriminator"]
     parts = structural.LAYOUTS[0].parts
@@ -62,7 +62,7 @@ def test_structural(tmp_path: Path) -> None:
 
 def test_deepfill_v1(tmp_path: Path) -> None:
     """BGR to RGB at both ends of both stages and at the critics; their linear layers by (row, column, channel)."""
-    config = deepfill_v1.Network(width=4, critic_width=2, local_size=32, global_size=64)
+    config = deepfill_v1.DeepFillV1Config(width=4, critic_width=2, local_size=32, global_size=64)
     generator, critics = deepfill_v1.METHOD.build(config), deepfill_v1.METHOD.critics(config)
     tensors = {}
     for ours, theirs in zip(deepfill_names.OURS, deepfill_names.TENSORFLOW, strict=True):

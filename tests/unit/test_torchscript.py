@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import retouche
-from retouche.methods.lama import LamaGenerator, Network
+from retouche.methods.lama import LamaConfig, LamaGenerator
+from retouche.methods.mi_gan import LamaConfig as Small
 from retouche.methods.mi_gan import MIGANGenerator
-from retouche.methods.mi_gan import Network as Small
 from retouche.weights.read import read_tensors
 
 
@@ -40,7 +40,7 @@ def traced(generator: nn.Module, side: int) -> torch.jit.ScriptModule:
 
 def lama() -> LamaGenerator:
     torch.manual_seed(0)
-    network = LamaGenerator(Network(width=4, blocks=2)).eval()
+    network = LamaGenerator(LamaConfig(width=4, blocks=2)).eval()
     for tensor in network.buffers():
         if tensor.is_floating_point():
             tensor.uniform_(0.5, 1.5)
@@ -107,6 +107,6 @@ def test_a_lightning_checkpoint_with_its_callbacks(tmp_path: Path, monkeypatch: 
     for name in (module.__name__, "pytorch_lightning.callbacks", "pytorch_lightning"):
         monkeypatch.delitem(sys.modules, name)
     model = retouche.load(tmp_path / "best.ckpt")
-    assert (model.method, model.config) == ("lama", Network(width=4, blocks=2))
+    assert (model.method, model.config) == ("lama", LamaConfig(width=4, blocks=2))
     found = model.generator.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in network.state_dict().items())

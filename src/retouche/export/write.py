@@ -133,10 +133,12 @@ def network_of(model: Networks) -> Networks:
     record = find(model.method)
     if model.generator is not None or not record.stand_in:
         return model
-    from retouche.methods.portable import Network, assembled
+    from retouche.methods.portable import PortableConfig, assembled
 
     licence = {"licence": "MIT"}  # our own weights'
-    return Networks(name=model.name, method=record.stand_in, config=Network(), generator=assembled(), header=licence)
+    return Networks(
+        name=model.name, method=record.stand_in, config=PortableConfig(), generator=assembled(), header=licence
+    )
 
 
 def key_of(model: Networks) -> str:

@@ -2,7 +2,7 @@
 
 Paper: Zeng, Fu, Chao and Guo 2021 (arXiv 2104.01431). Code: researchmm/AOT-GAN-for-Inpainting (Apache-2.0).
 What differs there: the published training asks the generator for the label of filled pixels (its label map is the
-mirror image of the paper's); `Objective.labels` and `Objective.region` have both forms, the paper's is the default.
+mirror image of the paper's); `AOTLossConfig.labels` and `.region` have both forms, the paper's is the default.
 The same networks with other blocks are SII-GAN, `sii_gan.py`.
 """
 
@@ -31,7 +31,7 @@ CRITIC = "discriminator"
 
 
 @dataclass(frozen=True)
-class Network:
+class AOTConfig:
     """What the generator and its discriminator are made of."""
 
     width: int = 64
@@ -55,7 +55,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Objective:
+class AOTLossConfig:
     """What training lowers: weights of the terms and the forms they come in."""
 
     adversarial: float = 0.01
@@ -85,7 +85,7 @@ class AOTGenerator(Generator):
     needs more pixels than it adds.
     """
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: AOTConfig) -> None:
         super().__init__()
         self.config = config
         self.multiple, self.smallest = 4, 4 * (max(config.rates) + 1)
@@ -132,7 +132,7 @@ class AOTGenerator(Generator):
 class PatchDiscriminator(nn.Module):
     """Scores patches of a picture; a map of logits. It sees no mask."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: AOTConfig) -> None:
         super().__init__()
         width, kernel = config.width, config.critic_kernel
         widths = (3, width, 2 * width, 4 * width, 8 * width)
@@ -155,7 +155,7 @@ class PatchDiscriminator(nn.Module):
 
 
 def critic_terms(
-    objective: Objective, critic: nn.Module, image: Tensor, filled: Tensor, mask: Tensor
+    objective: AOTLossConfig, critic: nn.Module, image: Tensor, filled: Tensor, mask: Tensor
 ) -> dict[str, Tensor]:
     """What the discriminator lowers, by name, weighted.
 
@@ -170,7 +170,7 @@ def critic_terms(
 
 
 def generator_terms(
-    objective: Objective,
+    objective: AOTLossConfig,
     critic: nn.Module,
     trunk: VGG | None,
     image: Tensor,
@@ -203,13 +203,13 @@ DATA = Data(size=512, batch=8, masks="irregular", mask_files="flip=x,rotate=45",
 
 
 @dataclass(frozen=True)
-class Training:
+class AOTTrainingConfig:
     """How AOT-GAN and SII-GAN are trained; the defaults are the official code's numbers."""
 
-    network: Network = Network()
+    network: AOTConfig = AOTConfig()
     data: Data = DATA
     steps: int = 1_000_000
-    objective: Objective = Objective()
+    objective: AOTLossConfig = AOTLossConfig()
     learning_rate: float = 1e-4
     """Of the generator."""
     critic_learning_rate: float = 1e-4
@@ -222,14 +222,14 @@ class Training:
     """Whether pixels lie together in memory, which is quicker here."""
 
 
-class SoftMaskRecipe(AdamRecipe[Training]):
+class SoftMaskRecipe(AdamRecipe[AOTTrainingConfig]):
     """The discriminator learns from a filling, then the generator from the discriminator's new judgement of it.
 
     The official code clears the gradients once for both steps, so that its discriminator also follows a part of the
     generator's loss; not reproduced.
     """
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: AOTTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, [CRITIC])
         wanted = training.objective.perceptual or training.objective.style
         self.trunk = tools.vgg(19) if wanted else None
@@ -303,8 +303,8 @@ def four_pixel_patches(tensors: Tensors, first: str, last: str) -> bool:
     return all(len(shape) == 4 and shape[-1] == 4 for shape in shapes) and tensors[first].shape[1] == 3
 
 
-def _config(parts: Parts, semantics: str) -> Network:
-    return Network(**sizes(parts))  # type: ignore[arg-type]  # all of them are whole numbers
+def _config(parts: Parts, semantics: str) -> AOTConfig:
+    return AOTConfig(**sizes(parts))  # type: ignore[arg-type]  # all of them are whole numbers
 
 
 LAYOUTS = (
@@ -401,18 +401,18 @@ WEIGHTS = (
 # 768 (1330 bytes a pixel; 1840 for SII-GAN's code), with a margin.
 SCOPE = Scope(side=512, hole=256, context=1.0, pixel_bytes=2000.0, statistics=True)
 
-OBJECTIVES = {"aot": Objective()}
+OBJECTIVES = {"aot": AOTLossConfig()}
 """Preset -> what its training lowers: the official code's coefficients with the paper's labels."""
 
-AS_CODED = Objective(labels="code", region="whole")
+AS_CODED = AOTLossConfig(labels="code", region="whole")
 """The published codes' mirrored labels, with which the generator is asked to look filled."""
 
 RECIPES = {
-    "aot": Training(),
-    "aot-code": Training(objective=AS_CODED),
+    "aot": AOTTrainingConfig(),
+    "aot-code": AOTTrainingConfig(objective=AS_CODED),
     # mmagic's configuration of Places365: its own labels, decays and jitter. The configuration has 4 GPUs with 4
     # pictures each; the released file, "4x12", was trained with 12 on each
-    "mmagic": Training(
+    "mmagic": AOTTrainingConfig(
         data=replace(DATA, batch=48, jitter=0.5),
         steps=500_002,
         objective=replace(AS_CODED, labels="mmagic"),
@@ -423,7 +423,7 @@ RECIPES = {
 METHOD = Method(
     title="AOT-GAN (Zeng et al. 2021)",
     source="arXiv 2104.01431; researchmm/AOT-GAN-for-Inpainting",
-    presets={"aot": Network()},
+    presets={"aot": AOTConfig()},
     build=AOTGenerator,
     critics=lambda config: {CRITIC: PatchDiscriminator(config)},
     layouts=LAYOUTS,

@@ -39,7 +39,7 @@ SLOPE = 0.2
 
 
 @dataclass(frozen=True)
-class Network:
+class ContextEncoderConfig:
     """The networks' sizes; the defaults are the published weights'."""
 
     region: Literal["centre", "any"] = "centre"
@@ -97,7 +97,7 @@ class ContextEncoder(Generator):
     71,064,803 ("any", 64).
     """
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: ContextEncoderConfig) -> None:
         super().__init__()
         if config.region == "centre" and config.side != CENTRE.side:
             raise InputError(f"region centre knows side {CENTRE.side} only, not {config.side}: choose region any")
@@ -164,7 +164,7 @@ class ContextEncoder(Generator):
 class ContextDiscriminator(nn.Module):
     """Tells predictions from true pictures; 2,765,568 parameters for the middle of 64 pixels at the published sizes."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: ContextEncoderConfig) -> None:
         super().__init__()
         self.region = config.region
         c, bias = config.critic_width, config.bias
@@ -214,10 +214,10 @@ EPOCH = 14_900 // 64
 
 
 @dataclass(frozen=True)
-class Training:
+class ContextEncoderTrainingConfig:
     """How context encoders are trained; the defaults are the Lua code's numbers, with its README's options."""
 
-    network: Network = Network()
+    network: ContextEncoderConfig = ContextEncoderConfig()
     data: Data = DATA
     steps: int = 500 * EPOCH
     learning_rate: float = 2e-3
@@ -236,7 +236,7 @@ class Training:
     """With region "any": whether the generator answers for the hole (the paper: squared errors of the hole, the filled
     picture before the discriminator) or for its whole output (the Lua code)."""
 
-    def fitted(self) -> Training:
+    def fitted(self) -> ContextEncoderTrainingConfig:
         """The same with networks for the pictures' size.
 
         Raises: InputError for a size that the networks do not come in
@@ -249,10 +249,10 @@ class Training:
         raise InputError(f"context-encoder cannot be trained at size {self.data.size}: choose {known}")
 
 
-class ContextRecipe(AdamRecipe[Training]):
+class ContextRecipe(AdamRecipe[ContextEncoderTrainingConfig]):
     """The discriminator learns first; its batches of originals and of fillings are normalised apart, as published."""
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: ContextEncoderTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, ["discriminator"])
 
     def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -281,17 +281,19 @@ class ContextRecipe(AdamRecipe[Training]):
         return {"hole": self.tools.ratio((error * mask).sum(), batch, lambda part: (3 * part.mask.sum()).clamp_min(1))}
 
 
-def _any(side: Literal[64, 128], where: Literal["hole", "whole"]) -> Training:
+def _any(side: Literal[64, 128], where: Literal["hole", "whole"]) -> ContextEncoderTrainingConfig:
     """Holes anywhere: the Lua code's blots over 20 to 30 % of the picture. It takes one for a whole batch; here each
     picture has its own."""
     data = replace(DATA, size=side, masks="blots", crop_scale=350 / side)
-    return Training(network=Network(region="any", side=side, bias=True), data=data, judged=where)
+    return ContextEncoderTrainingConfig(
+        network=ContextEncoderConfig(region="any", side=side, bias=True), data=data, judged=where
+    )
 
 
 RECIPES = {
-    "centre": Training(),
+    "centre": ContextEncoderTrainingConfig(),
     # the PyTorch port: one rate for both, its weight 0.999 applied twice, the middle square unmirrored, 200 epochs
-    "port": Training(
+    "port": ContextEncoderTrainingConfig(
         data=replace(DATA, crop="centre", crop_scale=1.0, flip=False),
         steps=200 * EPOCH,
         learning_rate=2e-4,
@@ -305,7 +307,7 @@ RECIPES = {
 # Published layouts
 
 
-def _config(parts: Parts, semantics: str) -> Network:
+def _config(parts: Parts, semantics: str) -> ContextEncoderConfig:
     sizes: dict[str, int] = {}
     if "generator" in parts:
         code = parts["generator"]["bottleneck.conv.weight"]
@@ -313,7 +315,7 @@ def _config(parts: Parts, semantics: str) -> Network:
         sizes["bias"] = "bottleneck.conv.bias" in parts["generator"]
     if "discriminator" in parts:
         sizes["critic_width"] = parts["discriminator"]["stages.0.conv.weight"].shape[0]
-    return Network(**sizes)  # type: ignore[arg-type]  # whole numbers, and a switch
+    return ContextEncoderConfig(**sizes)  # type: ignore[arg-type]  # whole numbers, and a switch
 
 
 def _numbered(places: list[str], normed: int) -> tuple[tuple[str, str], ...]:
@@ -448,7 +450,7 @@ WEIGHTS = (
 )
 
 
-def _scope(config: Network) -> Scope:
+def _scope(config: ContextEncoderConfig) -> Scope:
     if config.region == "centre":
         return Scope(side=CENTRE.side, hole=CENTRE.hole, centre=(CENTRE.side, CENTRE.hole))
     # trained with 20 to 30 % of the picture missing
@@ -459,9 +461,9 @@ METHOD = Method(
     title="Context encoder (Pathak, Krähenbühl, Donahue, Darrell, Efros 2016)",
     source="arXiv 1604.07379; github.com/pathak22/context-encoder; github.com/BoyuanJiang/context_encoder_pytorch",
     presets={
-        "centre": Network(),
-        "any-128": Network(region="any", bias=True),
-        "any-64": Network(region="any", side=64, bias=True),
+        "centre": ContextEncoderConfig(),
+        "any-128": ContextEncoderConfig(region="any", bias=True),
+        "any-64": ContextEncoderConfig(region="any", side=64, bias=True),
     },
     build=ContextEncoder,
     critics=lambda config: {"discriminator": ContextDiscriminator(config)},

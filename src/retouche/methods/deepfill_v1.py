@@ -53,7 +53,7 @@ from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
 @dataclass(frozen=True)
-class Network:
+class DeepFillV1Config:
     """The networks' sizes and switches; the defaults are the official code's."""
 
     width: int = 32
@@ -80,7 +80,7 @@ class Network:
     """How fresh weights are drawn, a name of `recipe.INITIAL`: TensorFlow's default, which the official code keeps."""
 
 
-OFFICIAL = Network()
+OFFICIAL = DeepFillV1Config()
 DAA233 = replace(OFFICIAL, padding="zeros", attention="daa233", critic_padding="zeros", local_factor=4, initial="torch")
 MMAGIC = replace(
     OFFICIAL,
@@ -98,7 +98,7 @@ class DeepFillV1Generator(Generator):
 
     multiple = 8
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: DeepFillV1Config) -> None:
         super().__init__()
         if config.attention not in VARIANTS:
             raise InputError(f'no attention "{config.attention}"; known: {", ".join(VARIANTS)}')
@@ -141,7 +141,7 @@ class Critic(nn.Module):
         factor: channels of the deepest convolution, as a multiple of `critic_width`
     """
 
-    def __init__(self, config: Network, size: int, factor: int) -> None:
+    def __init__(self, config: DeepFillV1Config, size: int, factor: int) -> None:
         super().__init__()
         c = config.critic_width
         widths = [3, c, 2 * c, 4 * c, factor * c]
@@ -168,7 +168,7 @@ class Critic(nn.Module):
         return functional.leaky_relu(score, 0.2) if self.elu else score
 
 
-def critics(config: Network) -> dict[str, nn.Module]:
+def critics(config: DeepFillV1Config) -> dict[str, nn.Module]:
     """ "local" judges a crop around the hole, "global" the whole picture."""
     return {
         "local": Critic(config, config.local_size, config.local_factor),
@@ -182,10 +182,10 @@ DATA = Data(size=256, batch=16, masks="box", local_box=0.5)
 
 
 @dataclass(frozen=True)
-class Training:
+class DeepFillV1TrainingConfig:
     """How DeepFill v1 is trained; the defaults are the official code's numbers (inpaint.yml, inpaint_model.py)."""
 
-    network: Network = OFFICIAL
+    network: DeepFillV1Config = OFFICIAL
     data: Data = DATA
     steps: int = 1_000_000
     """Turns of the generator."""
@@ -222,16 +222,16 @@ class Training:
     clip: float = 0.0
     """Largest gradient norm of the generator, and of both critics together; 0 = any."""
 
-    def fitted(self) -> Training:
+    def fitted(self) -> DeepFillV1TrainingConfig:
         """The same with critics of the size of the pictures and of the local box."""
         local = round(self.data.local_box * self.data.size)
         return replace(self, network=replace(self.network, global_size=self.data.size, local_size=local))
 
 
-class WassersteinRecipe(AdamRecipe[Training]):
+class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
     """Two critics learn several times, each time on other pictures, then the generator once."""
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: DeepFillV1TrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, ["local", "global"])
         self.side = training.network.local_size
         self.batches = training.critic_turns + training.own_batch
@@ -316,7 +316,7 @@ def cut(x: Tensor, batch: Batch, side: int) -> Tensor:
     return torch.stack([x[i, :, y : y + side, x0 : x0 + side] for i, (x0, y) in enumerate(corners)])
 
 
-DAA233_TRAINING = Training(
+DAA233_TRAINING = DeepFillV1TrainingConfig(
     network=DAA233,
     data=replace(DATA, batch=48),  # 3 GPUs with 16 each
     steps=86_000,  # 430,000 of its iterations: one of five has a turn of the generator
@@ -325,7 +325,7 @@ DAA233_TRAINING = Training(
     known_rule="whole",
     penalty_rule="plain",
 )
-MMAGIC_TRAINING = Training(
+MMAGIC_TRAINING = DeepFillV1TrainingConfig(
     network=MMAGIC,
     data=replace(DATA, masks="mmagic-box", crop_scale=1.5),  # crops of 384
     steps=700_000,  # 3,500,000 of its iterations, as the released file; the configuration would go on to 5,000,003
@@ -341,15 +341,15 @@ MMAGIC_TRAINING = Training(
 )
 
 RECIPES = {
-    "places2": Training(),
-    "celeba-hq": Training(data=replace(DATA, crop="resize")),
+    "places2": DeepFillV1TrainingConfig(),
+    "celeba-hq": DeepFillV1TrainingConfig(data=replace(DATA, crop="resize")),
     "daa233": DAA233_TRAINING,
     # JennyVanessa/Paddle-GI's configuration: daa233's losses; 500,000 iterations, one clip norm for both critics. Its
     # last run went on from iteration 144,000 and leaves out the critics' turn where their loss is 30 or more and the
     # generator's where its loss is 0.5 or more: fresh networks begin above that and would never learn, so not here
     "paddle": replace(DAA233_TRAINING, data=replace(DATA, batch=32), steps=100_000, clip=0.1),
     # Paddle-GI's description of the paper: Adam 1e-4, batch 48, pictures of 256 and patches of 128, the paper's 0.99
-    "brief": Training(data=replace(DATA, batch=48), hole_rule="nearest", gamma=0.99),
+    "brief": DeepFillV1TrainingConfig(data=replace(DATA, batch=48), hole_rule="nearest", gamma=0.99),
     "mmagic-places": MMAGIC_TRAINING,
     # two turns of the critics, 1,500,000 iterations
     "mmagic-celeba": replace(MMAGIC_TRAINING, steps=750_000, critic_turns=2),
@@ -359,7 +359,7 @@ RECIPES = {
 # Published layouts
 
 
-def _sized(parts: Parts, config: Network) -> Network:
+def _sized(parts: Parts, config: DeepFillV1Config) -> DeepFillV1Config:
     """The sizes that the tensors' shapes tell."""
     sizes: dict[str, Any] = {}
     if "generator" in parts:

@@ -46,7 +46,7 @@ from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
 @dataclass(frozen=True)
-class Network:
+class DeepFillV2Config:
     """The networks' sizes and switches; the defaults are the official code's."""
 
     width: int = 48
@@ -90,7 +90,7 @@ class DeepFillV2Generator(Generator):
 
     multiple = 8
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: DeepFillV2Config) -> None:
         super().__init__()
         if config.attention not in VARIANTS:
             raise InputError(f'no attention "{config.attention}"; known: {", ".join(VARIANTS)}')
@@ -131,7 +131,7 @@ class DeepFillV2Generator(Generator):
 class PatchCritic(nn.Module):
     """SN-PatchGAN: scores of patches, each channel at each place a score of its own; 5,946,816 parameters."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: DeepFillV2Config) -> None:
         super().__init__()
         self.config = config
         c = config.critic_width
@@ -164,7 +164,7 @@ class PatchCritic(nn.Module):
         return x if self.config.critic_map else x.flatten(1)
 
 
-def _strokes(config: Network, sketch: Tensor | None, mask: Tensor) -> Tensor:
+def _strokes(config: DeepFillV2Config, sketch: Tensor | None, mask: Tensor) -> Tensor:
     """The guide's channel (N, 1, H, W): strokes inside the hole, nothing where none are given."""
     if not config.sketch:
         raise InputError("this network takes no sketch: leave it out, or use weights of the sketch preset")
@@ -177,9 +177,11 @@ def _strokes(config: Network, sketch: Tensor | None, mask: Tensor) -> Tensor:
 
 # Settings
 
-OFFICIAL = Network()
-PT = Network(padding="zeros", attention="pt", critic_padding="zeros", initial="kaiming", critic_initial="torch")
-MMAGIC = Network(
+OFFICIAL = DeepFillV2Config()
+PT = DeepFillV2Config(
+    padding="zeros", attention="pt", critic_padding="zeros", initial="kaiming", critic_initial="torch"
+)
+MMAGIC = DeepFillV2Config(
     decoder_width=64,
     match_activation="elu",
     padding="reflect",
@@ -203,10 +205,10 @@ DATA = Data(size=256, batch=16, masks="strokes+box")
 
 
 @dataclass(frozen=True)
-class Training:
+class DeepFillV2TrainingConfig:
     """How DeepFill v2 is trained; the defaults are the official code's numbers (inpaint.yml, inpaint_model.py)."""
 
-    network: Network = OFFICIAL
+    network: DeepFillV2Config = OFFICIAL
     data: Data = DATA
     steps: int = 1_000_000
     """The official limit, 100,000,000, is never reached; nipponjo's is this one."""
@@ -228,10 +230,10 @@ class Training:
     """Whether each stage's L1 is one mean over all pixels, or the mean over the hole plus that over known pixels."""
 
 
-class PatchRecipe(AdamRecipe[Training]):
+class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
     """One turn of the critic, one of the generator, which also learns both stages by L1 without a discount."""
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: DeepFillV2TrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, ["discriminator"])
         self.batches = 1 + training.own_batch
 
@@ -271,8 +273,8 @@ class PatchRecipe(AdamRecipe[Training]):
         return terms | {"adversarial": self.training.adversarial * against(scores)}
 
 
-NIPPONJO_TRAINING = Training(network=PT, own_batch=False)
-MMAGIC_TRAINING = Training(
+NIPPONJO_TRAINING = DeepFillV2TrainingConfig(network=PT, own_batch=False)
+MMAGIC_TRAINING = DeepFillV2TrainingConfig(
     network=MMAGIC,
     data=replace(DATA, masks="mmagic", crop_scale=1.5),  # crops of 384
     steps=1_000_003,  # its configuration; the released file is of 100,000 by its README
@@ -284,14 +286,16 @@ MMAGIC_TRAINING = Training(
 )
 
 RECIPES = {
-    "places2": Training(),
-    "celeba-hq": Training(data=replace(DATA, crop="resize")),
-    "sketch": Training(network=replace(OFFICIAL, sketch=True), data=replace(DATA, sketch=True)),
+    "places2": DeepFillV2TrainingConfig(),
+    "celeba-hq": DeepFillV2TrainingConfig(data=replace(DATA, crop="resize")),
+    "sketch": DeepFillV2TrainingConfig(network=replace(OFFICIAL, sketch=True), data=replace(DATA, sketch=True)),
     # the paper's rivals of gated convolution. A gate is half of a kernel, so that with the same features a network
     # without has 2,026,566 parameters instead of 4,052,478; "-wide" ones have 4,061,306
-    **{kind: Training(network=replace(OFFICIAL, convolution=kind)) for kind in UNGATED},
+    **{kind: DeepFillV2TrainingConfig(network=replace(OFFICIAL, convolution=kind)) for kind in UNGATED},
     **{
-        f"{kind}-wide": Training(network=replace(OFFICIAL, convolution=kind, width=68, decoder_width=68))
+        f"{kind}-wide": DeepFillV2TrainingConfig(
+            network=replace(OFFICIAL, convolution=kind, width=68, decoder_width=68)
+        )
         for kind in UNGATED
     },
     "nipponjo": NIPPONJO_TRAINING,
@@ -346,7 +350,7 @@ def _both_vectors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return whole
 
 
-def _sized(parts: Parts, base: Network) -> Network:
+def _sized(parts: Parts, base: DeepFillV2Config) -> DeepFillV2Config:
     """The configuration with the sizes that the tensors have."""
     generator, critic = (parts.get(name, {}) for name in ("generator", "discriminator"))
     first, last = (generator.get(f"{name}.conv.weight") for name in ("coarse.conv1", "decode.conv11"))
@@ -360,7 +364,7 @@ def _sized(parts: Parts, base: Network) -> Network:
     return base
 
 
-def _tf_config(parts: Parts, semantics: str) -> Network:
+def _tf_config(parts: Parts, semantics: str) -> DeepFillV2Config:
     """The original's rules or its port's. A critic alone may be of either port: the one that differs is `port` then."""
     if semantics == "original":
         return _sized(parts, OFFICIAL)

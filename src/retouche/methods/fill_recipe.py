@@ -27,7 +27,7 @@ CRITIC = "discriminator"
 
 
 @dataclass(frozen=True)
-class Objective:
+class FillLossConfig:
     """Weights of the terms that the generator lowers."""
 
     reconstruction: float = 1.0
@@ -41,13 +41,13 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class FillTraining:
+class FillTrainingConfig:
     """How a shipped network is trained; each method's file has its own numbers."""
 
     network: Any
     data: Data
     steps: int = 20_000
-    objective: Objective = Objective()
+    objective: FillLossConfig = FillLossConfig()
     learning_rate: float = 5e-4
     """Of the generator, after the warm-up."""
     critic_learning_rate: float = 4e-4
@@ -105,10 +105,10 @@ def hole_mean(values: Tensor, mask: Tensor) -> Tensor:
     return ((values * there).sum((1, 2, 3)) / (there.sum((1, 2, 3)) * values.shape[1]).clamp_min(1)).mean()
 
 
-class FillRecipe(AdamRecipe[FillTraining]):
+class FillRecipe(AdamRecipe[FillTrainingConfig]):
     """The critic learns from a filling, then the generator from the critic's new opinion of it."""
 
-    def __init__(self, training: FillTraining, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: FillTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, [CRITIC])
         self.ema = training.ema
         self.clip = {"generator": training.clip}

@@ -47,7 +47,7 @@ FIRST_BLOCK = 5
 
 
 @dataclass(frozen=True)
-class Network:
+class LamaConfig:
     """Settings of the generator and its discriminator."""
 
     width: int = 64
@@ -144,7 +144,7 @@ class LamaGenerator(Generator):
 
     multiple, smallest = 8, 16  # mirrored padding needs 2 pixels at an eighth of the size
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: LamaConfig) -> None:
         super().__init__()
         w = config.width
         deep = 8 * w
@@ -234,7 +234,7 @@ class LamaGenerator(Generator):
 class LamaCritic(nn.Module):
     """pix2pixHD's patch discriminator: pictures in 0..1 to a map of logits; it sees no mask."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: LamaConfig) -> None:
         super().__init__()
         w = config.critic_width
         widths = (3, w, 2 * w, 4 * w, 8 * w, 8 * w)
@@ -266,7 +266,7 @@ DATA = Data(size=256, batch=120, masks="wide", flip=True, jitter=0.03)
 
 
 @dataclass(frozen=True)
-class Objective:
+class LamaLossConfig:
     """Weights of the terms, for pictures in 0..1."""
 
     known: float = 10.0
@@ -282,13 +282,13 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Training:
+class LamaTrainingConfig:
     """How LaMa is trained; the numbers are those of the code's configurations."""
 
-    network: Network = Network()
+    network: LamaConfig = LamaConfig()
     data: Data = DATA
     steps: int = 1_000_000
-    objective: Objective = Objective()
+    objective: LamaLossConfig = LamaLossConfig()
     learning_rate: float = 1e-3
     """Of the generator."""
     critic_learning_rate: float = 1e-4
@@ -301,13 +301,13 @@ class Training:
     """Whether pixels lie together in memory, which is quicker here."""
 
 
-class LamaRecipe(AdamRecipe[Training]):
+class LamaRecipe(AdamRecipe[LamaTrainingConfig]):
     """The generator learns first, then the discriminator from a fresh pass of the generator as it has become.
 
     Both passes count in the generator's batch statistics, and all three of the generator's turn in the discriminator's.
     """
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: LamaTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, [CRITIC])
         self.clip = dict.fromkeys(self.players, training.clip) if training.clip else {}
         self.full_precision = frozenset({CRITIC})  # the penalty differentiates twice
@@ -348,9 +348,9 @@ class LamaRecipe(AdamRecipe[Training]):
         return terms
 
 
-FOURIER = Training(network=Network(blocks=9), data=replace(DATA, batch=30))
+FOURIER = LamaTrainingConfig(network=LamaConfig(blocks=9), data=replace(DATA, batch=30))
 RECIPES = {
-    "big-lama": Training(),
+    "big-lama": LamaTrainingConfig(),
     "lama-fourier": FOURIER,
     "lama-fourier-narrow": replace(FOURIER, data=replace(FOURIER.data, masks="narrow")),  # the paper's thin masks
 }
@@ -363,7 +363,7 @@ VARIANTS = (".lfu.", ".gate.", ".impl.", ".se.")
 COUNTER = (r".+\.num_batches_tracked",)
 
 
-def _config(parts: Parts, semantics: str) -> Network:
+def _config(parts: Parts, semantics: str) -> LamaConfig:
     generator, critic = parts.get("generator"), parts.get(CRITIC)
     told: dict[str, int | float] = {}
     if generator is not None:
@@ -377,7 +377,7 @@ def _config(parts: Parts, semantics: str) -> Network:
         }
     if critic is not None:
         told["critic_width"] = critic["model0.0.weight"].shape[0]
-    return Network(**told)  # type: ignore[arg-type]
+    return LamaConfig(**told)  # type: ignore[arg-type]
 
 
 ORDER_SOURCE = "its data set turns what OpenCV reads into RGB"
@@ -443,7 +443,7 @@ WEIGHTS = (
 METHOD = Method(
     title="LaMa (Suvorov et al. 2022)",
     source="arXiv 2109.07161; advimman/lama",
-    presets={"big-lama": Network(), "lama-fourier": Network(blocks=9)},
+    presets={"big-lama": LamaConfig(), "lama-fourier": LamaConfig(blocks=9)},
     build=LamaGenerator,
     critics=lambda config: {CRITIC: LamaCritic(config)},
     layouts=LAYOUTS,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from retouche.errors import InputError
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import AttentionBlock, Doubled, ResidualBlock, activate, initialise_residual
-from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
+from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
 from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
 
 OVERVIEW = 128
@@ -23,7 +23,7 @@ OVERVIEW = 128
 
 
 @dataclass(frozen=True)
-class Network:
+class LayoutConfig:
     """Sizes of the network."""
 
     width: int = 32
@@ -41,7 +41,7 @@ class LayoutGenerator(Generator):
 
     multiple, smallest = 8, 16
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: LayoutConfig) -> None:
         super().__init__()
         self.config = config
         full, half, quarter, eighth = (config.width * times for times in (1, 2, 4, 6))
@@ -94,7 +94,7 @@ class LayoutGenerator(Generator):
         return Prediction(refined=refined if self.training else refined.clamp(-1, 1), coarse=base)
 
 
-OBJECTIVE = Objective(features=1.0, adversarial=0.03)
+OBJECTIVE = FillLossConfig(features=1.0, adversarial=0.03)
 DATA = Data(
     size=128,
     batch=12,
@@ -109,12 +109,12 @@ DATA = Data(
 METHOD = Method(
     title="Layout: Retouche's own network for what goes where in large holes",
     source="src/retouche/methods/layout.py; docs/models.md tells how it was trained",
-    presets={"default": Network()},
+    presets={"default": LayoutConfig()},
     build=LayoutGenerator,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 3)},
     scope=lambda config: Scope(side=160, hole=120, context=1.0, pixel_bytes=3000.0, square_bytes=0.5),
     listens=lambda config: frozenset({"sketch"}),
-    recipes={"default": FillTraining(network=Network(), data=DATA, objective=OBJECTIVE)},
+    recipes={"default": FillTrainingConfig(network=LayoutConfig(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
     weights=(
         packaged(

@@ -30,7 +30,7 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Network:
+class MIGANConfig:
     """Settings of the generator."""
 
     side: int = 256
@@ -125,7 +125,7 @@ class MIGANGenerator(Generator):
     Learned parameters at the published sizes: 5,893,158 (512), 5,865,505 (256).
     """
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: MIGANConfig) -> None:
         super().__init__()
         side, channels = config.side, config.channels
         if side < 8 or side & (side - 1):
@@ -255,12 +255,12 @@ def _constant(name: str, tensor: Tensor) -> Tensor | None:
     return None
 
 
-def _config(parts: Parts, semantics: str) -> Network:
+def _config(parts: Parts, semantics: str) -> MIGANConfig:
     generator = parts["generator"]
     ((side, first),) = _first_layers(generator)
     most = generator["encoder.b4.conv1.conv2.weight"].shape[0]
     # where even the finest stage has as many channels as the deepest, any larger budget would do
-    return Network(side=side, budget=first.shape[0] * side, most=most)
+    return MIGANConfig(side=side, budget=first.shape[0] * side, most=most)
 
 
 LAYOUTS = tuple(
@@ -322,7 +322,7 @@ WEIGHTS = (
 METHOD = Method(
     title="MI-GAN (Sargsyan et al. 2023)",
     source="ICCV 2023; Picsart-AI-Research/MI-GAN",
-    presets={"256": Network(), "512": Network(side=512)},
+    presets={"256": MIGANConfig(), "512": MIGANConfig(side=512)},
     build=MIGANGenerator,
     layouts=LAYOUTS,
     weights=WEIGHTS,

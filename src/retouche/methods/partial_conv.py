@@ -43,7 +43,7 @@ Space = Literal["symmetric", "imagenet"]
 
 
 @dataclass(frozen=True)
-class Network:
+class PartialConvConfig:
     """The network's sizes and switches; the defaults are what fresh training uses."""
 
     width: int = 64
@@ -60,8 +60,8 @@ class Network:
     """How fresh kernels are drawn, a name of `recipe.INITIAL`."""
 
 
-MMAGIC = Network(initial="he-out")
-NAOTO = Network(window="none", first_bias=False, space="imagenet")
+MMAGIC = PartialConvConfig(initial="he-out")
+NAOTO = PartialConvConfig(window="none", first_bias=False, space="imagenet")
 
 
 class Layer(nn.Module):
@@ -83,7 +83,7 @@ class Layer(nn.Module):
         outputs: int,
         kernel: int,
         stride: int,
-        config: Network,
+        config: PartialConvConfig,
         slope: float | None,
         norm: bool,
     ) -> None:
@@ -104,7 +104,7 @@ class Layer(nn.Module):
 class PartialUNet(Generator):
     """The network; 25,779,860 parameters with the bias of the first layer."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: PartialConvConfig) -> None:
         super().__init__()
         if config.levels < 3 or config.space not in {"symmetric", "imagenet"} or config.window not in {"ratio", "none"}:
             raise InputError(
@@ -195,7 +195,7 @@ DATA = Data(size=256, batch=16, masks="irregular", crop="resize")
 
 
 @dataclass(frozen=True)
-class Objective:
+class PartialConvLossConfig:
     """What training lowers: weights of the terms and the forms they come in; the defaults are nearest to the paper."""
 
     valid: float = 1.0
@@ -217,13 +217,13 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Training:
+class PartialConvTrainingConfig:
     """How partial convolutions are trained."""
 
-    network: Network = Network()
+    network: PartialConvConfig = PartialConvConfig()
     data: Data = DATA
     steps: int = 500_000
-    objective: Objective = field(default_factory=Objective)
+    objective: PartialConvLossConfig = field(default_factory=PartialConvLossConfig)
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's two decays."""
@@ -233,7 +233,12 @@ class Training:
 
 
 def generator_terms(
-    objective: Objective, network: PartialUNet, trunk: VGG | None, batch: Batch, prediction: Tensor, tools: Tools
+    objective: PartialConvLossConfig,
+    network: PartialUNet,
+    trunk: VGG | None,
+    batch: Batch,
+    prediction: Tensor,
+    tools: Tools,
 ) -> dict[str, Tensor]:
     """What the generator lowers, weighted: pixel terms in the network's numbers, features in the trunk's.
 
@@ -268,10 +273,10 @@ def generator_terms(
     return terms
 
 
-class PartialRecipe(AdamRecipe[Training]):
+class PartialRecipe(AdamRecipe[PartialConvTrainingConfig]):
     """One player; nothing judges it but the frozen trunk."""
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: PartialConvTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         network = networks["generator"]
         assert isinstance(network, PartialUNet)
         super().__init__(training, networks, tools)
@@ -300,22 +305,25 @@ def freeze_encoder(network: PartialUNet, weights: bool) -> None:
 
 
 # mmagic: crops of 384 brought to 256, its polylines; 8 GPUs with 12 pictures each on Places, 1 each on CelebA
-_MMAGIC = Training(
+_MMAGIC = PartialConvTrainingConfig(
     network=MMAGIC,
     data=replace(DATA, batch=96, masks="mmagic", crop="random", crop_scale=1.5),
     steps=800_002,
-    objective=Objective(share="region", neighbours="hole", features="bgr"),
+    objective=PartialConvLossConfig(share="region", neighbours="hole", features="bgr"),
 )
 _MMAGIC_FINE = replace(_MMAGIC, learning_rate=5e-5, frozen="norms")
-_NAOTO = Training(network=NAOTO, objective=Objective(neighbours="whole"))
+_NAOTO = PartialConvTrainingConfig(network=NAOTO, objective=PartialConvLossConfig(neighbours="whole"))
 
 RECIPES = {
-    "first": Training(),
-    "second": Training(learning_rate=5e-5, frozen="statistics"),
+    "first": PartialConvTrainingConfig(),
+    "second": PartialConvTrainingConfig(learning_rate=5e-5, frozen="statistics"),
     # the paper's size: 8 levels at 512, 6 pictures on one GPU
-    "first-512": Training(network=Network(levels=8), data=replace(DATA, size=512, batch=6)),
-    "second-512": Training(
-        network=Network(levels=8), data=replace(DATA, size=512, batch=6), learning_rate=5e-5, frozen="statistics"
+    "first-512": PartialConvTrainingConfig(network=PartialConvConfig(levels=8), data=replace(DATA, size=512, batch=6)),
+    "second-512": PartialConvTrainingConfig(
+        network=PartialConvConfig(levels=8),
+        data=replace(DATA, size=512, batch=6),
+        learning_rate=5e-5,
+        frozen="statistics",
     ),
     "mmagic-places": _MMAGIC,
     "mmagic-places-second": replace(_MMAGIC_FINE, data=replace(_MMAGIC.data, batch=8), steps=500_000),
@@ -367,7 +375,7 @@ def _checked_ones(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(ONES)}
 
 
-def _sized(parts: Parts, base: Network) -> Network:
+def _sized(parts: Parts, base: PartialConvConfig) -> PartialConvConfig:
     """The configuration with the sizes that the tensors have."""
     tensors = parts["generator"]
     first = tensors["encoder.0.conv.weight"]
@@ -380,7 +388,7 @@ def _sized(parts: Parts, base: Network) -> Network:
     return replace(base, width=first.shape[0], levels=levels, first_bias="encoder.0.conv.bias" in tensors)
 
 
-def _layout(name: str, part: Part, base: Network, order: Order, source: str) -> Layout:
+def _layout(name: str, part: Part, base: PartialConvConfig, order: Order, source: str) -> Layout:
     return Layout(
         name=name,
         parts={"generator": part},
@@ -452,7 +460,7 @@ WEIGHTS = (
 METHOD = Method(
     title="Partial convolutions (Liu, Reda, Shih, Wang, Tao, Catanzaro 2018)",
     source="arXiv 1804.07723; github.com/NVIDIA/partialconv; github.com/open-mmlab/mmagic",
-    presets={"default": Network(), "paper": Network(levels=8), "mmagic": MMAGIC, "naoto": NAOTO},
+    presets={"default": PartialConvConfig(), "paper": PartialConvConfig(levels=8), "mmagic": MMAGIC, "naoto": NAOTO},
     build=PartialUNet,
     layouts=LAYOUTS,
     weights=WEIGHTS,

@@ -25,12 +25,12 @@ from retouche.methods.thin import ThinGenerator
 
 
 @dataclass(frozen=True)
-class Network:
+class PortableConfig:
     """Settings of the three networks."""
 
-    thin: thins.Network = field(default_factory=thins.Network)
-    layout: layouts.Network = field(default_factory=layouts.Network)
-    refine: thins.Network = field(default_factory=thins.Network)
+    thin: thins.PortableConfig = field(default_factory=thins.PortableConfig)
+    layout: layouts.PortableConfig = field(default_factory=layouts.PortableConfig)
+    refine: thins.PortableConfig = field(default_factory=thins.PortableConfig)
 
 
 class PortableGenerator(Generator):
@@ -38,7 +38,7 @@ class PortableGenerator(Generator):
 
     multiple, smallest = 8, 16
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: PortableConfig) -> None:
         super().__init__()
         self.config = config
         self.thin = ThinGenerator(config.thin)
@@ -118,7 +118,7 @@ def shares(image: Tensor, axis: int) -> Tensor:
 def assembled() -> PortableGenerator:
     """The networks that ship with the package, as one."""
     parts = {name: shipped(name, torch.device("cpu")) for name in ("thin", "layout", "refine")}
-    made = PortableGenerator(Network(*(part.config for part in parts.values())))  # type: ignore[arg-type]
+    made = PortableGenerator(PortableConfig(*(part.config for part in parts.values())))  # type: ignore[arg-type]
     for own, part in zip((made.thin, made.layout, made.refining), parts.values(), strict=True):
         own.load_state_dict(part.state_dict())
     return made.eval()
@@ -127,7 +127,7 @@ def assembled() -> PortableGenerator:
 METHOD = Method(
     title="Retouche's default as one network: thin, layout and refine, without the collage",
     source="src/retouche/methods/portable.py",
-    presets={"default": Network()},
+    presets={"default": PortableConfig()},
     build=PortableGenerator,
     scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=3000.0),
     listens=lambda config: frozenset({"sketch"}),

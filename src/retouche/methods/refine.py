@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from retouche.layers.first_fill import first_fill
-from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
+from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
 from retouche.methods.method import Data, Method, Prediction, Scope, checked
-from retouche.methods.thin import Network, TwoHalvings
+from retouche.methods.thin import ThinConfig, TwoHalvings
 
 
 class RefineGenerator(TwoHalvings):
     """First fill + what the network adds to it inside the hole, knowing a collage; 0.87 million parameters."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: ThinConfig) -> None:
         super().__init__(config, inputs=7)
 
     def forward(
@@ -40,18 +40,18 @@ class RefineGenerator(TwoHalvings):
 DATA = Data(
     size=128, batch=8, masks="wide:3,objects:1,box(0.4):1", crop="random", flip=True, jitter=0.1, structure="collage"
 )
-OBJECTIVE = Objective(features=1.0, adversarial=0.03)
+OBJECTIVE = FillLossConfig(features=1.0, adversarial=0.03)
 
 METHOD = Method(
     title="Refine: Retouche's own network that finishes collages",
     source="src/retouche/methods/refine.py; docs/models.md tells how it was trained",
-    presets={"default": Network()},
+    presets={"default": ThinConfig()},
     build=RefineGenerator,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 3)},
     scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=1000.0),
     listens=lambda config: frozenset({"structure"}),
     structure=lambda config, image, mask: first_fill(image, mask).to(image),
-    recipes={"default": FillTraining(network=Network(), data=DATA, objective=OBJECTIVE)},
+    recipes={"default": FillTrainingConfig(network=ThinConfig(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
     weights=(
         packaged(

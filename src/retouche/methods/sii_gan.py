@@ -21,37 +21,37 @@ from retouche.methods.aot_gan import (
     RESEARCHMM_DISCRIMINATOR,
     RESEARCHMM_GENERATOR,
     SCOPE,
+    AOTConfig,
     AOTGenerator,
-    Network,
-    Objective,
+    AOTLossConfig,
+    AOTTrainingConfig,
     PatchDiscriminator,
     SoftMaskRecipe,
-    Training,
     sizes,
 )
 from retouche.methods.method import Method
 from retouche.weights.layout import Layout, Part, Parts
 
-TEXT = Network(blocks=10, branch="narrow", fuse=False, gate="plain", blank=0.0, mask_channel="known", critic_kernel=3)
-CODE = Network(blocks=10, branch="shrinking")
+TEXT = AOTConfig(blocks=10, branch="narrow", fuse=False, gate="plain", blank=0.0, mask_channel="known", critic_kernel=3)
+CODE = AOTConfig(blocks=10, branch="shrinking")
 
 OBJECTIVES = {
-    "siigan": Objective(adversarial=0.05, perceptual=0.2, style=300.0, region="whole", feature_target="composite"),
-    "siigan-code": Objective(),
+    "siigan": AOTLossConfig(adversarial=0.05, perceptual=0.2, style=300.0, region="whole", feature_target="composite"),
+    "siigan-code": AOTLossConfig(),
 }
 """Preset -> what its training lowers. The text says 1 for known pixels and takes plain expectations; its bracket in
 (D(z) - σ(m)^2) is misplaced."""
 
-_CODE = Training(network=CODE, data=replace(DATA, batch=1), objective=OBJECTIVES["siigan-code"], epsilon=1e-5)
+_CODE = AOTTrainingConfig(network=CODE, data=replace(DATA, batch=1), objective=OBJECTIVES["siigan-code"], epsilon=1e-5)
 RECIPES = {
     # the text gives coefficients only: the rest is AOT-GAN's
-    "siigan": Training(network=TEXT, objective=OBJECTIVES["siigan"]),
+    "siigan": AOTTrainingConfig(network=TEXT, objective=OBJECTIVES["siigan"]),
     "siigan-code": _CODE,
     "siigan-code-labels": replace(_CODE, objective=AS_CODED),  # the repository as it stands
 }
 
 
-def _config(parts: Parts, semantics: str) -> Network:
+def _config(parts: Parts, semantics: str) -> AOTConfig:
     return replace(CODE, **sizes(parts))  # type: ignore[arg-type]  # all of them are whole numbers
 
 

@@ -32,7 +32,7 @@ BLANK = 0.437
 
 
 @dataclass(frozen=True)
-class Network:
+class StructuralConfig:
     """The networks' sizes; the defaults are the published code's."""
 
     width: int = 64
@@ -54,7 +54,7 @@ class StructuralGenerator(Generator):
     multiple = CENTRE.side
     smallest = CENTRE.side
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: StructuralConfig) -> None:
         super().__init__()
         c = config.width
         deep = [3, c, c, 2 * c, 4 * c, 8 * c]
@@ -112,7 +112,7 @@ class StructuralGenerator(Generator):
 class StructuralDiscriminator(nn.Module):
     """Tells predicted from true middles; 694,241 parameters at the published sizes."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: StructuralConfig) -> None:
         super().__init__()
         c = config.critic_width
         widths = [3, c, 2 * c, 4 * c, 8 * c]
@@ -147,10 +147,10 @@ EPOCH = 202_599 // 64
 
 
 @dataclass(frozen=True)
-class Training:
+class StructuralTrainingConfig:
     """How structural inpainting is trained, in two phases; the numbers are the published code's."""
 
-    network: Network = Network()
+    network: StructuralConfig = StructuralConfig()
     data: Data = DATA
     steps: int = 50 * EPOCH
     phase: Literal["structural", "joint"] = "structural"
@@ -168,7 +168,7 @@ class Training:
     critic: float = 0.1
     """Weight of the discriminator's own loss; under Adam it only acts through epsilon."""
 
-    def fitted(self) -> Training:
+    def fitted(self) -> StructuralTrainingConfig:
         """The same, unless the pictures do not fit.
 
         Raises: InputError for another size than the networks'
@@ -178,10 +178,10 @@ class Training:
         return self
 
 
-class StructuralRecipe(AdamRecipe[Training]):
+class StructuralRecipe(AdamRecipe[StructuralTrainingConfig]):
     """Squared errors and feature differences of the middle, in the second phase beside a discriminator's judgement."""
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: StructuralTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         super().__init__(training, networks, tools, ["discriminator"] if training.phase == "joint" else ())
         self.trunk = tools.vgg(16)
 
@@ -206,25 +206,25 @@ class StructuralRecipe(AdamRecipe[Training]):
         yield "generator", terms
 
 
-_JOINT = Training(steps=10 * EPOCH, phase="joint", learning_rate=2e-5)
+_JOINT = StructuralTrainingConfig(steps=10 * EPOCH, phase="joint", learning_rate=2e-5)
 RECIPES = {
-    "structural": Training(),
+    "structural": StructuralTrainingConfig(),
     "joint": _JOINT,
-    "joint-relu": replace(_JOINT, network=Network(relu_logit=True)),  # the discriminator as the code has it
+    "joint-relu": replace(_JOINT, network=StructuralConfig(relu_logit=True)),  # the discriminator as the code has it
 }
 
 
 # Published layouts
 
 
-def _config(parts: Parts, semantics: str) -> Network:
+def _config(parts: Parts, semantics: str) -> StructuralConfig:
     sizes = {}
     if "generator" in parts:
         bottleneck = parts["generator"]["bottleneck.weight"]
         sizes = {"width": bottleneck.shape[1] // 8, "bottleneck": bottleneck.shape[0]}
     if "discriminator" in parts:
         sizes["critic_width"] = parts["discriminator"]["convs.0.weight"].shape[0]
-    return Network(**sizes, relu_logit=semantics == "port")
+    return StructuralConfig(**sizes, relu_logit=semantics == "port")
 
 
 def _from_tensorflow(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -303,7 +303,7 @@ LAYOUTS = (
 METHOD = Method(
     title="Structural inpainting (Vo, Duong, Perez 2018)",
     source="arXiv 1803.10348; github.com/jonzhaocn/structural_inpainting",
-    presets={"structural": Network()},
+    presets={"structural": StructuralConfig()},
     build=StructuralGenerator,
     critics=lambda config: {"discriminator": StructuralDiscriminator(config)},
     layouts=LAYOUTS,

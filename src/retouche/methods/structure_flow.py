@@ -36,7 +36,7 @@ from retouche.weights.layout import Layout, Part, Parts
 
 
 @dataclass(frozen=True)
-class Network:
+class StructureFlowConfig:
     """Settings of the networks; which of them there are is the paper's stage."""
 
     structure: bool = True
@@ -60,7 +60,7 @@ class StructureFlow(Generator):
     it is given as complete. Where the structure network gets none, it is made of the known pixels.
     """
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: StructureFlowConfig) -> None:
         super().__init__()
         if not (config.structure or config.texture):
             raise InputError("structure-flow needs the structure network, the texture network or both")
@@ -93,7 +93,7 @@ class StructureFlow(Generator):
         return Prediction(refined, structure=structure, flow=flow)
 
 
-def structure_for(config: Network, masked: Tensor, mask: Tensor) -> Tensor:
+def structure_for(config: StructureFlowConfig, masked: Tensor, mask: Tensor) -> Tensor:
     """The structure picture of the known pixels, where none is given.
 
     Raises: InputError for the texture network alone, which needs a complete one
@@ -164,7 +164,7 @@ class Critic(nn.Module):
         return [self.model_1(image), self.model_2(half)]
 
 
-def critics(config: Network) -> dict[str, nn.Module]:
+def critics(config: StructureFlowConfig) -> dict[str, nn.Module]:
     """One critic for each network that there is."""
     wanted = {"structure": config.structure, "texture": config.texture}
     return {name: Critic(config.width) for name, there in wanted.items() if there}
@@ -176,10 +176,10 @@ DATA = Data(size=256, batch=8, masks="irregular", mask_files="flip=xy,above=zero
 
 
 @dataclass(frozen=True)
-class Training:
+class StructureFlowTrainingConfig:
     """How StructureFlow is trained, in three stages; the numbers are those of the code's model_config.yaml."""
 
-    network: Network = Network(texture=False)
+    network: StructureFlowConfig = StructureFlowConfig(texture=False)
     data: Data = DATA
     steps: int = 8_000_000
     """The code's ceiling; nobody says where to stop."""
@@ -201,10 +201,10 @@ class Training:
     """Weight of Gram matrices' differences within the hole: 250 in the joint stage, in the code only."""
 
 
-class StageRecipe(AdamRecipe[Training]):
+class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
     """Least squares, L1 and, for the texture network, VGG19's say, all on the raw output for the whole picture."""
 
-    def __init__(self, training: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: StructureFlowTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
         self.critic = "structure" if training.stage == "structure" else "texture"
         super().__init__(training, networks, tools, [self.critic])
         generator = networks["generator"]
@@ -265,18 +265,24 @@ class StageRecipe(AdamRecipe[Training]):
         return terms
 
 
-def _stages(smoothing: str) -> tuple[Training, Training, Training]:
+def _stages(
+    smoothing: str,
+) -> tuple[StructureFlowTrainingConfig, StructureFlowTrainingConfig, StructureFlowTrainingConfig]:
     """The three stages for structure pictures of one setting; where the values are not said they are the first's."""
     data = replace(DATA, structure=smoothing)
-    first = Training(network=Network(texture=False, smoothing=smoothing), data=data)
+    first = StructureFlowTrainingConfig(network=StructureFlowConfig(texture=False, smoothing=smoothing), data=data)
     second = replace(
         first,
-        network=Network(structure=False, smoothing=smoothing),
+        network=StructureFlowConfig(structure=False, smoothing=smoothing),
         stage="texture",
         reconstruction=5.0,
         correctness=0.25,
     )
-    return first, second, replace(second, network=Network(smoothing=smoothing), stage="joint", content=0.1, style=250.0)
+    return (
+        first,
+        second,
+        replace(second, network=StructureFlowConfig(smoothing=smoothing), stage="joint", content=0.1, style=250.0),
+    )
 
 
 STAGES = ("structure", "texture", "joint")
@@ -290,7 +296,7 @@ RECIPES = {
 # Published files
 
 
-def _config(parts: Parts, semantics: str) -> Network:
+def _config(parts: Parts, semantics: str) -> StructureFlowConfig:
     generator = parts.get("generator", {})
     widths = {
         "structure": generator.get("structure.input_layer.conv.bias"),
@@ -299,7 +305,7 @@ def _config(parts: Parts, semantics: str) -> Network:
     found = {name: bias for name, bias in widths.items() if bias is not None}
     if not found:  # critics alone
         found = {name: tensors["model_1.model.0.conv.bias"] for name, tensors in parts.items() if name in widths}
-    return Network("structure" in found, "texture" in found, width=len(next(iter(found.values()))))
+    return StructureFlowConfig("structure" in found, "texture" in found, width=len(next(iter(found.values()))))
 
 
 def _by_name(parts: Parts, file: str) -> Parts:
@@ -359,10 +365,10 @@ METHOD = Method(
     title="StructureFlow (Ren et al. 2019)",
     source="arXiv 1908.03852; https://github.com/RenYurui/StructureFlow",
     presets={
-        "places2": Network(),  # Paris StreetView too
-        "celeba": Network(smoothing="example"),
-        "structure": Network(texture=False),  # stage 1
-        "texture": Network(structure=False),  # stages 2 and 3
+        "places2": StructureFlowConfig(),  # Paris StreetView too
+        "celeba": StructureFlowConfig(smoothing="example"),
+        "structure": StructureFlowConfig(texture=False),  # stage 1
+        "texture": StructureFlowConfig(structure=False),  # stages 2 and 3
     },
     build=StructureFlow,
     critics=critics,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from retouche.layers import near
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import SLOPE, Doubled, ResidualBlock, activate, initialise_residual
-from retouche.methods.fill_recipe import CRITIC, FillRecipe, FillTraining, LocalCritic, Objective, packaged
+from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
 from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
 
 MOSTLY = 0.7
@@ -22,7 +22,7 @@ MOSTLY = 0.7
 
 
 @dataclass(frozen=True)
-class Network:
+class ThinConfig:
     """Sizes of the network."""
 
     width: int = 24
@@ -43,7 +43,7 @@ class TwoHalvings(Generator):
 
     multiple, smallest = 4, 8
 
-    def __init__(self, config: Network, inputs: int) -> None:
+    def __init__(self, config: ThinConfig, inputs: int) -> None:
         super().__init__()
         self.config = config
         full, half, quarter = config.width, 2 * config.width, 4 * config.width
@@ -125,7 +125,7 @@ class TwoHalvings(Generator):
 class ThinGenerator(TwoHalvings):
     """First fill + what the network adds to it inside the hole; 0.87 million parameters."""
 
-    def __init__(self, config: Network) -> None:
+    def __init__(self, config: ThinConfig) -> None:
         super().__init__(config, inputs=4)
 
     def forward(
@@ -150,12 +150,12 @@ DATA = Data(
 METHOD = Method(
     title="Thin: Retouche's own network for scratches, text and dust",
     source="src/retouche/methods/thin.py; docs/models.md tells how it was trained",
-    presets={"default": Network()},
+    presets={"default": ThinConfig()},
     build=ThinGenerator,
     grain=True,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 2)},
     scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=1.0, pixel_bytes=1000.0, reach=64),
-    recipes={"default": FillTraining(network=Network(), data=DATA, objective=Objective())},
+    recipes={"default": FillTrainingConfig(network=ThinConfig(), data=DATA, objective=FillLossConfig())},
     recipe=FillRecipe,
     weights=(
         packaged(
