@@ -93,7 +93,7 @@ def plain_discriminator() -> nn.Module:
     return nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 1))
 
 
-class PlainTrunk(nn.Module):
+class PlainBackbone(nn.Module):
     """VGG19 as there: every pass goes to the last ReLU, whatever the loss reads of it."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class PlainTrunk(nn.Module):
 
 def plain_aot_step(size: int, batch: int) -> Callable[[], None]:
     image, mask = sample(size, batch)
-    generator, critic, trunk = plain_aot(), plain_discriminator(), PlainTrunk()
+    generator, critic, backbone = plain_aot(), plain_discriminator(), PlainBackbone()
     betas = (0.5, 0.999)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas) for net in (generator, critic)]
     offsets = torch.arange(71) - 35.0
@@ -133,10 +133,10 @@ def plain_aot_step(size: int, batch: int) -> Callable[[], None]:
         filled = (1 - mask) * image + mask * prediction
         losses = functional.l1_loss(prediction, image)
         content = [f"relu{i}_1" for i in range(1, 6)]
-        made, wanted = trunk(prediction), trunk(image)
+        made, wanted = backbone(prediction), backbone(image)
         losses = losses + 0.1 * sum(functional.l1_loss(made[name], wanted[name]) for name in content)
         texture = ["relu2_2", "relu3_4", "relu4_4", "relu5_2"]
-        made, wanted = trunk(prediction), trunk(image)
+        made, wanted = backbone(prediction), backbone(image)
         losses = losses + 250 * sum(functional.l1_loss(gram(made[name]), gram(wanted[name])) for name in texture)
         scores = [critic(one) for one in (filled, filled.detach(), image)]
         fooled, judged_fake, judged_real = (
@@ -255,14 +255,14 @@ def plain_v2_step(size: int, batch: int) -> Callable[[], None]:
 
 # Ours
 
-PRESETS = {"aot-gan": "aot", "deepfill-v2": "nipponjo"}  # one batch for both players, as in the plain steps
+PRESETS = {"aot-gan": "aot", "deepfill-v2": "nipponjo"}  # one batch for both networks, as in the plain steps
 
 
 def our_step(method: str, precision: str, size: int, batch: int) -> Callable[[], None]:
     from retouche.apps.cli.terminal import keep_freed_memory
     from retouche.backbones.vgg import vgg
     from retouche.methods import find
-    from retouche.methods.method import Batch, Tools
+    from retouche.methods.method import Batch, RecipeContext
     from retouche.training.engine import Engine
     from retouche.training.loop import take_step
     from retouche.training.settings import Run
@@ -279,10 +279,10 @@ def our_step(method: str, precision: str, size: int, batch: int) -> Callable[[],
         image = image.to(memory_format=torch.channels_last)
         for network in networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    recipe = record.recipe(preset, networks, Tools(lambda *which: engine.trunk(vgg(which[0], "random"))))
-    optimizers = {name: recipe.optimizer(name) for name in recipe.players}
-    for name, network in recipe.players.items():
-        recipe.players[name] = engine.player(network.train())
+    recipe = record.recipe(preset, networks, RecipeContext(lambda *which: engine.backbone(vgg(which[0], "random"))))
+    optimizers = {name: recipe.optimizer(name) for name in recipe.networks}
+    for name, network in recipe.networks.items():
+        recipe.networks[name] = engine.prepare(network.train())
     one = Batch(image, mask, keys=torch.arange(batch))
 
     def step() -> None:

@@ -94,10 +94,10 @@ def page() -> str:
     records = {name: find(name) for name in methods() if name in METHODS}
     fills = [f"`{name}` ({record.title})" for name, record in records.items() if record.build is None]
     networks = [section(name, record) for name, record in records.items() if record.build is not None]
-    return f"{HEAD}{''.join(networks)}## Fills without weights\n\n{', '.join(fills)}.\n\n{trunks()}"
+    return f"{HEAD}{''.join(networks)}## Fills without weights\n\n{', '.join(fills)}.\n\n{backbones()}"
 
 
-def trunks() -> str:
+def backbones() -> str:
     """The table of backbones."""
     rows = "".join(row(weights).replace(f"`{weights.tag}`", f"`{name}`", 1) for name, weights in PUBLISHED.items())
     return (

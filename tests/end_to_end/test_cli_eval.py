@@ -157,12 +157,12 @@ def test_learned_figures_say_their_weights(folder: Path, tmp_path: Path) -> None
     }
     save_file({**tensors, "fc.weight": torch.zeros(1008, 2)}, tmp_path / "fid.safetensors")
     save_file({**tensors, "fc.weight": torch.zeros(1000, 2)}, tmp_path / "other.safetensors")
-    trunk = {
+    backbone = {
         n: torch.randn(t.shape, generator=random) * 0.05
         for n, t in LPIPS("alex").state_dict().items()
         if "features" in n
     }
-    save_file(trunk, tmp_path / "alex.safetensors")
+    save_file(backbone, tmp_path / "alex.safetensors")
     heads = {
         f"lin{i}.model.1.weight": torch.rand(1, width, 1, 1, generator=random) for i, width in enumerate(WIDTHS["alex"])
     }

@@ -17,12 +17,12 @@ NAME = "aotgan-losses"
 
 def networks() -> tuple[VGG, nn.Module]:
     said = about(NAME)
-    trunk = vgg(19, filled(said["params"]["vgg"], said["seed"], said["gain"]))
+    backbone = vgg(19, filled(said["params"]["vgg"], said["seed"], said["gain"]))
     record = find("aot-gan")
     critic = record.critics(record.presets["aot"])["discriminator"]
     tensors = filled(said["params"]["discriminator"], said["seed"], said["discriminator_gain"])
     load_strictly(critic, record.layouts[0].translate(tensors)[0]["discriminator"])
-    return trunk, critic.eval()
+    return backbone, critic.eval()
 
 
 def same(ours: Tensor, theirs: Tensor) -> None:
@@ -31,16 +31,16 @@ def same(ours: Tensor, theirs: Tensor) -> None:
 
 @torch.no_grad()
 def test_losses() -> None:
-    trunk, critic = networks()
+    backbone, critic = networks()
     stored = arrays(NAME)
     image, prediction, mask = (stored[f"input.{name}"] for name in ("image", "pred", "mask"))
     filled_in = image * (1 - mask) + prediction * mask
 
     same(losses.l1(prediction, image), stored["output.l1"])
-    perceptual, style = losses.perceptual_and_style(trunk, prediction, image)
+    perceptual, style = losses.perceptual_and_style(backbone, prediction, image)
     same(perceptual, stored["output.perceptual"])
     same(style, stored["output.style"])
-    ours, theirs = features(trunk, prediction, image, [*PERCEPTUAL_LAYERS, *STYLE_LAYERS])
+    ours, theirs = features(backbone, prediction, image, [*PERCEPTUAL_LAYERS, *STYLE_LAYERS])
     same(
         torch.stack([(ours[n] - theirs[n]).abs().mean() for n in PERCEPTUAL_LAYERS]), stored["output.perceptual_layers"]
     )

@@ -24,7 +24,7 @@ from retouche.image import composite
 from retouche.losses.partial import LAYERS, hole_and_valid, perceptual_and_style_of_both, total_variation
 from retouche.losses.perceptual import features, gram
 from retouche.methods.loading import load_file
-from retouche.methods.method import Batch, Tools
+from retouche.methods.method import Batch, RecipeContext
 from retouche.methods.partial_conv import (
     MMAGIC,
     NAOTO,
@@ -196,7 +196,7 @@ def test_files_of_other_networks_are_refused(name: str, tmp_path: Path) -> None:
 
 
 @cache
-def trunk() -> VGG:
+def backbone() -> VGG:
     facts = about("pconv-losses")
     return vgg(16, filled(facts["params"]["vgg"], facts["seed"], facts["gain"]), last="pool3")
 
@@ -225,7 +225,9 @@ def test_losses_on_given_pictures(name: str) -> None:
         made = SMALL[name].from_space(made_there)
     objective = RECIPES[f"{name}-places" if name == "mmagic" else name].objective
     objective = replace(objective, features="rgb")  # pictures are in the network's own order already
-    terms = generator_terms(objective, SMALL[name], trunk(), Batch(image, mask), made, Tools(vgg=lambda: None))
+    terms = generator_terms(
+        objective, SMALL[name], backbone(), Batch(image, mask), made, RecipeContext(vgg=lambda: None)
+    )
     total = torch.stack(list(terms.values())).sum()
     value(stored, f"{name}.total", total)
     if name == "mmagic":
@@ -249,7 +251,7 @@ def test_layers_of_the_features() -> None:
     stored = arrays("pconv-losses")
     image, made, mask = stored["input.image"], stored["input.pred"], stored["input.mask"].float()
     for name, shown in (("out", made), ("comp", composite(image, made, mask))):
-        found, wanted = features(trunk(), shown, image, LAYERS)
+        found, wanted = features(backbone(), shown, image, LAYERS)
         apart = torch.stack([(found[layer] - wanted[layer]).abs().mean() for layer in LAYERS])
         styles = torch.stack([(gram(found[layer]) - gram(wanted[layer])).abs().mean() for layer in LAYERS])
         for code in NAMES:
@@ -266,7 +268,7 @@ def test_forms_nearest_to_the_paper_and_nvidias_loss() -> None:
     value(stored, "formula.hole", hole)
     value(stored, "formula.valid", valid)
     value(stored, "formula.tv_paper", total_variation(composite(there, here, mask), mask))
-    perceptual, style = perceptual_and_style_of_both(trunk(), made, made, image)["raw"]
+    perceptual, style = perceptual_and_style_of_both(backbone(), made, made, image)["raw"]
     pixels = (SMALL["naoto"].to_space(made) - SMALL["naoto"].to_space(image)).abs().mean()
     value(stored, "nvidia.perceptual", 0.05 * perceptual)
     value(stored, "nvidia.style", 120 * style)
@@ -300,20 +302,20 @@ def test_gradients(name: str, mode: str, tmp_path: Path) -> None:
     assert isinstance(generator, PartialUNet)
     stored = arrays("pconv-gradients")
     axes = [1] if generator.order == "bgr" else []
-    # everybody's colours: the network exchanges them for itself, and the recipe for the trunk
+    # everybody's colours: the network exchanges them for itself, and the recipe for the backbone
     batch = Batch(as_image(stored["input.image"]).flip(axes), stored["input.mask"].float())
     preset = {"mmagic": "mmagic-places", "naoto": "naoto"}[name]
     preset += "-second" if mode in {"stage2", "finetune"} else ""
     generator.train(mode != "eval")
-    tools = Tools(vgg=lambda depth, last: trunk(), started=frozenset({"generator.encoder.0.conv.weight"}))
+    tools = RecipeContext(vgg=lambda depth, last: backbone(), started=frozenset({"generator.encoder.0.conv.weight"}))
     recipe = PartialRecipe(RECIPES[preset], {"generator": generator}, tools)
     trained = {weight for group in recipe.optimizer("generator").param_groups for weight in group["params"]}
     norm = generator.encoder[1].norm.weight
     assert (norm in trained) == (mode != "stage2")
     norm.requires_grad_()  # stored all the same
-    ((player, terms),) = list(recipe.turns([batch], 0))
+    ((role, terms),) = list(recipe.updates([batch], 0))
     total = torch.stack(list(terms.values())).sum()
-    assert player == "generator"
+    assert role == "generator"
     value(stored, f"{name}.{mode}.total", total)
     total.backward()
     weights = dict(generator.named_parameters())

@@ -1,6 +1,6 @@
 """Recipes lower what the published codes compute: their turns on stored predictions give the stored numbers.
 
-The generator of these tests answers with the stored prediction; discriminators and trunks have the golden weights.
+The generator of these tests answers with the stored prediction; discriminators and backbones have the golden weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from retouche.backbones.vgg import VGG, vgg
 from retouche.methods import find
-from retouche.methods.method import Batch, Prediction, Tools
+from retouche.methods.method import Batch, Prediction, RecipeContext
 from retouche.weights.layout import load_strictly
 
 
@@ -30,14 +30,14 @@ class Answer(nn.Module):
 
 
 def played(
-    method: str, preset: str, networks: dict[str, nn.Module], trunk: VGG, batch: Batch, **weights: float
+    method: str, preset: str, networks: dict[str, nn.Module], backbone: VGG, batch: Batch, **weights: float
 ) -> dict[str, dict[str, Tensor]]:
-    """One step's losses, player by player; `weights` replace the preset's."""
+    """One step's losses, role by role; `weights` replace the preset's."""
     record = find(method)
     assert record.recipe is not None
     training = replace(record.recipes[preset], **weights)
-    recipe = record.recipe(training, networks, Tools(lambda *args, **kwargs: trunk))
-    return dict(recipe.turns([batch], 0))
+    recipe = record.recipe(training, networks, RecipeContext(lambda *args, **kwargs: backbone))
+    return dict(recipe.updates([batch], 0))
 
 
 def golden_critic(method: str, preset: str, name: str) -> nn.Module:
@@ -57,15 +57,15 @@ def same(ours: Tensor, theirs: Tensor) -> None:
 @torch.no_grad()
 def test_aot_gan() -> None:
     said, stored = about("aotgan-losses"), arrays("aotgan-losses")
-    trunk = vgg(19, filled(said["params"]["vgg"], said["seed"], said["gain"]))
+    backbone = vgg(19, filled(said["params"]["vgg"], said["seed"], said["gain"]))
     image, prediction, mask = (stored[f"input.{name}"] for name in ("image", "pred", "mask"))
     networks = {
         "generator": Answer(refined=prediction),
         "discriminator": golden_critic("aot-gan", "aot", "aotgan-losses"),
     }
-    turns = played("aot-gan", "aot-code", networks, trunk, Batch(image, mask))
-    same(turns["discriminator"]["adversarial"], stored["output.dis_loss"])
-    terms = turns["generator"]
+    updates = played("aot-gan", "aot-code", networks, backbone, Batch(image, mask))
+    same(updates["discriminator"]["adversarial"], stored["output.dis_loss"])
+    terms = updates["generator"]
     same(terms["adversarial"] / 0.01, stored["output.gen_loss"])
     same(terms["reconstruction"], stored["output.l1"])
     same(terms["perceptual"] / 0.1, stored["output.perceptual"])
@@ -77,7 +77,7 @@ def test_aot_gan() -> None:
 def test_structural_inpainting() -> None:
     said, stored = about("structural-losses"), arrays("structural-losses")
     weights = filled(said["params"]["vgg"], said["seed"], said["gain"])
-    trunk = vgg(16, weights, last="relu3_1", normalisation="caffe", order="bgr")
+    backbone = vgg(16, weights, last="relu3_1", normalisation="caffe", order="bgr")
     image, prediction = (nn.functional.pad(2 * stored[f"input.{name}"] - 1, (32,) * 4) for name in ("image", "pred"))
     mask = torch.zeros(len(image), 1, 128, 128)
     mask[..., 36:92, 36:92] = 1
@@ -85,12 +85,12 @@ def test_structural_inpainting() -> None:
         "generator": Answer(refined=prediction),
         "discriminator": golden_critic("structural", "structural", "structural-losses"),
     }
-    first = played("structural", "structural", networks, trunk, Batch(image, mask))
+    first = played("structural", "structural", networks, backbone, Batch(image, mask))
     assert first.keys() == {"generator"}
     same(torch.stack(list(first["generator"].values())).sum(), stored["output.struct_loss"])
-    turns = played("structural", "joint", networks, trunk, Batch(image, mask))
-    same(turns["discriminator"]["binary"], stored["output.dis_loss"])
-    terms = turns["generator"]
+    updates = played("structural", "joint", networks, backbone, Batch(image, mask))
+    same(updates["discriminator"]["binary"], stored["output.dis_loss"])
+    terms = updates["generator"]
     same(terms["centre"], stored["output.recon_center"])
     same(terms["overlap"], stored["output.recon_overlap"])
     same(torch.stack([terms[f"relu{i}_1"] for i in (1, 2, 3)]), stored["output.feature_layers"])
@@ -101,7 +101,7 @@ def test_structural_inpainting() -> None:
 def test_structure_flow() -> None:
     said, stored = about("structureflow-correctness"), arrays("structureflow-correctness")
     params = said["params"].get("vgg", said["params"])
-    trunk = vgg(19, filled(params, said["seed"], said["gain"]), normalisation="none")
+    backbone = vgg(19, filled(params, said["seed"], said["gain"]), normalisation="none")
     record = find("structure-flow")
     for case in "ab":
         image, made, mask = (stored[f"input.{case}.{name}"] for name in ("gt", "result", "mask"))
@@ -112,7 +112,7 @@ def test_structure_flow() -> None:
         # the joint stage's terms without its need of a structure network
         joint = {name: getattr(record.recipes["joint"], name) for name in ("correctness", "content", "style")}
         assert joint == {"correctness": 0.25, "content": 0.1, "style": 250}
-        terms = played("structure-flow", "texture", networks, trunk, batch, **joint)["generator"]
+        terms = played("structure-flow", "texture", networks, backbone, batch, **joint)["generator"]
         same((terms["content"] / 0.1).detach(), stored[f"output.{case}.content"])
         style = (terms["style"] / 250).detach().reshape(1)
         torch.testing.assert_close(style, stored[f"output.{case}.style"], atol=0, rtol=1e-4)

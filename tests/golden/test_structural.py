@@ -168,8 +168,8 @@ def test_published_discriminator_cuts_its_logit_off() -> None:
 
 def test_losses() -> None:
     facts, stored = about("structural-losses"), arrays("structural-losses")
-    trunk_weights = filled(facts["params"]["vgg"], facts["seed"], facts["gain"])
-    network = vgg(16, trunk_weights, last="relu3_1", normalisation="caffe", order="bgr")
+    backbone_weights = filled(facts["params"]["vgg"], facts["seed"], facts["gain"])
+    network = vgg(16, backbone_weights, last="relu3_1", normalisation="caffe", order="bgr")
     critic = discriminator(filled(facts["params"]["discriminator"], facts["seed"], facts["discriminator_gain"]))
     image, block = stored["input.image"], stored["input.pred"]
     ours, target = 2 * block - 1, 2 * image - 1

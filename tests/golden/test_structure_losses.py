@@ -18,7 +18,7 @@ CORRECTNESS, RTV = "structureflow-correctness", "structureflow-rtv"
 
 
 @cache
-def trunk() -> VGG:
+def backbone() -> VGG:
     said = about(CORRECTNESS)
     return vgg(19, filled(said["params"], said["seed"], said["gain"]), normalisation="none")
 
@@ -27,13 +27,13 @@ def trunk() -> VGG:
 def test_correctness(case: str) -> None:
     stored = arrays(CORRECTNESS)
     image, masked, mask, flow = (stored[f"input.{case}.{name}"] for name in ("gt", "masked", "mask", "flow"))
-    loss = sampling_correctness(trunk(), image, masked, flow.requires_grad_(), mask)
+    loss = sampling_correctness(backbone(), image, masked, flow.requires_grad_(), mask)
     assert_close(loss.view(1), stored[f"output.{case}.loss"], 1e-5)
     (gradient,) = torch.autograd.grad(loss, flow)
     wanted = stored[f"output.{case}.grad_flow"]
     assert_close(gradient, wanted, 1e-4 * wanted.abs().max().item())
     with torch.no_grad():
-        features = [trunk()(x, ["relu3_1"])["relu3_1"] for x in (image, masked)]
+        features = [backbone()(x, ["relu3_1"])["relu3_1"] for x in (image, masked)]
         assert_close(correctness_map(features[0], features[1], flow), stored[f"output.{case}.map"], 1e-4)
 
 
@@ -42,8 +42,8 @@ def test_content_and_style(case: str) -> None:
     stored = arrays(CORRECTNESS)
     image, mask, result = (stored[f"input.{case}.{name}"] for name in ("gt", "mask", "result"))
     with torch.no_grad():
-        content = perceptual_loss(trunk(), result, image)
-        style = style_loss(trunk(), result * mask, image * mask)
+        content = perceptual_loss(backbone(), result, image)
+        style = style_loss(backbone(), result * mask, image * mask)
     for ours, name in ((content, "content"), (style, "style")):
         wanted = stored[f"output.{case}.{name}"]
         assert_close(ours.view(1), wanted, 1e-4 * wanted.abs().item())

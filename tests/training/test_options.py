@@ -129,7 +129,7 @@ def test_feature_distance_is_the_default_where_it_can_be(pictures, tmp_path, mon
 
         raise WeightsError("not installed: pip install it")
 
-    monkeypatch.setattr("retouche.training.judges.efficientnet_lite", none)
+    monkeypatch.setattr("retouche.training.loss_backbones.efficientnet_lite", none)
     outcome = train(dataclasses.replace(run(pictures, tmp_path / "without", 1), best="auto"))
     (_, line) = log(tmp_path / "without", "validation")
     assert line["features"] is None and outcome.best == line["hole_l1"]
@@ -177,7 +177,7 @@ def test_scaler_by_hand():
 
 
 def test_compiled_networks_are_those_called(pictures, tmp_path, monkeypatch):
-    """With the compiler's eager backend: the same numbers, and it is asked for each player."""
+    """With the compiler's eager backend: the same numbers, and it is asked for each role."""
     seen, real = [], torch.compile
 
     def eager(network):

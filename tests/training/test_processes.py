@@ -19,8 +19,8 @@ def gradients(folder, step):
     """The first moments of Adam after its first step: half of the gradients it was given."""
     states = torch.load(folder / "checkpoints" / f"step-{step}" / "optimizers.pt", weights_only=True)
     return {
-        f"{player}.{number}": moments["exp_avg"]
-        for player, state in states.items()
+        f"{role}.{number}": moments["exp_avg"]
+        for role, state in states.items()
         for number, moments in state["state"].items()
     }
 

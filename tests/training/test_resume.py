@@ -55,10 +55,10 @@ def assert_same(one, other):
     first, second = [(path / "networks.safetensors").read_bytes() for path in checkpoints]
     assert first == second
     states = [torch.load(path / "optimizers.pt", weights_only=True) for path in checkpoints]
-    for player, state in states[0].items():
+    for role, state in states[0].items():
         for number, moments in state["state"].items():
             for name, value in moments.items():
-                assert torch.equal(value, states[1][player]["state"][number][name]), (player, number, name)
+                assert torch.equal(value, states[1][role]["state"][number][name]), (role, number, name)
     names = [sorted(path.name for path in folder.iterdir()) for folder in checkpoints]
     assert names[0] == names[1]
     own = [

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from retouche.image import composite
 from retouche.layers.spectral import SpectralConv2d
 from retouche.losses.adversarial import gradient_penalty, hinge_critic, hinge_generator
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Tools, checked, uniform
+from retouche.methods.method import Batch, DataConfig, Generator, Method, Prediction, RecipeContext, checked, uniform
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Training:
 
     network: Network = field(default_factory=Network)
     """The generator."""
-    data: Data = field(default_factory=lambda: Data(size=16, batch=4, masks="box"))
+    data: DataConfig = field(default_factory=lambda: DataConfig(size=16, batch=4, masks="box"))
     """What is learned from."""
     steps: int = 8
     """Steps."""
     learning_rate: float = 1e-2
-    """Of both players."""
+    """Of both networks."""
     penalty: float = 1.0
     """Weight of the slope's penalty."""
     ema: float = 0.9
@@ -89,16 +89,16 @@ class TinyRecipe:
     batches = 2
     clip: Mapping[str, float] = {"generator": 1.0}
 
-    def __init__(self, preset: Training, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, preset: Training, networks: Mapping[str, nn.Module], tools: RecipeContext) -> None:
         self.preset, self.tools = preset, tools
         self.ema = preset.ema
-        self.players: dict[str, nn.Module] = {"critic": networks["critic"], "generator": networks["generator"]}
+        self.networks: dict[str, nn.Module] = {"critic": networks["critic"], "generator": networks["generator"]}
 
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.players[player].parameters(), lr=self.preset.learning_rate, betas=(0.5, 0.9))
+    def optimizer(self, role: str) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.networks[role].parameters(), lr=self.preset.learning_rate, betas=(0.5, 0.9))
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        generator, critic = self.players["generator"], self.players["critic"]
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        generator, critic = self.networks["generator"], self.networks["critic"]
         early, late = batches
         with torch.no_grad():
             fake = composite(early.image, generator(early.image, early.mask).refined, early.mask)

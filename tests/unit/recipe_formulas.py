@@ -1,6 +1,6 @@
-"""The losses of every recipe, written anew: what each player's turn should yield.
+"""The losses of every recipe, written anew: what each role's turn should yield.
 
-Nothing of `retouche.losses` is used; networks and trunk are the recipe's own, in float64 and in evaluation mode, so
+Nothing of `retouche.losses` is used; networks and backbone are the recipe's own, in float64 and in evaluation mode, so
 that spectral normalisation stands still.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from tiny_recipes import parser, random_backbone, trunk
+from tiny_recipes import parser, random_backbone, tiny_vgg
 from torch import Tensor, nn
 from torch.nn import functional as f
 
@@ -21,7 +21,7 @@ Turn = tuple[str, dict[str, Any]]
 
 
 def features(network: VGG, x: Tensor, wanted: list[str]) -> dict[str, Tensor]:
-    """Features after the ReLU by block and number, "3_1", layer by layer from the trunk's tensors."""
+    """Features after the ReLU by block and number, "3_1", layer by layer from the backbone's tensors."""
     tensors = network.state_dict()
     if network.normalisation == "torchvision":
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -64,7 +64,7 @@ def hand_soft_mask(training: Any, nets: dict[str, nn.Module], batches: list[Batc
     aims = {"consistent": (1.0, 1 - soft), "code": (0.0, soft), "mmagic": (1.0, soft)}[o.labels]
     yield "discriminator", {"adversarial": ((real - aims[0]) ** 2).mean() + ((fake - aims[1]) ** 2).mean()}
     error = (fake - 1) ** 2
-    content, style = content_and_style(trunk(19, None, True), y if o.feature_target == "prediction" else z, image)
+    content, style = content_and_style(tiny_vgg(19, None, True), y if o.feature_target == "prediction" else z, image)
     yield (
         "generator",
         {
@@ -222,7 +222,7 @@ def hand_structure_flow(training: Any, nets: dict[str, nn.Module], batches: list
         "reconstruction": t.reconstruction * (y - target).abs().mean(),
         "adversarial": t.adversarial * sum(((fake - 1) ** 2).mean() for _, fake in pairs) / 2,
     }
-    network = trunk(19, "none", True)
+    network = tiny_vgg(19, "none", True)
     if t.stage != "structure":
         wanted, there = (features(network, x, ["3_1"])["3_1"] for x in (image, image * (1 - m)))
         n, c, h, w = wanted.shape
@@ -255,7 +255,7 @@ def hand_structural(training: Any, nets: dict[str, nn.Module], batches: list[Bat
     ring = torch.ones(64, 64, dtype=torch.float64)
     ring[4:60, 4:60] = 0
     error = (y / 2 - target / 2) ** 2
-    one, two = (features(trunk(16, None, True), x, ["1_1", "2_1", "3_1"]) for x in (y, target))
+    one, two = (features(tiny_vgg(16, None, True), x, ["1_1", "2_1", "3_1"]) for x in (y, target))
     terms = {"centre": (error * (1 - ring)).mean(), "overlap": 10 * (error * ring).mean()}
     terms |= {f"relu{k}": (((one[k] - two[k]) * 0.226) ** 2).mean() for k in one}
     if t.phase == "joint":
@@ -318,7 +318,7 @@ def hand_partial(training: Any, nets: dict[str, nn.Module], batches: list[Batch]
     }
     for name, made in (("raw", y), ("filled", z)):
         pair = (made, image) if o.features == "rgb" else (made[:, [2, 1, 0]], image[:, [2, 1, 0]])
-        one, two = (trunk(16, None, True)(picture, ["pool1", "pool2", "pool3"]) for picture in pair)
+        one, two = (tiny_vgg(16, None, True)(picture, ["pool1", "pool2", "pool3"]) for picture in pair)
         grams = [[torch.einsum("nchw,ndhw->ncd", c, c) / c[0].numel() for c in found.values()] for found in (one, two)]
         terms[f"perceptual_{name}"] = o.perceptual * sum((one[k] - two[k]).abs().mean() for k in one)
         terms[f"style_{name}"] = o.style * sum((a - b).abs().mean() for a, b in zip(*grams, strict=True))

@@ -168,9 +168,9 @@ def test_no_term_drowns_the_others_in_the_place_of_a_vgg() -> None:
     image = torch.from_numpy(astronaut.copy()).permute(2, 0, 1)[None] / 127.5 - 1
     filled = image.clone()
     filled[..., 64:192, 64:192] = image.mean(dim=(2, 3), keepdim=True)
-    trunk = ByBlock(efficientnet_lite(0))
+    backbone = ByBlock(efficientnet_lite(0))
     with torch.no_grad():
-        content, style = perceptual_and_style(trunk, filled, image)  # type: ignore[arg-type]
+        content, style = perceptual_and_style(backbone, filled, image)  # type: ignore[arg-type]
     reconstruction = (filled - image).abs().mean()
     assert 0.3 < 0.1 * content / reconstruction < 30
     assert 0.3 < 250 * style / reconstruction < 30

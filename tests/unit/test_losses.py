@@ -198,7 +198,7 @@ def test_discounted_gradcheck() -> None:
 
 
 @pytest.fixture(scope="module")
-def trunk() -> VGG:
+def backbone() -> VGG:
     return vgg(19, "random", last="relu2_2").double()
 
 
@@ -209,37 +209,37 @@ def test_gram_by_hand() -> None:
     assert gram(large).isfinite().all() and gram(large).dtype == torch.float32
 
 
-def test_perceptual_and_style_are_sums_over_layers_of_means(trunk: VGG) -> None:
+def test_perceptual_and_style_are_sums_over_layers_of_means(backbone: VGG) -> None:
     image, prediction = noise(2, 3, 16, 16, seed=1).tanh(), noise(2, 3, 16, 16, seed=2).tanh()
     layers = ("relu1_1", "relu2_2")
-    ours, theirs = trunk(prediction, layers), trunk(image, layers)
+    ours, theirs = backbone(prediction, layers), backbone(image, layers)
     by_hand = sum((ours[n] - theirs[n]).abs().mean() for n in layers)
-    perceptual = losses.perceptual_loss(trunk, prediction, image, layers)
+    perceptual = losses.perceptual_loss(backbone, prediction, image, layers)
     torch.testing.assert_close(perceptual, torch.as_tensor(by_hand))
     means = []
     for name in layers:
         a, b = (f[name].flatten(2) for f in (ours, theirs))
         products = torch.einsum("ncp,ndp->ncd", a, a) - torch.einsum("ncp,ndp->ncd", b, b)
         means.append((products / a[0].numel()).abs().mean())
-    style = losses.style_loss(trunk, prediction, image, layers)
+    style = losses.style_loss(backbone, prediction, image, layers)
     torch.testing.assert_close(style, torch.stack(means).sum())
-    together = losses.perceptual_and_style(trunk, prediction, image, layers, layers)
+    together = losses.perceptual_and_style(backbone, prediction, image, layers, layers)
     assert [value.item() for value in together] == [perceptual.item(), style.item()]
 
 
-def test_both_share_one_pass_and_the_target_has_no_graph(trunk: VGG) -> None:
+def test_both_share_one_pass_and_the_target_has_no_graph(backbone: VGG) -> None:
     passes: list[bool] = []
-    hook = trunk.features[0].register_forward_hook(lambda module, given, made: passes.append(made.requires_grad))
+    hook = backbone.features[0].register_forward_hook(lambda module, given, made: passes.append(made.requires_grad))
     image = noise(1, 3, 8, 8, seed=1).requires_grad_()
     prediction = noise(1, 3, 8, 8, seed=2).requires_grad_()
-    terms = losses.perceptual_and_style(trunk, prediction, image, ("relu1_1", "relu2_1"), ("relu2_2",))
+    terms = losses.perceptual_and_style(backbone, prediction, image, ("relu1_1", "relu2_1"), ("relu2_2",))
     hook.remove()
     assert sorted(passes) == [False, True]
     sum(terms, torch.zeros(())).backward()
     assert prediction.grad is not None and prediction.grad.abs().sum() > 0
-    assert image.grad is None and all(p.grad is None for p in trunk.parameters())
+    assert image.grad is None and all(p.grad is None for p in backbone.parameters())
     with pytest.raises(InputError, match="one size"):
-        losses.perceptual_loss(trunk, prediction, image[..., :4])
+        losses.perceptual_loss(backbone, prediction, image[..., :4])
 
 
 def test_public_names_exist() -> None:

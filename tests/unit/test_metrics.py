@@ -289,16 +289,17 @@ def test_tensorflow_resize_samples_from_the_corner() -> None:
     assert tensorflow_resize(values, 8)[0, 0, 0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3]
 
 
-@pytest.mark.parametrize("trunk", ["alex", "vgg"])
-def test_lpips_equals_its_formula(trunk: str, tmp_path: Path) -> None:
-    network = LPIPS("alex" if trunk == "alex" else "vgg")
+@pytest.mark.parametrize("backbone", ["alex", "vgg"])
+def test_lpips_equals_its_formula(backbone: str, tmp_path: Path) -> None:
+    network = LPIPS("alex" if backbone == "alex" else "vgg")
     own = {name: tensor for name, tensor in randomised(network, 3).items() if name.startswith("features")}
     heads = {
-        f"lin{i}.model.1.weight": torch.full((1, width, 1, 1), 0.01 * (i + 1)) for i, width in enumerate(WIDTHS[trunk])
+        f"lin{i}.model.1.weight": torch.full((1, width, 1, 1), 0.01 * (i + 1))
+        for i, width in enumerate(WIDTHS[backbone])
     }
-    save_file({**own, "classifier.6.bias": torch.zeros(2)}, tmp_path / "trunk.safetensors")
+    save_file({**own, "classifier.6.bias": torch.zeros(2)}, tmp_path / "backbone.safetensors")
     save_file(heads, tmp_path / "heads.safetensors")
-    made = lpips(tmp_path / "trunk.safetensors", tmp_path / "heads.safetensors")
+    made = lpips(tmp_path / "backbone.safetensors", tmp_path / "heads.safetensors")
     random = torch.Generator().manual_seed(0)
     a, b = (torch.rand(2, 3, 64, 64, generator=random) * 2 - 1 for _ in range(2))
     got = made(a, b)
@@ -309,7 +310,7 @@ def test_lpips_equals_its_formula(trunk: str, tmp_path: Path) -> None:
     x, y = (a - shift) / scale, (b - shift) / scale
     expected = torch.zeros(2)
     relu = 0
-    last_of_block = {"alex": (0, 1, 2, 3, 4), "vgg": (1, 3, 6, 9, 12)}[trunk]
+    last_of_block = {"alex": (0, 1, 2, 3, 4), "vgg": (1, 3, 6, 9, 12)}[backbone]
     for layer in made.features:
         x, y = layer(x), layer(y)
         if isinstance(layer, torch.nn.ReLU):

@@ -26,7 +26,7 @@ class OneProcess:
     def backward(self, loss: Tensor, weights: list[Tensor]) -> None:
         loss.backward(inputs=weights)
 
-    def settle(self, weights: Any) -> None:
+    def all_reduce_gradients(self, weights: Any) -> None:
         return None
 
     def any(self, flag: bool) -> bool:
@@ -49,11 +49,11 @@ class Remembering(torch.optim.SGD):
         return super().step()
 
 
-def taken(name: str, preset: str, parts: int) -> tuple[loop.Taken, dict[str, list[Tensor]]]:
+def taken(name: str, preset: str, parts: int) -> tuple[loop.StepResult, dict[str, list[Tensor]]]:
     """One step of two pictures with holes of different sizes, whole or each a part."""
     training = tiny(name, preset)
     recipe, _ = built(name, training)
-    optimizers = {player: Remembering(network) for player, network in recipe.players.items()}
+    optimizers = {role: Remembering(network) for role, network in recipe.networks.items()}
     wholes = [batch_of(training, seed) for seed in range(recipe.batches)]
     assert all(float(whole.mask[0].sum()) != float(whole.mask[1].sum()) for whole in wholes)
     split = [[part(whole, slice(i, i + 2 // parts)) for i in range(0, 2, 2 // parts)] for whole in wholes]
@@ -61,7 +61,7 @@ def taken(name: str, preset: str, parts: int) -> tuple[loop.Taken, dict[str, lis
         split = [[replace(one, parts=tuple(all_)) for one in all_] for all_ in split]
     given = [[each[number] for each in split] for number in range(parts)]
     result = loop.take_step(recipe, optimizers, given, 0, OneProcess())  # type: ignore[arg-type]
-    return result, {player: optimizer.seen for player, optimizer in optimizers.items()}
+    return result, {role: optimizer.seen for role, optimizer in optimizers.items()}
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
@@ -70,10 +70,10 @@ def test_parts_are_the_whole(name: str, preset: str) -> None:
     assert whole.losses.keys() == halves.losses.keys()
     for term, value in whole.losses.items():
         assert halves.losses[term].item() == pytest.approx(value.item(), rel=1e-9, abs=1e-12), term
-    for player, seen in gradients.items():
+    for role, seen in gradients.items():
         largest = max(float(one.abs().max()) for one in seen)
-        for one, two in zip(seen, other[player], strict=True):
-            assert (one - two).abs().max() <= 1e-6 * largest, player  # a bias before a norm has nothing but rounding
+        for one, two in zip(seen, other[role], strict=True):
+            assert (one - two).abs().max() <= 1e-6 * largest, role  # a bias before a norm has nothing but rounding
 
 
 def test_both_critics_have_one_norm_where_they_share_an_optimiser() -> None:
@@ -83,18 +83,18 @@ def test_both_critics_have_one_norm_where_they_share_an_optimiser() -> None:
     plain, _ = built("deepfill-v1", replace(training, clip=0.0))
     seen = []
     for one in (recipe, plain):
-        optimizers = {player: Remembering(network) for player, network in one.players.items()}
+        optimizers = {role: Remembering(network) for role, network in one.networks.items()}
         batches = [batch_of(training, seed) for seed in range(one.batches)]
         loop.take_step(one, optimizers, [batches], 0, OneProcess())  # type: ignore[arg-type]
-        seen.append({player: optimizer.seen for player, optimizer in optimizers.items()})
+        seen.append({role: optimizer.seen for role, optimizer in optimizers.items()})
     clipped, free = seen
 
-    def norm(*players: str) -> float:
-        return float(sum(float(x.square().sum()) for player in players for x in free[player])) ** 0.5
+    def norm(*networks: str) -> float:
+        return float(sum(float(x.square().sum()) for role in networks for x in free[role])) ** 0.5
 
-    for players in (("local", "global"), ("generator",)):
-        scale = min(1.0, 0.1 / norm(*players))
+    for networks in (("local", "global"), ("generator",)):
+        scale = min(1.0, 0.1 / norm(*networks))
         assert scale < 1
-        for player in players:
-            for x, wanted in zip(clipped[player], free[player], strict=True):
+        for role in networks:
+            for x, wanted in zip(clipped[role], free[role], strict=True):
                 assert torch.allclose(x, wanted * scale, rtol=1e-4, atol=1e-12)

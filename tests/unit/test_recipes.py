@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 from recipe_formulas import HANDS
-from tiny_recipes import DIFFERENT, LEARNERS, TRAINED, batch_of, built, part, tiny, trunk, turns
+from tiny_recipes import DIFFERENT, LEARNERS, TRAINED, batch_of, built, part, tiny, tiny_vgg, updates
 from torch import Tensor, nn
 from torch.nn import functional as f
 
 from retouche.errors import InputError
 from retouche.layers.attention import VARIANTS
 from retouche.methods import METHODS, find
-from retouche.methods.method import Tools
+from retouche.methods.method import RecipeContext
 from retouche.methods.recipe import INITIAL
 
 
@@ -25,49 +25,49 @@ def test_losses_are_the_formulas(name: str, preset: str) -> None:
     training = tiny(name, preset)
     recipe, networks = built(name, training)
     batches = [batch_of(training, seed) for seed in range(recipe.batches)]
-    ours, theirs = turns(recipe, batches), list(HANDS[name](training, networks, batches))
-    assert [player for player, _ in ours] == [player for player, _ in theirs]
-    for (player, terms), (_, values) in zip(ours, theirs, strict=True):
-        assert terms.keys() == values.keys(), player
+    ours, theirs = updates(recipe, batches), list(HANDS[name](training, networks, batches))
+    assert [role for role, _ in ours] == [role for role, _ in theirs]
+    for (role, terms), (_, values) in zip(ours, theirs, strict=True):
+        assert terms.keys() == values.keys(), role
         for key, value in values.items():
             assert terms[key].shape == (), key
-            torch.testing.assert_close(terms[key], torch.as_tensor(value), atol=1e-12, rtol=1e-6, msg=f"{player}/{key}")
+            torch.testing.assert_close(terms[key], torch.as_tensor(value), atol=1e-12, rtol=1e-6, msg=f"{role}/{key}")
 
 
 # What every recipe keeps
 
 
 @pytest.mark.parametrize(("name", "preset"), DIFFERENT)
-def test_gradients_reach_the_player_alone(name: str, preset: str) -> None:
-    """Critics see no graph of the generator; every weight that a player trains gets a gradient in its turn."""
+def test_gradients_reach_the_updated_network_alone(name: str, preset: str) -> None:
+    """Critics see no graph of the generator; every weight that a role trains gets a gradient in its turn."""
     training = tiny(name, preset)
     recipe, networks = built(name, training, torch.float32)
     for network in networks.values():
         network.train()
     batches = [batch_of(training, seed, torch.float32) for seed in range(recipe.batches)]
     played = set()
-    for player, terms in recipe.turns(batches, 0):
-        assert player in recipe.players and all(torch.isfinite(term) for term in terms.values())
-        weights = [weight for weight in recipe.players[player].parameters() if weight.requires_grad]
+    for role, terms in recipe.updates(batches, 0):
+        assert role in recipe.networks and all(torch.isfinite(term) for term in terms.values())
+        weights = [weight for weight in recipe.networks[role].parameters() if weight.requires_grad]
         others = [
             w
             for other, network in networks.items()
-            if network is not recipe.players[player]
+            if network is not recipe.networks[role]
             for w in network.parameters()
         ]
         total = torch.stack(list(terms.values())).sum()
-        if player != "generator":  # even an unrestrained backward pass stays within the critic
+        if role != "generator":  # even an unrestrained backward pass stays within the critic
             total.backward()
             assert all(weight.grad is None for weight in others)
         else:
             total.backward(inputs=weights)
             assert all(weight.grad is None for weight in others)
-        assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in weights), player
+        assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in weights), role
         assert any(weight.grad.abs().sum() > 0 for weight in weights if weight.grad is not None)
         for weight in weights:
             weight.grad = None
-        played.add(player)
-    assert played == recipe.players.keys()
+        played.add(role)
+    assert played == recipe.networks.keys()
 
 
 class Recorder:
@@ -91,29 +91,29 @@ def test_two_processes_with_halves_are_one_with_all(name: str, preset: str) -> N
     training = tiny(name, preset)
     recipe, _ = built(name, training)
     batches = [batch_of(training, seed) for seed in range(recipe.batches)]
-    whole = turns(recipe, batches)
+    whole = updates(recipe, batches)
     total = Recorder()
     recipe, _ = built(name, training, processes=2, total=total)
     halves = [[part(batch, slice(i, i + 1)) for batch in batches] for i in (0, 1)]
     for half in halves:
         total.begin()
-        turns(recipe, half)
+        updates(recipe, half)
     total.sums = [a + b for a, b in zip(*total.rows, strict=True)]
     shares = []
     for half in halves:
         total.begin()
-        shares.append(turns(recipe, half))
-    for (player, terms), (_, one), (_, two) in zip(whole, *shares, strict=True):
+        shares.append(updates(recipe, half))
+    for (role, terms), (_, one), (_, two) in zip(whole, *shares, strict=True):
         for key, value in terms.items():
-            torch.testing.assert_close((one[key] + two[key]) / 2, value, atol=1e-12, rtol=1e-9, msg=f"{player}/{key}")
+            torch.testing.assert_close((one[key] + two[key]) / 2, value, atol=1e-12, rtol=1e-9, msg=f"{role}/{key}")
 
 
 def test_the_critic_of_lama_meets_the_generator_as_it_has_become() -> None:
     recipe, networks = built("lama", tiny("lama", "big-lama"))
     batch = batch_of(tiny("lama", "big-lama"), 0)
-    before = turns(recipe, [batch])[1][1]["logistic"]
-    for player, terms in recipe.turns([batch], 0):
-        if player == "generator":
+    before = updates(recipe, [batch])[1][1]["logistic"]
+    for role, terms in recipe.updates([batch], 0):
+        if role == "generator":
             with torch.no_grad():
                 for weight in networks["generator"].parameters():
                     weight.add_(0.1)
@@ -129,13 +129,13 @@ def test_the_generator_meets_the_critic_as_it_has_become(name: str) -> None:
     training = tiny(name, preset)
     recipe, _ = built(name, training)
     batches = [batch_of(training, seed) for seed in range(recipe.batches)]
-    (before,) = (terms["adversarial"] for player, terms in turns(recipe, batches) if player == "generator")
-    for player, terms in recipe.turns(batches, 0):
-        if player == "generator":
+    (before,) = (terms["adversarial"] for role, terms in updates(recipe, batches) if role == "generator")
+    for role, terms in recipe.updates(batches, 0):
+        if role == "generator":
             assert not torch.isclose(terms["adversarial"], before, rtol=1e-3)
         else:
             with torch.no_grad():
-                for weight in recipe.players[player].parameters():
+                for weight in recipe.networks[role].parameters():
                     weight.add_(0.05)
 
 
@@ -147,16 +147,16 @@ def test_one_batch_is_learned(name: str, preset: str, steps: int) -> None:
     for network in networks.values():
         network.train()
     batches = [batch_of(tiny(name, preset), 0, torch.float32)] * recipe.batches
-    optimizers = {player: recipe.optimizer(player) for player in recipe.players}
-    for player in recipe.players.keys() - {"generator"}:
-        optimizers[player].param_groups[0]["lr"] = 1e-4
+    optimizers = {role: recipe.optimizer(role) for role in recipe.networks}
+    for role in recipe.networks.keys() - {"generator"}:
+        optimizers[role].param_groups[0]["lr"] = 1e-4
     errors = []
     for step in range(steps):
-        for player, terms in recipe.turns(batches, step):
-            weights = [weight for group in optimizers[player].param_groups for weight in group["params"]]
-            optimizers[player].zero_grad()
+        for role, terms in recipe.updates(batches, step):
+            weights = [weight for group in optimizers[role].param_groups for weight in group["params"]]
+            optimizers[role].zero_grad()
             torch.stack(list(terms.values())).sum().backward(inputs=weights)
-            optimizers[player].step()
+            optimizers[role].step()
         errors.append(sum(term.item() for key, term in terms.items() if key != "adversarial"))
     assert min(errors[-2:]) < 0.98 * errors[0], errors
 
@@ -220,21 +220,21 @@ def test_parameters_with_and_without_gates() -> None:
 
 def test_critics_fit_the_pictures() -> None:
     training = find("deepfill-v1").recipes["brief"]
-    small = replace(training, data=replace(training.data, size=64)).fitted()
+    small = replace(training, data=replace(training.data, size=64)).for_size()
     assert (small.network.global_size, small.network.local_size) == (64, 32)
-    assert training.fitted() == training
+    assert training.for_size() == training
 
 
 @pytest.mark.parametrize(("name", "preset"), [("structural", "joint"), ("context-encoder", "centre")])
 def test_networks_of_one_size_say_so(name: str, preset: str) -> None:
     training = find(name).recipes[preset]
     with pytest.raises(InputError, match="cannot be trained at size 64: choose 128"):
-        replace(training, data=replace(training.data, size=64)).fitted()
+        replace(training, data=replace(training.data, size=64)).for_size()
 
 
 def test_context_encoder_follows_the_size() -> None:
     training = find("context-encoder").recipes["any-128"]
-    assert replace(training, data=replace(training.data, size=64)).fitted().network.side == 64
+    assert replace(training, data=replace(training.data, size=64)).for_size().network.side == 64
 
 
 def test_the_joint_stage_refuses_to_start_from_nothing() -> None:
@@ -247,13 +247,17 @@ def test_the_joint_stage_refuses_to_start_from_nothing() -> None:
     only_structure = frozenset(key for key in names if ".structure." in key)
     for started in (frozenset[str](), only_structure, frozenset(names) - only_structure):
         with pytest.raises(InputError, match="both earlier networks"):
-            method.recipe(training, networks, Tools(lambda *a, **k: trunk(19, "none", False), started=started))
-    method.recipe(training, networks, Tools(lambda *a, **k: trunk(19, "none", False), started=frozenset(names)))
+            method.recipe(
+                training, networks, RecipeContext(lambda *a, **k: tiny_vgg(19, "none", False), started=started)
+            )
+    method.recipe(
+        training, networks, RecipeContext(lambda *a, **k: tiny_vgg(19, "none", False), started=frozenset(names))
+    )
 
 
 def test_the_joint_stage_leaves_the_structure_network_alone() -> None:
     recipe, _ = built("structure-flow", tiny("structure-flow", "joint"))
-    generator = recipe.players["generator"]
+    generator = recipe.networks["generator"]
     assert not any(w.requires_grad for key, w in generator.named_parameters() if key.startswith("structure."))
     assert all(w.requires_grad for key, w in generator.named_parameters() if key.startswith("texture."))
     trained = {id(w) for group in recipe.optimizer("generator").param_groups for w in group["params"]}
@@ -266,21 +270,23 @@ def test_the_second_stage_of_partial_convolutions_goes_on_from_the_first(preset:
     assert method.build is not None and method.recipe is not None
     networks: dict[str, nn.Module] = {"generator": method.build(training.network)}
     with pytest.raises(InputError, match="goes on from the first: give --from"):
-        method.recipe(training, networks, Tools(lambda *a, **k: trunk(16, None, False)))
+        method.recipe(training, networks, RecipeContext(lambda *a, **k: tiny_vgg(16, None, False)))
     generator = networks["generator"].train()
-    tools = Tools(lambda *a, **k: trunk(16, None, False), started=frozenset({"generator.encoder.0.conv.weight"}))
+    tools = RecipeContext(
+        lambda *a, **k: tiny_vgg(16, None, False), started=frozenset({"generator.encoder.0.conv.weight"})
+    )
     recipe = method.recipe(training, networks, tools)
     trained = {weight for group in recipe.optimizer("generator").param_groups for weight in group["params"]}
     norms = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)]
     before = [norm.running_mean.clone() for norm in norms]
-    list(recipe.turns([batch_of(training, 0, torch.float32)], 0))
+    list(recipe.updates([batch_of(training, 0, torch.float32)], 0))
     moved = [not torch.equal(one, norm.running_mean) for one, norm in zip(before, norms, strict=True)]
     assert moved == [False, False, True, True]  # the encoder's are frozen, the decoder's are not
     weights = [norm.weight in trained for norm in norms]
     assert weights == [training.frozen == "statistics"] * 2 + [True, True]
 
 
-def test_no_trunk_is_asked_for_without_a_weight_for_it() -> None:
+def test_no_backbone_is_asked_for_without_a_weight_for_it() -> None:
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise InputError("no weights")
 
@@ -289,10 +295,10 @@ def test_no_trunk_is_asked_for_without_a_weight_for_it() -> None:
     assert method.build is not None and method.recipe is not None
     networks = {"generator": method.build(training.network), **method.critics(training.network)}
     with pytest.raises(InputError):
-        method.recipe(training, networks, Tools(refuse))
+        method.recipe(training, networks, RecipeContext(refuse))
     plain = replace(training, objective=replace(training.objective, perceptual=0.0, style=0.0))
-    recipe = method.recipe(plain, networks, Tools(refuse))
-    *_, (_, terms) = recipe.turns([batch_of(plain, 0, torch.float32)], 0)
+    recipe = method.recipe(plain, networks, RecipeContext(refuse))
+    *_, (_, terms) = recipe.updates([batch_of(plain, 0, torch.float32)], 0)
     assert set(terms) == {"adversarial", "reconstruction"}
 
 
@@ -301,7 +307,7 @@ def test_local_boxes_are_asked_for() -> None:
     recipe, _ = built("deepfill-v1", training)
     batch = replace(batch_of(training, 0), box=None)
     with pytest.raises(InputError, match=r"local_box"):
-        next(recipe.turns([batch] * recipe.batches, 0))
+        next(recipe.updates([batch] * recipe.batches, 0))
 
 
 def test_batch_statistics_are_taken_apart() -> None:
@@ -310,7 +316,7 @@ def test_batch_statistics_are_taken_apart() -> None:
     recipe, networks = built("context-encoder", training)
     networks["discriminator"].train()
     batch = batch_of(training, 0)
-    (_, terms), _ = turns(recipe, [batch])
+    (_, terms), _ = updates(recipe, [batch])
     with torch.no_grad():
         filled = networks["generator"](batch.image, batch.mask).refined
         both = networks["discriminator"](torch.cat([batch.image, filled]), batch.mask, logits=True)

@@ -100,7 +100,7 @@ def discriminator_of_the_text(x: Tensor, w: Weights) -> Tensor:
 
 def vgg_of_the_text(x: Tensor, w: Weights) -> dict[str, Tensor]:
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    # the trunk holds its normalisation in float32, whatever it computes in
+    # the backbone holds its normalisation in float32, whatever it computes in
     x = ((x + 1) / 2 - mean.view(1, 3, 1, 1).double()) / deviation.view(1, 3, 1, 1).double()
     found, index = {}, 0
     for block, convolutions in enumerate((2, 2, 4, 4, 4), 1):
@@ -128,7 +128,7 @@ def test_the_whole_loss_is_the_texts() -> None:
     generator, critic = built("sii-gan", "siigan")
     lively(generator.double(), 1.4)
     lively(critic.double()).eval()
-    trunk = vgg(19, "random", last="relu5_2").double()
+    backbone = vgg(19, "random", last="relu5_2").double()
     size = 48
     image, mask = picture(2, size, size), hole(size, size)
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_the_whole_loss_is_the_texts() -> None:
             return nn.UpsamplingBilinear2d(size=(size, size))(discriminator_of_the_text(x, critic.state_dict()))
 
         loss_d = ((judge(z) - soft) ** 2).mean() + ((judge(image) - 1) ** 2).mean()
-        a, b = (vgg_of_the_text(x, trunk.state_dict()) for x in (z, image))
+        a, b = (vgg_of_the_text(x, backbone.state_dict()) for x in (z, image))
         perceptual = sum((a[n] - b[n]).abs().mean() for n in ("1_1", "2_1", "3_1", "4_1", "5_1"))
         style = torch.zeros((), dtype=torch.float64)
         for n in ("2_2", "3_4", "4_4", "5_2"):
@@ -159,10 +159,10 @@ def test_the_whole_loss_is_the_texts() -> None:
         torch.testing.assert_close(ours, prediction, atol=1e-11, rtol=0)
         filled = image * (1 - mask) + ours * mask
         objective = sii_gan.OBJECTIVES["siigan"]
-        terms = aot_gan.generator_terms(objective, critic, trunk, image, ours, filled, mask.expand(2, -1, -1, -1))
+        terms = aot_gan.generator_terms(objective, critic, backbone, image, ours, filled, mask.expand(2, -1, -1, -1))
         names = {"adversarial": 0.05 * adv, "reconstruction": res, "perceptual": 0.2 * perceptual, "style": 300 * style}
         assert terms.keys() == names.keys()
-        # relative 1e-7: the trunk's constants are float32 numbers
+        # relative 1e-7: the backbone's constants are float32 numbers
         for name, value in names.items():
             torch.testing.assert_close(terms[name], torch.as_tensor(value), atol=0, rtol=1e-7)
         torch.testing.assert_close(sum(terms.values(), torch.zeros(())).double(), loss_g, atol=0, rtol=1e-6)
@@ -289,13 +289,13 @@ def test_size_of_the_score_map(kernel: int, side: int) -> None:
 def test_both_networks_learn_from_their_terms() -> None:
     torch.manual_seed(0)
     generator, critic = AOTGenerator(SMALL), PatchDiscriminator(SMALL)
-    trunk = vgg(19, "random", last="relu5_2")
+    backbone = vgg(19, "random", last="relu5_2")
     image, mask = picture(1, 40, 40).float(), hole(40, 40).float()
     prediction = generator(image, mask).refined
     assert prediction is not None
     filled = image * (1 - mask) + prediction * mask
     objective = aot_gan.OBJECTIVES["aot"]
-    terms = aot_gan.generator_terms(objective, critic, trunk, image, prediction, filled, mask)
+    terms = aot_gan.generator_terms(objective, critic, backbone, image, prediction, filled, mask)
     gradients = torch.autograd.grad(torch.stack([*terms.values()]).sum(), list(generator.parameters()))
     assert all(g.isfinite().all() for g in gradients) and any(g.any() for g in gradients)
     judged = aot_gan.critic_terms(objective, critic, image, filled.detach(), mask)["adversarial"]

@@ -1,4 +1,4 @@
-"""The VGG trunks: torchvision's names, strict files, each with its normalisation."""
+"""The VGG backbones: torchvision's names, strict files, each with its normalisation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TABLE = {
 
 def small(seed: int = 0, bias: float = 0.1) -> dict[str, Tensor]:
     """Tensors of VGG16 up to relu2_1 under torchvision's names."""
-    trunk = vgg(16, "random", last="relu2_1", seed=seed)
-    return {name: tensor + (bias if name.endswith("bias") else 0) for name, tensor in trunk.state_dict().items()}
+    backbone = vgg(16, "random", last="relu2_1", seed=seed)
+    return {name: tensor + (bias if name.endswith("bias") else 0) for name, tensor in backbone.state_dict().items()}
 
 
 def load_small(weights: Any, **options: Any) -> VGG:
@@ -40,18 +40,18 @@ def test_names_and_indices_are_torchvisions(depth: Any) -> None:
     assert [i for i, name in enumerate(names) if name.startswith("pool")] == pools
     assert all(names[i + 1] == names[i].replace("conv", "relu") for i in convolutions)
     with torch.device("meta"):
-        trunk = VGG(depth)
-    assert list(trunk.state_dict()) == [f"features.{i}.{kind}" for i in convolutions for kind in ("weight", "bias")]
-    assert trunk.last == {16: "relu5_3", 19: "relu5_4"}[depth]
-    assert not trunk.training and not any(p.requires_grad for p in trunk.parameters())
+        backbone = VGG(depth)
+    assert list(backbone.state_dict()) == [f"features.{i}.{kind}" for i in convolutions for kind in ("weight", "bias")]
+    assert backbone.last == {16: "relu5_3", 19: "relu5_4"}[depth]
+    assert not backbone.training and not any(p.requires_grad for p in backbone.parameters())
 
 
 def test_layers_before_and_after_the_relu_and_nothing_deeper() -> None:
-    trunk = load_small(small())
+    backbone = load_small(small())
     ran: list[int] = []
-    trunk.features[5].register_forward_hook(lambda *_: ran.append(5))
+    backbone.features[5].register_forward_hook(lambda *_: ran.append(5))
     image = torch.rand(2, 3, 9, 12) * 2 - 1
-    found = trunk(image, ["relu1_2", "conv1_2", "pool1"])
+    found = backbone(image, ["relu1_2", "conv1_2", "pool1"])
     assert {name: tuple(x.shape) for name, x in found.items()} == {
         "conv1_2": (2, 64, 9, 12), "relu1_2": (2, 64, 9, 12), "pool1": (2, 64, 4, 6),
     }  # fmt: skip
@@ -59,7 +59,7 @@ def test_layers_before_and_after_the_relu_and_nothing_deeper() -> None:
     torch.testing.assert_close(found["relu1_2"], found["conv1_2"].relu())
     assert not ran
     with pytest.raises(InputError, match="relu2_2"):
-        trunk(image, ["relu2_2"])
+        backbone(image, ["relu2_2"])
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_full_files_load_by_rule_and_nothing_else_does(tmp_path: Path) -> None:
         "classifier.0.bias": torch.zeros(2),
     }
     torch.save(whole, tmp_path / "vgg16.pth")
-    trunk = load_small(tmp_path / "vgg16.pth")
-    assert trunk.normalisation == "torchvision" and trunk.origin.startswith("vgg16.pth ")
-    assert all(torch.equal(tensor, tensors[name]) for name, tensor in trunk.state_dict().items())
+    backbone = load_small(tmp_path / "vgg16.pth")
+    assert backbone.normalisation == "torchvision" and backbone.origin.startswith("vgg16.pth ")
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in backbone.state_dict().items())
     for wrong, word in (
         ({name: t for name, t in tensors.items() if name != "features.2.bias"}, "1 missing"),
         ({**tensors, "features.1.weight": torch.zeros(1)}, "1 unexpected"),
@@ -108,23 +108,23 @@ def test_a_file_says_its_normalisation(tmp_path: Path, monkeypatch: pytest.Monke
     tensors = small()
     path = tmp_path / "ours.safetensors"
     save_file(tensors, path, {"normalisation": "caffe", "order": "bgr"})
-    trunk = load_small(path)
-    assert trunk.normalisation == "caffe"
-    assert torch.equal(trunk.features[0].weight, tensors["features.0.weight"].flip(1))  # type: ignore[arg-type]
+    backbone = load_small(path)
+    assert backbone.normalisation == "caffe"
+    assert torch.equal(backbone.features[0].weight, tensors["features.0.weight"].flip(1))  # type: ignore[arg-type]
     assert load_small(path, normalisation="none").normalisation == "none"
 
     index = {"features.0": "conv1_1", "features.2": "conv1_2", "features.5": "conv2_1"}
     caffe = {f"{index[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": t for name, t in tensors.items()}
-    trunk = load_small({**caffe, "fc6.weight": torch.zeros(1)})
-    assert trunk.normalisation == "caffe"
-    assert torch.equal(trunk.features[0].weight, tensors["features.0.weight"].flip(1))  # type: ignore[arg-type]
+    backbone = load_small({**caffe, "fc6.weight": torch.zeros(1)})
+    assert backbone.normalisation == "caffe"
+    assert torch.equal(backbone.features[0].weight, tensors["features.0.weight"].flip(1))  # type: ignore[arg-type]
 
     torch.save(tensors, tmp_path / "known.pth")
     digest = hashlib.sha256((tmp_path / "known.pth").read_bytes()).hexdigest()
     monkeypatch.setitem(module.CAFFE, digest[:8], "rgb")
-    trunk = load_small(tmp_path / "known.pth")
-    assert trunk.normalisation == "caffe"
-    assert torch.equal(trunk.features[0].weight, tensors["features.0.weight"])  # type: ignore[arg-type]
+    backbone = load_small(tmp_path / "known.pth")
+    assert backbone.normalisation == "caffe"
+    assert torch.equal(backbone.features[0].weight, tensors["features.0.weight"])  # type: ignore[arg-type]
 
     save_file(tensors, path, {"normalisation": "sepia"})
     with pytest.raises(InputError, match='no normalisation "sepia"'):

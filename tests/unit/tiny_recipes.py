@@ -14,7 +14,7 @@ from retouche.backbones.efficientnet import EfficientNetLite
 from retouche.backbones.scene import SceneEncoder, random_scene
 from retouche.backbones.vgg import VGG, vgg
 from retouche.methods import METHODS, find
-from retouche.methods.method import Batch, Recipe, Tools
+from retouche.methods.method import Batch, Recipe, RecipeContext
 
 TINY: dict[str, dict[str, Any]] = {
     "aot-gan": {"width": 4, "blocks": 1},
@@ -63,7 +63,7 @@ LEARNERS = [  # with the steps it takes
 
 
 @cache
-def trunk(depth: int, normalisation: str | None, precise: bool) -> VGG:
+def tiny_vgg(depth: int, normalisation: str | None, precise: bool) -> VGG:
     last = {16: "pool3", 19: "relu5_2"}[depth]
     network = vgg(depth, "random", last, normalisation)  # type: ignore[arg-type]
     return network.double() if precise else network
@@ -92,7 +92,7 @@ def tiny(name: str, preset: str) -> Any:
     )
     if hasattr(training, "critic_from"):
         training = replace(training, critic_from=0, warm_up=0)
-    return training.fitted() if hasattr(training, "fitted") else training
+    return training.for_size() if hasattr(training, "for_size") else training
 
 
 def built(
@@ -104,11 +104,11 @@ def built(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         networks = {"generator": method.build(training.network), **method.critics(training.network)}
-    networks = {player: network.to(dtype).eval() for player, network in networks.items()}
-    started = frozenset(f"{player}.{key}" for player, network in networks.items() for key in network.state_dict())
+    networks = {role: network.to(dtype).eval() for role, network in networks.items()}
+    started = frozenset(f"{role}.{key}" for role, network in networks.items() for key in network.state_dict())
 
     def lend(depth: int, normalisation: str | None = None, last: str | None = None) -> VGG:
-        return trunk(depth, normalisation, dtype == torch.float64)
+        return tiny_vgg(depth, normalisation, dtype == torch.float64)
 
     def backbone() -> nn.Module:
         return random_backbone().to(dtype)
@@ -116,7 +116,7 @@ def built(
     def scene() -> nn.Module:
         return parser().to(dtype)
 
-    return method.recipe(training, networks, Tools(lend, backbone, scene, started=started, **tools)), networks
+    return method.recipe(training, networks, RecipeContext(lend, backbone, scene, started=started, **tools)), networks
 
 
 def batch_of(training: Any, seed: int, dtype: torch.dtype = torch.float64, n: int = 2) -> Batch:
@@ -144,9 +144,9 @@ def batch_of(training: Any, seed: int, dtype: torch.dtype = torch.float64, n: in
     return Batch(image, mask, structure, sketch if training.data.sketch else None, keys, box)
 
 
-def turns(recipe: Recipe, batches: list[Batch]) -> list[tuple[str, dict[str, Tensor]]]:
+def updates(recipe: Recipe, batches: list[Batch]) -> list[tuple[str, dict[str, Tensor]]]:
     """All turns of one step, without any step being made."""
-    return list(recipe.turns(batches, 0))
+    return list(recipe.updates(batches, 0))
 
 
 def part(batch: Batch, samples: slice) -> Batch:

@@ -1,4 +1,4 @@
-"""VGG16 and VGG19 as trunks of perceptual losses, with torchvision's tensor names and their weights' own normalisation.
+"""VGG16 and VGG19 as backbones of perceptual losses: torchvision's tensor names, the weights' own normalisation.
 
 Source: Simonyan and Zisserman 2014 (arXiv 1409.1556); names and indices as in torchvision's `vgg16().features` and
 `vgg19().features`. Unlike there no ReLU works in place, so that `conv3_1` and `relu3_1` can both be had.
@@ -23,7 +23,7 @@ Normalisation = Literal["torchvision", "caffe", "none"]
 Order = Literal["rgb", "bgr"]
 
 BLOCKS: dict[int, tuple[int, ...]] = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""Convolutions per block; each block but the last of a trunk ends in a 2x2 maximum pool."""
+"""Convolutions per block; each block but the last of a backbone ends in a 2x2 maximum pool."""
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels per block."""
 
@@ -43,7 +43,7 @@ CAFFE: dict[str, Order] = {
 
 
 def layer_names(depth: Depth) -> list[str]:
-    """Names of the trunk's layers in order: conv1_1, relu1_1, ..., pool1, ...; the position is torchvision's index."""
+    """Names of the layers in order: conv1_1, relu1_1, ..., pool1, ...; the position is torchvision's index."""
     names: list[str] = []
     for block, convolutions in enumerate(BLOCKS[depth], 1):
         for i in range(1, convolutions + 1):
@@ -53,7 +53,7 @@ def layer_names(depth: Depth) -> list[str]:
 
 
 class VGG(nn.Module):
-    """A frozen VGG trunk that returns the layers asked for.
+    """A frozen VGG backbone that returns the layers asked for.
 
     Args:
         depth: 16 or 19
@@ -132,25 +132,25 @@ def vgg(
     order: Order | None = None,
     seed: int = 0,
 ) -> VGG:
-    """A VGG trunk with weights.
+    """A VGG backbone with weights.
 
     Args:
         depth: 16 or 19
         weights: a file (torchvision's, Caffe's converted, or ours), its tensors by torchvision's names or by
-            conv1_1.weight and so on, or "random" for a seeded random trunk; classifiers in it are ignored
+            conv1_1.weight and so on, or "random" for a seeded random backbone; classifiers in it are ignored
         last: the deepest layer needed; deeper ones of the file are ignored
         normalisation: what the weights want; by default what the file says of itself, else "caffe" for files known
             to come from Caffe, else "torchvision"
         order: of the first kernel's input channels; by default as the file says, else "rgb"
-        seed: of the random trunk
+        seed: of the random backbone
 
-    Returns: the trunk, in evaluation mode, nothing of it trained
+    Returns: the backbone, in evaluation mode, nothing of it trained
     Raises: WeightsError if there are no weights (it says where they are to be had) or if they do not fit
     """
     if weights is None:
         raise WeightsError(
             f"the perceptual and style losses need VGG{depth} and none was given: {remedy(f'vgg{depth}')}, "
-            'or say "random" for a random trunk (another loss than the published one)'
+            'or say "random" for a random backbone (another loss than the published one)'
         )
     if isinstance(weights, str) and weights == "random":
         network = _unfilled(depth, last, normalisation or "torchvision")
@@ -180,13 +180,13 @@ def vgg(
 
 
 def _unfilled(depth: Depth, last: str | None, normalisation: str) -> VGG:
-    """A trunk whose first numbers come from a random stream of their own: the host's stays where it was."""
+    """A backbone whose first numbers come from a random stream of their own: the host's stays where it was."""
     with torch.random.fork_rng(devices=[]):
         return VGG(depth, last, normalisation)  # type: ignore[arg-type]  # VGG refuses other words
 
 
 def _deeper(name: str, depth: Depth, built: set[str]) -> bool:
-    """Whether a tensor belongs to a layer of the whole network that this trunk does not reach."""
+    """Whether a tensor belongs to a layer of the whole network that this backbone does not reach."""
     layer, _, kind = name.rpartition(".")
     convolutions = {f"features.{i}" for i, title in enumerate(layer_names(depth)) if title.startswith("conv")}
     return layer in convolutions - built and kind in {"weight", "bias"}

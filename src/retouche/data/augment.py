@@ -20,7 +20,7 @@ Kind: TypeAlias = Literal["random", "resize", "area", "short", "zoom", "centre"]
 
 
 class Crop(NamedTuple):
-    """How training images are cut from pictures; the words are explained at `retouche.methods.method.Data`."""
+    """How training images are cut from pictures; the words are explained at `retouche.methods.method.DataConfig`."""
 
     size: int
     kind: Kind = "random"

@@ -1,7 +1,7 @@
 """Masks from a folder's files: how a file is read, turned and chosen, in words that follow the folder in brackets.
 
 "masks/(rotate=45, dilate=3, ratio=0.1-0.2)": turned by up to 45 degrees, grown by 3 pixels, covering 10 to 20 % of the
-training image. Each paper's data set has its own rule; its preset names it (`Data.mask_files`), and the words in
+training image. Each paper's data set has its own rule; its preset names it (`DataConfig.mask_files`), and the words in
 brackets come on top.
 """
 

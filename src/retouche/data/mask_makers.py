@@ -447,7 +447,7 @@ def parse_masks(text: str, files: str = "") -> Masks:
 
     Args:
         text: the specification
-        files: how mask files are read where their brackets do not say (`Data.mask_files`)
+        files: how mask files are read where their brackets do not say (`DataConfig.mask_files`)
 
     Raises: InputError naming the word that means nothing, DataError for a folder without masks
     """

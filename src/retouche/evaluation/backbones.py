@@ -45,7 +45,7 @@ class Backbones:
 
     Args:
         inception_weights: a file or a downloaded name, or None
-        lpips_weights: trunk and heads, or None
+        lpips_weights: backbone and heads, or None
         device: where the networks compute
         features: "efficientnet-lite0", 1 or 2, whose features are compared inside the hole; None for none
 
@@ -89,7 +89,7 @@ class Backbones:
         """Figure -> the weights it is computed with."""
         said = {}
         if self.lpips is not None:
-            said["lpips"] = f"{self.lpips.trunk}: {self.lpips.origin}"
+            said["lpips"] = f"{self.lpips.backbone}: {self.lpips.origin}"
         for measure in self._of_features:
             assert self.features is not None
             said[measure.key] = f"EfficientNet-Lite{self.features.variant}: {self.features.origin}"

@@ -1,4 +1,4 @@
-"""The trunk of DeepFill v1 and v2: convolutions in five chains, which differ between the two in kind and width only.
+"""The backbone of DeepFill v1 and v2: convolutions in five chains, which differ between the two in kind and width only.
 
 Source: Yu et al. 2018 (arXiv 1801.07892) and 2019 (arXiv 1806.03589), whose official code names the convolutions so:
 a coarse network, and a refining one of two branches, one of which matches places for the attention between them.
@@ -62,7 +62,7 @@ ATTENDED: tuple[Row, ...] = (("conv9", 3, 1, 1, 8), ("conv10", 3, 1, 1, 8))
 
 @dataclass(frozen=True)
 class Style:
-    """What the convolutions of a trunk are.
+    """What the convolutions of a backbone are.
 
     Attributes:
         convolution: gated, partial (Liu et al. 2018) or plain

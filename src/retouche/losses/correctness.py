@@ -20,7 +20,7 @@ EPSILON = 1e-8
 
 
 def sampling_correctness(
-    trunk: VGG, image: Tensor, masked: Tensor, flow: Tensor, mask: Tensor, kernel_size: int = 4, sigma: float = 2.0
+    backbone: VGG, image: Tensor, masked: Tensor, flow: Tensor, mask: Tensor, kernel_size: int = 4, sigma: float = 2.0
 ) -> Tensor:
     """Mean over the hole of exp(-(likeness of what the flow fetches) / (best likeness there is anywhere)).
 
@@ -28,7 +28,7 @@ def sampling_correctness(
     at the other. Only the flow gets a gradient. The lower end is exp(-1) = 0.37, not 0.
 
     Args:
-        trunk: a VGG19 of `retouche.backbones.vgg`, normalisation "none" as the published code feeds it
+        backbone: a VGG19 of `retouche.backbones.vgg`, normalisation "none" as the published code feeds it
         image: the original, (N, 3, H, W), -1..1
         masked: the image with 0 in its hole, same shape
         flow: (N, 2, h, w), offsets (x, y) in places of the features, (H/4, W/4); averaged to their size if larger
@@ -44,7 +44,7 @@ def sampling_correctness(
             f"image is {tuple(image.shape)}, masked {tuple(masked.shape)}, mask {tuple(mask.shape)}: give one size"
         )
     with torch.no_grad():
-        wanted, there = trunk(image, [LAYER])[LAYER], trunk(masked, [LAYER])[LAYER]
+        wanted, there = backbone(image, [LAYER])[LAYER], backbone(masked, [LAYER])[LAYER]
     places = correctness_map(wanted, there, flow, kernel_size, sigma)
     hole = functional.interpolate(mask.to(places), size=places.shape[-2:]).expand_as(places)
     return (places * hole).sum() / (hole.sum() + EPSILON)

@@ -82,12 +82,12 @@ def variations(filled: Tensor, mask: Tensor, where: Variation) -> list[tuple[Ten
 
 
 def perceptual_and_style_of_both(
-    trunk: VGG, prediction: Tensor, filled: Tensor, image: Tensor
+    backbone: VGG, prediction: Tensor, filled: Tensor, image: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Feature and Gram distances to the original, of the raw prediction and of the filled picture.
 
     Args:
-        trunk: a VGG16 of `retouche.backbones.vgg`, up to pool3 at least
+        backbone: a VGG16 of `retouche.backbones.vgg`, up to pool3 at least
         prediction: (N, 3, H, W), the network's output in -1..1, not cut off there
         filled: original outside the hole
         image: the original
@@ -95,8 +95,8 @@ def perceptual_and_style_of_both(
     Returns: "raw" and "filled" -> (perceptual, style), unweighted
     """
     with torch.no_grad():
-        wanted = trunk(image, LAYERS)
-    found = {"raw": trunk(prediction, LAYERS), "filled": trunk(filled, LAYERS)}
+        wanted = backbone(image, LAYERS)
+    found = {"raw": backbone(prediction, LAYERS), "filled": backbone(filled, LAYERS)}
     return {
         name: (feature_distance(made, wanted, LAYERS), style_distance(made, wanted, LAYERS))
         for name, made in found.items()

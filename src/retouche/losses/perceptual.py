@@ -1,8 +1,8 @@
-"""Losses on the features of a frozen trunk: perceptual (the features themselves) and style (their Gram matrices).
+"""Losses on the features of a frozen backbone: perceptual (the features themselves) and style (their Gram matrices).
 
 Sources: Johnson et al. 2016 (arXiv 1603.08155), Gatys et al. 2016 (arXiv 1508.06576); layers and sums as in published
-inpainting code. What is compared passes the trunk once however many losses read its features, and the original passes
-without a graph.
+inpainting code. What is compared passes the backbone once however many losses read its features, and the original
+passes without a graph.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ class ByBlock(nn.Module):
         return {name: found[block] / MAGNITUDES[block] for name, block in blocks.items()}
 
 
-def features(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str]) -> tuple[Features, Features]:
+def features(backbone: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str]) -> tuple[Features, Features]:
     """One pass of each picture: features of the prediction, and of the image without a graph.
 
     Args:
-        trunk: `retouche.backbones.vgg`
+        backbone: `retouche.backbones.vgg`
         prediction: (N, 3, H, W), -1..1
         image: the original, same shape and range
-        layers: names of the trunk's layers
+        layers: names of the backbone's layers
 
     Raises: InputError if the sizes differ
     """
     if prediction.shape != image.shape:
         raise InputError(f"prediction is {tuple(prediction.shape)} but image is {tuple(image.shape)}: give one size")
     with torch.no_grad():
-        wanted = trunk(image, layers)
-    return trunk(prediction, layers), wanted
+        wanted = backbone(image, layers)
+    return backbone(prediction, layers), wanted
 
 
 def feature_distance(
@@ -94,35 +94,37 @@ def style_distance(predicted: Features, wanted: Features, layers: Sequence[str] 
     return sum_of([(gram(predicted[name]) - gram(wanted[name])).abs().mean() for name in layers])
 
 
-def perceptual_loss(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str] = PERCEPTUAL_LAYERS) -> Tensor:
+def perceptual_loss(
+    backbone: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str] = PERCEPTUAL_LAYERS
+) -> Tensor:
     """Sum over the layers of the mean absolute difference of features.
 
     Args:
-        trunk: a VGG19 of `retouche.backbones.vgg`
+        backbone: a VGG19 of `retouche.backbones.vgg`
         prediction: (N, 3, H, W), -1..1
         image: the original, same shape and range
-        layers: names of the trunk's layers, each of weight 1
+        layers: names of the backbone's layers, each of weight 1
 
     Returns: a scalar, differentiable in the prediction
     Raises: InputError if the sizes differ or a layer is not built
     """
-    return feature_distance(*features(trunk, prediction, image, layers), layers)
+    return feature_distance(*features(backbone, prediction, image, layers), layers)
 
 
-def style_loss(trunk: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> Tensor:
+def style_loss(backbone: VGG, prediction: Tensor, image: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> Tensor:
     """Sum over the layers of the mean absolute difference of Gram matrices; arguments as of `perceptual_loss`."""
-    return style_distance(*features(trunk, prediction, image, layers), layers)
+    return style_distance(*features(backbone, prediction, image, layers), layers)
 
 
 def perceptual_and_style(
-    trunk: VGG,
+    backbone: VGG,
     prediction: Tensor,
     image: Tensor,
     perceptual_layers: Sequence[str] = PERCEPTUAL_LAYERS,
     style_layers: Sequence[str] = STYLE_LAYERS,
 ) -> tuple[Tensor, Tensor]:
     """`perceptual_loss` and `style_loss` from the same features, at the price of one of them."""
-    found = features(trunk, prediction, image, list(dict.fromkeys([*perceptual_layers, *style_layers])))
+    found = features(backbone, prediction, image, list(dict.fromkeys([*perceptual_layers, *style_layers])))
     return feature_distance(*found, perceptual_layers), style_distance(*found, style_layers)
 
 

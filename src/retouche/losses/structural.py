@@ -20,8 +20,8 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 takes them after their ReLU."""
 
 UNIT = {"caffe": 1 / 255, "torchvision": 0.226, "none": 1.0}
-"""What features are multiplied by so that the loss has the same size whatever the trunk's input range. Caffe's 1/255 is
-the published code's; torchvision's trunk has its input divided by 0.226 on average, which this undoes."""
+"""What features are multiplied by so that the loss has the same size whatever the backbone's input range. Caffe's 1/255
+is the published code's; torchvision's backbone has its input divided by 0.226 on average, which this undoes."""
 
 
 def overlap_reconstruction(
@@ -59,7 +59,7 @@ def feature_reconstruction(
         target: the original, same shape and range
         network: VGG16 for the published numbers, with Caffe's weights
         layers: which; after the ReLU unless named conv*
-        unit: what features are multiplied by; by default as `UNIT` says for the trunk
+        unit: what features are multiplied by; by default as `UNIT` says for the backbone
 
     Returns: layer -> scalar, 0 when both agree
     Raises: InputError if the shapes differ

@@ -23,8 +23,18 @@ from retouche.layers.spectral import SpectralConv2d
 from retouche.losses.adversarial import soft_mask_critic, soft_mask_generator
 from retouche.losses.perceptual import perceptual_and_style
 from retouche.losses.reconstruction import l1
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, judged
+from retouche.methods.method import (
+    Batch,
+    DataConfig,
+    Generator,
+    Method,
+    Prediction,
+    RecipeContext,
+    Scope,
+    Weights,
+    checked,
+)
+from retouche.methods.recipe import AdamRecipe, across, critic_scores, hole_pixels, initialise
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CRITIC = "discriminator"
@@ -165,14 +175,14 @@ def critic_terms(
         filled: image * (1 - mask) + prediction * mask, without a graph
         mask: (N, 1, H, W), 1 = hole
     """
-    real, fake = judged(critic, image, filled)
+    real, fake = critic_scores(critic, image, filled)
     return {"adversarial": soft_mask_critic(real, fake, mask, objective.labels)}
 
 
 def generator_terms(
     objective: AOTLossConfig,
     critic: nn.Module,
-    trunk: VGG | None,
+    backbone: VGG | None,
     image: Tensor,
     prediction: Tensor,
     filled: Tensor,
@@ -181,7 +191,7 @@ def generator_terms(
     """What the generator lowers, by name, weighted; their sum is the loss. Arguments as of `critic_terms`.
 
     Args:
-        trunk: VGG19 up to relu5_2 or further; None leaves out the perceptual and style terms
+        backbone: VGG19 up to relu5_2 or further; None leaves out the perceptual and style terms
         prediction: the generator's output, hole or not
         filled: image * (1 - mask) + prediction * mask, with the prediction's graph
     """
@@ -189,9 +199,9 @@ def generator_terms(
         "adversarial": objective.adversarial * soft_mask_generator(critic(filled), mask, objective.region),
         "reconstruction": objective.reconstruction * l1(prediction, image),
     }
-    if trunk is not None:
+    if backbone is not None:
         seen = prediction if objective.feature_target == "prediction" else filled
-        perceptual, style = perceptual_and_style(trunk, seen, image)
+        perceptual, style = perceptual_and_style(backbone, seen, image)
         terms |= {"perceptual": objective.perceptual * perceptual, "style": objective.style * style}
     return terms
 
@@ -199,7 +209,9 @@ def generator_terms(
 # Recipe
 
 # mask files are mirrored and turned by up to 45 degrees, as the official loader does; torchvision turns one way only
-DATA = Data(size=512, batch=8, masks="irregular", mask_files="flip=x,rotate=45", crop="area", flip=True, jitter=0.05)
+DATA = DataConfig(
+    size=512, batch=8, masks="irregular", mask_files="flip=x,rotate=45", crop="area", flip=True, jitter=0.05
+)
 
 
 @dataclass(frozen=True)
@@ -207,7 +219,7 @@ class AOTTrainingConfig:
     """How AOT-GAN and SII-GAN are trained; the defaults are the official code's numbers."""
 
     network: AOTConfig = AOTConfig()
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 1_000_000
     objective: AOTLossConfig = AOTLossConfig()
     learning_rate: float = 1e-4
@@ -229,18 +241,18 @@ class SoftMaskRecipe(AdamRecipe[AOTTrainingConfig]):
     generator's loss; not reproduced.
     """
 
-    def __init__(self, training: AOTTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: AOTTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext) -> None:
         super().__init__(training, networks, tools, [CRITIC])
         wanted = training.objective.perceptual or training.objective.style
-        self.trunk = tools.vgg(19) if wanted else None
+        self.backbone = tools.vgg(19) if wanted else None
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         image, mask, objective = batch.image, batch.mask, self.training.objective
-        prediction = self.players["generator"](image, mask).refined
+        prediction = self.networks["generator"](image, mask).refined
         filled = composite(image, prediction, mask)
-        yield CRITIC, critic_terms(objective, self.players[CRITIC], image, filled.detach(), mask)
-        terms = generator_terms(objective, self.players[CRITIC], self.trunk, image, prediction, filled, mask)
+        yield CRITIC, critic_terms(objective, self.networks[CRITIC], image, filled.detach(), mask)
+        terms = generator_terms(objective, self.networks[CRITIC], self.backbone, image, prediction, filled, mask)
         if objective.region == "hole":
             terms["adversarial"] = across(self.tools, terms["adversarial"], batch, hole_pixels)
         yield "generator", terms

@@ -27,7 +27,17 @@ from retouche.errors import InputError
 from retouche.image import composite
 from retouche.layers.centre import Centre
 from retouche.losses.structural import binary_critic, binary_generator, overlap_reconstruction
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
+from retouche.methods.method import (
+    Batch,
+    DataConfig,
+    Generator,
+    Method,
+    Prediction,
+    RecipeContext,
+    Scope,
+    Weights,
+    checked,
+)
 from retouche.methods.recipe import AdamRecipe
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
@@ -208,7 +218,9 @@ def _initialise(layer: nn.Module) -> None:
 # Recipe
 
 # Lua: the shorter side to 350, a random 128 of it, mirrored half of the time. A hole of 56 in 128
-DATA = Data(size=CENTRE.side, batch=64, masks="centre(0.4375)", crop="short", crop_scale=350 / CENTRE.side, flip=True)
+DATA = DataConfig(
+    size=CENTRE.side, batch=64, masks="centre(0.4375)", crop="short", crop_scale=350 / CENTRE.side, flip=True
+)
 EPOCH = 14_900 // 64
 """Batches of Paris StreetView; the published codes count in epochs."""
 
@@ -218,7 +230,7 @@ class ContextEncoderTrainingConfig:
     """How context encoders are trained; the defaults are the Lua code's numbers, with its README's options."""
 
     network: ContextEncoderConfig = ContextEncoderConfig()
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 500 * EPOCH
     learning_rate: float = 2e-3
     """Of the generator: ten times the discriminator's wherever reconstruction is weighted."""
@@ -236,7 +248,7 @@ class ContextEncoderTrainingConfig:
     """With region "any": whether the generator answers for the hole (the paper: squared errors of the hole, the filled
     picture before the discriminator) or for its whole output (the Lua code)."""
 
-    def fitted(self) -> ContextEncoderTrainingConfig:
+    def for_size(self) -> ContextEncoderTrainingConfig:
         """The same with networks for the pictures' size.
 
         Raises: InputError for a size that the networks do not come in
@@ -252,19 +264,21 @@ class ContextEncoderTrainingConfig:
 class ContextRecipe(AdamRecipe[ContextEncoderTrainingConfig]):
     """The discriminator learns first; its batches of originals and of fillings are normalised apart, as published."""
 
-    def __init__(self, training: ContextEncoderTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(
+        self, training: ContextEncoderTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext
+    ) -> None:
         super().__init__(training, networks, tools, ["discriminator"])
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         training, image, mask = self.training, batch.image, batch.mask
-        refined = self.players["generator"](image, mask).refined
+        refined = self.networks["generator"](image, mask).refined
         hole_only = training.network.region == "any" and training.judged == "hole"
         shown = composite(image, refined, mask) if hole_only else refined
-        real = self.players["discriminator"](image, mask, logits=True)
-        fake = self.players["discriminator"](shown.detach(), mask, logits=True)
+        real = self.networks["discriminator"](image, mask, logits=True)
+        fake = self.networks["discriminator"](shown.detach(), mask, logits=True)
         yield "discriminator", {"binary": binary_critic(real, fake)}
-        scores = self.players["discriminator"](shown, mask, logits=True)
+        scores = self.networks["discriminator"](shown, mask, logits=True)
         terms = {name: training.reconstruction * term for name, term in self._errors(batch, refined).items()}
         yield "generator", terms | {"adversarial": training.adversarial * binary_generator(scores)}
 

@@ -1,4 +1,4 @@
-"""How published files of DeepFill v1 and v2 name the 42 convolutions of their trunk, `layers.two_stage`.
+"""How published files of DeepFill v1 and v2 name the 42 convolutions of their backbone, `layers.two_stage`.
 
 Every list has one place a convolution, in the order of `OURS`.
 """

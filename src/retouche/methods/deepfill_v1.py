@@ -38,17 +38,17 @@ from retouche.losses.reconstruction import box_discounted_l1, distance_to_known,
 from retouche.methods import deepfill_names as names
 from retouche.methods.method import (
     Batch,
-    Data,
+    DataConfig,
     Generator,
     Method,
     Prediction,
+    RecipeContext,
     Scope,
-    Tools,
     Weights,
     checked,
     uniform,
 )
-from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, judged, known_pixels, squared
+from retouche.methods.recipe import AdamRecipe, across, critic_scores, hole_pixels, initialise, known_pixels, squared
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -178,7 +178,7 @@ def critics(config: DeepFillV1Config) -> dict[str, nn.Module]:
 
 # Recipe
 
-DATA = Data(size=256, batch=16, masks="box", local_box=0.5)
+DATA = DataConfig(size=256, batch=16, masks="box", local_box=0.5)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class DeepFillV1TrainingConfig:
     """How DeepFill v1 is trained; the defaults are the official code's numbers (inpaint.yml, inpaint_model.py)."""
 
     network: DeepFillV1Config = OFFICIAL
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 1_000_000
     """Turns of the generator."""
     learning_rate: float = 1e-4
@@ -222,7 +222,7 @@ class DeepFillV1TrainingConfig:
     clip: float = 0.0
     """Largest gradient norm of the generator, and of both critics together; 0 = any."""
 
-    def fitted(self) -> DeepFillV1TrainingConfig:
+    def for_size(self) -> DeepFillV1TrainingConfig:
         """The same with critics of the size of the pictures and of the local box."""
         local = round(self.data.local_box * self.data.size)
         return replace(self, network=replace(self.network, global_size=self.data.size, local_size=local))
@@ -231,15 +231,17 @@ class DeepFillV1TrainingConfig:
 class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
     """Two critics learn several times, each time on other pictures, then the generator once."""
 
-    def __init__(self, training: DeepFillV1TrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(
+        self, training: DeepFillV1TrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext
+    ) -> None:
         super().__init__(training, networks, tools, ["local", "global"])
         self.side = training.network.local_size
         self.batches = training.critic_turns + training.own_batch
-        self.clip = dict.fromkeys(self.players, training.clip) if training.clip else {}
+        self.clip = dict.fromkeys(self.networks, training.clip) if training.clip else {}
         self.together = ("local", "global") if training.clip else ()
         self.full_precision = frozenset({"local", "global"})  # the penalty differentiates twice
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         training, batch = self.training, batches[-1]
         for critics_batch in batches[: training.critic_turns]:
             with torch.set_grad_enabled(critics_batch is batch):  # the generator's turn goes on from its own batch
@@ -251,16 +253,16 @@ class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
         yield "generator", self._generator_terms(batch, prediction, filled)
 
     def _fill(self, batch: Batch) -> tuple[Prediction, Tensor]:
-        prediction = self.players["generator"](batch.image, batch.mask)
+        prediction = self.networks["generator"](batch.image, batch.mask)
         return prediction, composite(batch.image, prediction.refined, batch.mask)
 
     def _critic_terms(self, name: str, batch: Batch, filled: Tensor) -> dict[str, Tensor]:
         """What a critic lowers on its view of originals and of filled pictures (without a graph)."""
-        training, critic = self.training, self.players[name]
+        training, critic = self.training, self.networks[name]
         image, mask = batch.image, batch.mask
         if name == "local":
             image, filled, mask = (cut(x, batch, self.side) for x in (image, filled, mask))
-        real, fake = judged(critic, image, filled)
+        real, fake = critic_scores(critic, image, filled)
         assert batch.keys is not None
         blend = uniform(batch.keys, f"penalty {name}", (1, 1, 1))
         per_pixel = training.penalty_rule == "mmagic"
@@ -281,7 +283,7 @@ class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
             assert made is not None
             terms[f"{stage}_hole"] = training.hole * weight * self._hole(batch, made)
             terms[f"{stage}_known"] = training.known * weight * self._known(batch, made)
-        near, whole = self.players["local"](cut(filled, batch, self.side)), self.players["global"](filled)
+        near, whole = self.networks["local"](cut(filled, batch, self.side)), self.networks["global"](filled)
         terms["adversarial"] = training.adversarial * (wasserstein_generator(near) + wasserstein_generator(whole))
         return terms
 

@@ -40,8 +40,18 @@ from retouche.losses.adversarial import (
 )
 from retouche.losses.reconstruction import l1
 from retouche.methods import deepfill_names as names
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
-from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, judged, known_pixels
+from retouche.methods.method import (
+    Batch,
+    DataConfig,
+    Generator,
+    Method,
+    Prediction,
+    RecipeContext,
+    Scope,
+    Weights,
+    checked,
+)
+from retouche.methods.recipe import AdamRecipe, across, critic_scores, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -201,7 +211,7 @@ UNGATED = ("partial", "plain")
 
 # Recipe
 
-DATA = Data(size=256, batch=16, masks="strokes+box")
+DATA = DataConfig(size=256, batch=16, masks="strokes+box")
 
 
 @dataclass(frozen=True)
@@ -209,7 +219,7 @@ class DeepFillV2TrainingConfig:
     """How DeepFill v2 is trained; the defaults are the official code's numbers (inpaint.yml, inpaint_model.py)."""
 
     network: DeepFillV2Config = OFFICIAL
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 1_000_000
     """The official limit, 100,000,000, is never reached; nipponjo's is this one."""
     learning_rate: float = 1e-4
@@ -233,11 +243,13 @@ class DeepFillV2TrainingConfig:
 class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
     """One turn of the critic, one of the generator, which also learns both stages by L1 without a discount."""
 
-    def __init__(self, training: DeepFillV2TrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(
+        self, training: DeepFillV2TrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext
+    ) -> None:
         super().__init__(training, networks, tools, ["discriminator"])
         self.batches = 1 + training.own_batch
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         first, batch = batches[0], batches[-1]
         with torch.set_grad_enabled(first is batch):
             prediction, filled = self._fill(first)
@@ -247,11 +259,11 @@ class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
         yield "generator", self._generator_terms(batch, prediction, filled)
 
     def _fill(self, batch: Batch) -> tuple[Prediction, Tensor]:
-        prediction = self.players["generator"](batch.image, batch.mask, sketch=batch.sketch)
+        prediction = self.networks["generator"](batch.image, batch.mask, sketch=batch.sketch)
         return prediction, composite(batch.image, prediction.refined, batch.mask)
 
     def _critic_terms(self, batch: Batch, filled: Tensor) -> dict[str, Tensor]:
-        real, fake = judged(self.players["discriminator"], batch.image, filled, batch.mask, batch.sketch)
+        real, fake = critic_scores(self.networks["discriminator"], batch.image, filled, batch.mask, batch.sketch)
         if self.training.loss == "ls":
             return {"least_squares": least_squares_critic(real, fake)}
         return {"hinge": self.training.critic * hinge_critic(real, fake)}
@@ -268,7 +280,7 @@ class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
                 ("known", 1 - batch.mask, known_pixels),
             ):
                 terms[f"{stage}_{name}"] = across(self.tools, l1(made, batch.image, region), batch, pixels)
-        scores = self.players["discriminator"](filled, batch.mask, batch.sketch)
+        scores = self.networks["discriminator"](filled, batch.mask, batch.sketch)
         against = least_squares_generator if self.training.loss == "ls" else hinge_generator
         return terms | {"adversarial": self.training.adversarial * against(scores)}
 

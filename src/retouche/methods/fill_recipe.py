@@ -20,7 +20,7 @@ from torch.nn import functional
 from retouche.backbones.efficientnet import feature_distances
 from retouche.image import composite
 from retouche.layers.spectral import SpectralConv2d
-from retouche.methods.method import Batch, Data, Tools, Weights, uniform
+from retouche.methods.method import Batch, DataConfig, RecipeContext, Weights, uniform
 from retouche.methods.recipe import AdamRecipe
 
 CRITIC = "discriminator"
@@ -45,7 +45,7 @@ class FillTrainingConfig:
     """How a shipped network is trained; each method's file has its own numbers."""
 
     network: Any
-    data: Data
+    data: DataConfig
     steps: int = 20_000
     objective: FillLossConfig = FillLossConfig()
     learning_rate: float = 5e-4
@@ -108,7 +108,7 @@ def hole_mean(values: Tensor, mask: Tensor) -> Tensor:
 class FillRecipe(AdamRecipe[FillTrainingConfig]):
     """The critic learns from a filling, then the generator from the critic's new opinion of it."""
 
-    def __init__(self, training: FillTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: FillTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext) -> None:
         super().__init__(training, networks, tools, [CRITIC])
         self.ema = training.ema
         self.clip = {"generator": training.clip}
@@ -119,21 +119,21 @@ class FillRecipe(AdamRecipe[FillTrainingConfig]):
         training = self.training
         return schedule(step, training.steps, training.warm_up, training.last_rate)
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         training, image, mask = self.training, batch.image, batch.mask
-        generator = self.players["generator"]
+        generator = self.networks["generator"]
         prediction = generator(image, mask, sketch=self._sketch(batch), structure=batch.structure).refined
         filled = composite(image, prediction, mask)
-        judged = step >= training.critic_from
+        adversarial = step >= training.critic_from
         wanted: list[Tensor] = []
-        if judged:
-            both = self.players[CRITIC](torch.cat([image, filled.detach()]), torch.cat([mask, mask]))
+        if adversarial:
+            both = self.networks[CRITIC](torch.cat([image, filled.detach()]), torch.cat([mask, mask]))
             real, fake = both[-1].chunk(2)
             losses = [hole_mean(functional.relu(1 + sign * scores), mask) for sign, scores in ((-1, real), (1, fake))]
             yield CRITIC, {"hinge": losses[0] + losses[1]}
             with torch.no_grad():
-                wanted = self.players[CRITIC](image, mask)[:-1]
+                wanted = self.networks[CRITIC](image, mask)[:-1]
         yield "generator", self._terms(image, filled, mask, wanted)
 
     def _sketch(self, batch: Batch) -> Tensor | None:
@@ -151,7 +151,7 @@ class FillRecipe(AdamRecipe[FillTrainingConfig]):
         if self.backbone is not None:
             terms["features"] = objective.features * feature_distances(self.backbone, filled, image, mask).mean()
         if wanted:
-            *features, scores = self.players[CRITIC](filled, mask)
+            *features, scores = self.networks[CRITIC](filled, mask)
             terms["adversarial"] = -objective.adversarial * hole_mean(scores, mask)
             apart = [hole_mean((a - b).abs(), mask) for a, b in zip(features, wanted, strict=True)]
             terms["matching"] = objective.matching * torch.stack(apart).mean()

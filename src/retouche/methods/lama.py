@@ -37,7 +37,17 @@ from retouche.methods.lama_fast import (
     tail,
 )
 from retouche.methods.lama_refine import refined
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
+from retouche.methods.method import (
+    Batch,
+    DataConfig,
+    Generator,
+    Method,
+    Prediction,
+    RecipeContext,
+    Scope,
+    Weights,
+    checked,
+)
 from retouche.methods.recipe import AdamRecipe
 from retouche.weights.layout import Layout, Part, Parts
 
@@ -261,7 +271,7 @@ class LamaCritic(nn.Module):
 
 # Recipe
 
-DATA = Data(size=256, batch=120, masks="wide", flip=True, jitter=0.03)
+DATA = DataConfig(size=256, batch=120, masks="wide", flip=True, jitter=0.03)
 """The code also turns, shears and bends pictures and equalises their contrast, which is not done here."""
 
 
@@ -286,7 +296,7 @@ class LamaTrainingConfig:
     """How LaMa is trained; the numbers are those of the code's configurations."""
 
     network: LamaConfig = LamaConfig()
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 1_000_000
     objective: LamaLossConfig = LamaLossConfig()
     learning_rate: float = 1e-3
@@ -307,30 +317,30 @@ class LamaRecipe(AdamRecipe[LamaTrainingConfig]):
     Both passes count in the generator's batch statistics, and all three of the generator's turn in the discriminator's.
     """
 
-    def __init__(self, training: LamaTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(self, training: LamaTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext) -> None:
         super().__init__(training, networks, tools, [CRITIC])
-        self.clip = dict.fromkeys(self.players, training.clip) if training.clip else {}
+        self.clip = dict.fromkeys(self.networks, training.clip) if training.clip else {}
         self.full_precision = frozenset({CRITIC})  # the penalty differentiates twice
         self.scene = tools.scene() if training.objective.perceptual else None
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         yield "generator", self._generator_terms(batch, self._prediction(batch))
         with torch.no_grad():
             prediction = self._prediction(batch)
         image = ((batch.image + 1) / 2).requires_grad_()
-        real = self.players[CRITIC](image)
-        terms = {"logistic": logistic_critic(real, self.players[CRITIC](prediction), batch.mask)}
+        real = self.networks[CRITIC](image)
+        terms = {"logistic": logistic_critic(real, self.networks[CRITIC](prediction), batch.mask)}
         terms["penalty"] = self.training.objective.penalty * slope_penalty(real, image)
         yield CRITIC, terms
 
     def _prediction(self, batch: Batch) -> Tensor:
         """In 0..1."""
-        made: Tensor = self.players["generator"](batch.image, batch.mask).refined
+        made: Tensor = self.networks["generator"](batch.image, batch.mask).refined
         return (made + 1) / 2
 
     def _generator_terms(self, batch: Batch, prediction: Tensor) -> dict[str, Tensor]:
-        objective, critic, image = self.training.objective, self.players[CRITIC], (batch.image + 1) / 2
+        objective, critic, image = self.training.objective, self.networks[CRITIC], (batch.image + 1) / 2
         with torch.no_grad():
             *wanted, _ = critic(image, features=True)
         *found, scores = critic(prediction, features=True)

@@ -16,7 +16,7 @@ from retouche.errors import InputError
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import AttentionBlock, Doubled, ResidualBlock, activate, initialise_residual
 from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
-from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
+from retouche.methods.method import DataConfig, Generator, Method, Prediction, Scope, checked
 
 OVERVIEW = 128
 """The longer side of the low-resolution picture, in pixels."""
@@ -95,7 +95,7 @@ class LayoutGenerator(Generator):
 
 
 OBJECTIVE = FillLossConfig(features=1.0, adversarial=0.03)
-DATA = Data(
+DATA = DataConfig(
     size=128,
     batch=12,
     masks="wide:3,objects:1,box(0.4):1,irregular(0.1,0.4):1",

@@ -210,35 +210,36 @@ class Batch:
 
 
 class Recipe(Protocol):
-    """How one method is trained: whose turn it is to lower which losses.
+    """How one method is trained: which network is updated by which losses, in which order.
 
     Attributes:
-        players: name -> network that is trained. The loop replaces each value by the network set up for device,
-            precision and processes, so `turns` calls `self.players[name](...)` and nothing else of a player
-        batches: how many fresh batches one step consumes (critic turns on batches of their own)
+        networks: role ("generator" or a critic's name) -> network that is trained. The loop replaces each value by
+            the network set up for device, precision and processes, so `updates` calls `self.networks[name](...)` and
+            nothing else of a network
+        batches: how many fresh batches one step consumes (critics may have batches of their own)
         ema: decay of the generator's averaged weights, 0 = none
-        clip: player -> largest gradient norm; absent = none
+        clip: role -> largest gradient norm; absent = none
         rate: optional: step -> what all learning rates are multiplied by, beside the schedule that the user asks for
-        together: optional: players whose gradients have one norm, that of all their weights; they play one after
-            another, and all step when the last has played
+        together: optional: networks whose gradients have one norm, that of all their weights; their losses come one
+            after another, and all step after the last
     """
 
-    players: dict[str, nn.Module]
+    networks: dict[str, nn.Module]
     batches: int
     ema: float
     clip: Mapping[str, float]
 
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
-        """A fresh optimiser over this player's weights."""
+    def optimizer(self, role: str) -> torch.optim.Optimizer:
+        """A fresh optimiser over the weights of this network."""
         ...
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """Yield (player, named losses already weighted); the loop sums them, steps that player alone, and resumes."""
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield (role, named losses already weighted); the loop sums them, steps that network alone, and resumes."""
         ...
 
 
 @dataclass(frozen=True)
-class Data:
+class DataConfig:
     """What a training preset learns from; the loop and the data set read it.
 
     Attributes:
@@ -284,11 +285,11 @@ def _no_scene() -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Tools:
+class RecipeContext:
     """What a run lends to a recipe beside the networks.
 
     Attributes:
-        vgg: (depth, normalisation) -> a frozen trunk on the run's device, the same object for the same arguments.
+        vgg: (depth, normalisation) -> a frozen backbone on the run's device, the same object for the same arguments.
             Raises InputError if the user named no `--perceptual-weights`
         backbone: the frozen EfficientNet-Lite that `--perceptual-weights efficientnet-liteN` names; variant 0 unless
             said
@@ -371,7 +372,7 @@ class Method:
             network takes where none is given
         tolerance: largest difference to PyTorch, in -1..1, that an exported file may show
         recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
-            (`Data`), `steps` and the recipe's own numbers; the first is the default
+            (`DataConfig`), `steps` and the recipe's own numbers; the first is the default
         recipe: (training preset, networks by name: "generator" and the critics, tools) -> how they are trained
     """
 
@@ -394,4 +395,4 @@ class Method:
     structure: Callable[[Any, Tensor, Tensor], Tensor] | None = None
     tolerance: float = 2e-4
     recipes: Mapping[str, Any] = field(default_factory=dict)
-    recipe: Callable[[Any, Mapping[str, nn.Module], Tools], Recipe] | None = None
+    recipe: Callable[[Any, Mapping[str, nn.Module], RecipeContext], Recipe] | None = None

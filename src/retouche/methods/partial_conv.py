@@ -34,7 +34,17 @@ from retouche.errors import InputError, WeightsError
 from retouche.image import composite
 from retouche.layers.partial import GroupedPartialConv2d, Window
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
+from retouche.methods.method import (
+    Batch,
+    DataConfig,
+    Generator,
+    Method,
+    Prediction,
+    RecipeContext,
+    Scope,
+    Weights,
+    checked,
+)
 from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Order, Part, Parts
 
@@ -191,7 +201,7 @@ def _imagenet(x: Tensor) -> tuple[Tensor, Tensor]:
 
 # Recipe
 
-DATA = Data(size=256, batch=16, masks="irregular", crop="resize")
+DATA = DataConfig(size=256, batch=16, masks="irregular", crop="resize")
 
 
 @dataclass(frozen=True)
@@ -221,7 +231,7 @@ class PartialConvTrainingConfig:
     """How partial convolutions are trained."""
 
     network: PartialConvConfig = PartialConvConfig()
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 500_000
     objective: PartialConvLossConfig = field(default_factory=PartialConvLossConfig)
     learning_rate: float = 2e-4
@@ -235,16 +245,16 @@ class PartialConvTrainingConfig:
 def generator_terms(
     objective: PartialConvLossConfig,
     network: PartialUNet,
-    trunk: VGG | None,
+    backbone: VGG | None,
     batch: Batch,
     prediction: Tensor,
-    tools: Tools,
+    tools: RecipeContext,
 ) -> dict[str, Tensor]:
-    """What the generator lowers, weighted: pixel terms in the network's numbers, features in the trunk's.
+    """What the generator lowers, weighted: pixel terms in the network's numbers, features in the backbone's.
 
     Args:
         network: whose numbers count
-        trunk: a VGG16; None where neither features nor style weigh anything
+        backbone: a VGG16; None where neither features nor style weigh anything
         prediction: (N, 3, H, W), of the batch
     """
     image, mask = batch.image, batch.mask
@@ -264,19 +274,21 @@ def generator_terms(
         "valid": objective.valid * valid,
         "variation": objective.variation * (down + sideways),
     }
-    if trunk is not None:
+    if backbone is not None:
         axes = [1] if objective.features == "bgr" else []
         shown = (x.flip(axes) for x in (prediction, filled, image))
-        for name, (perceptual, style) in perceptual_and_style_of_both(trunk, *shown).items():
+        for name, (perceptual, style) in perceptual_and_style_of_both(backbone, *shown).items():
             terms[f"perceptual_{name}"] = objective.perceptual * perceptual
             terms[f"style_{name}"] = objective.style * style
     return terms
 
 
 class PartialRecipe(AdamRecipe[PartialConvTrainingConfig]):
-    """One player; nothing judges it but the frozen trunk."""
+    """One network; its only losses beside L1 are those of the frozen backbone."""
 
-    def __init__(self, training: PartialConvTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(
+        self, training: PartialConvTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext
+    ) -> None:
         network = networks["generator"]
         assert isinstance(network, PartialUNet)
         super().__init__(training, networks, tools)
@@ -288,12 +300,12 @@ class PartialRecipe(AdamRecipe[PartialConvTrainingConfig]):
                 )
             freeze_encoder(network, weights=training.frozen == "norms")
         objective = training.objective
-        self.trunk = tools.vgg(16, last="pool3") if objective.perceptual or objective.style else None
+        self.backbone = tools.vgg(16, last="pool3") if objective.perceptual or objective.style else None
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
-        prediction = self.players["generator"](batch.image, batch.mask).refined
-        terms = generator_terms(self.training.objective, self.network, self.trunk, batch, prediction, self.tools)
+        prediction = self.networks["generator"](batch.image, batch.mask).refined
+        terms = generator_terms(self.training.objective, self.network, self.backbone, batch, prediction, self.tools)
         yield "generator", terms
 
 

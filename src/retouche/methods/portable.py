@@ -28,9 +28,9 @@ from retouche.methods.thin import ThinGenerator
 class PortableConfig:
     """Settings of the three networks."""
 
-    thin: thins.PortableConfig = field(default_factory=thins.PortableConfig)
-    layout: layouts.PortableConfig = field(default_factory=layouts.PortableConfig)
-    refine: thins.PortableConfig = field(default_factory=thins.PortableConfig)
+    thin: thins.ThinConfig = field(default_factory=thins.ThinConfig)
+    layout: layouts.LayoutConfig = field(default_factory=layouts.LayoutConfig)
+    refine: thins.ThinConfig = field(default_factory=thins.ThinConfig)
 
 
 class PortableGenerator(Generator):

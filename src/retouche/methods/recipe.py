@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.layers.spectral import SpectralConv2d
-from retouche.methods.method import Batch, Tools
+from retouche.methods.method import Batch, RecipeContext
 
 
 class Rates(Protocol):
@@ -26,7 +26,7 @@ TrainingT = TypeVar("TrainingT", bound=Rates)
 
 
 class AdamRecipe(Generic[TrainingT]):
-    """A recipe whose players have one Adam each, at a constant rate; who inherits says whose turn it is.
+    """A recipe whose networks have one Adam each, at a constant rate; `updates` is left to who inherits.
 
     Attributes: as of `method.Recipe`; one batch a step, no average and no clipping, unless set otherwise
     """
@@ -35,19 +35,19 @@ class AdamRecipe(Generic[TrainingT]):
     ema: float = 0.0
 
     def __init__(
-        self, training: TrainingT, networks: Mapping[str, nn.Module], tools: Tools, critics: Sequence[str] = ()
+        self, training: TrainingT, networks: Mapping[str, nn.Module], tools: RecipeContext, critics: Sequence[str] = ()
     ) -> None:
         self.training, self.tools = training, tools
-        self.players = {name: networks[name] for name in ("generator", *critics)}
+        self.networks = {name: networks[name] for name in ("generator", *critics)}
         self.clip: Mapping[str, float] = {}
 
-    def optimizer(self, player: str) -> torch.optim.Optimizer:
+    def optimizer(self, role: str) -> torch.optim.Optimizer:
         """The generator's rate is everybody's where a preset has none for critics."""
         training = self.training
         rate = training.learning_rate
-        if player != "generator":
+        if role != "generator":
             rate = getattr(training, "critic_learning_rate", rate)
-        return adam(self.players[player], rate, training.betas, getattr(training, "epsilon", 1e-8))
+        return adam(self.networks[role], rate, training.betas, getattr(training, "epsilon", 1e-8))
 
 
 def adam(
@@ -58,7 +58,7 @@ def adam(
     return torch.optim.Adam(weights, lr=learning_rate, betas=betas, eps=epsilon)
 
 
-def judged(critic: nn.Module, real: Tensor, fake: Tensor, *guides: Tensor | None) -> tuple[Tensor, Tensor]:
+def critic_scores(critic: nn.Module, real: Tensor, fake: Tensor, *guides: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scores of originals and of filled pictures from one pass, for critics without batch statistics.
 
     Args:
@@ -71,7 +71,7 @@ def judged(critic: nn.Module, real: Tensor, fake: Tensor, *guides: Tensor | None
     return scores[: len(real)], scores[len(real) :]
 
 
-def across(tools: Tools, mean: Tensor, batch: Batch, weigh: Callable[[Batch], Tensor]) -> Tensor:
+def across(tools: RecipeContext, mean: Tensor, batch: Batch, weigh: Callable[[Batch], Tensor]) -> Tensor:
     """A mean over this part's `weigh` (a number of pixels) as its share of the mean over the whole batch's pixels.
 
     Means per picture need no such care; a mean over the hole does where holes differ in size.
@@ -93,7 +93,7 @@ def known_pixels(batch: Batch) -> Tensor:
     return (1 - batch.mask).sum()
 
 
-def squared(tools: Tools, mean: Tensor) -> Tensor:
+def squared(tools: RecipeContext, mean: Tensor) -> Tensor:
     """The square of a mean over the whole batch as this process's share: values and gradients average to its own.
 
     With --accumulate of this part of the batch only: the mean follows from networks that have not yet seen the others.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from retouche.layers.first_fill import first_fill
 from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
-from retouche.methods.method import Data, Method, Prediction, Scope, checked
+from retouche.methods.method import DataConfig, Method, Prediction, Scope, checked
 from retouche.methods.thin import ThinConfig, TwoHalvings
 
 
@@ -37,7 +37,7 @@ class RefineGenerator(TwoHalvings):
         return self.predicted(base, mask, torch.cat([base, mask, collage], 1))
 
 
-DATA = Data(
+DATA = DataConfig(
     size=128, batch=8, masks="wide:3,objects:1,box(0.4):1", crop="random", flip=True, jitter=0.1, structure="collage"
 )
 OBJECTIVE = FillLossConfig(features=1.0, adversarial=0.03)

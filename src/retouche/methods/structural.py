@@ -22,8 +22,8 @@ from torch.nn import functional
 from retouche.errors import InputError
 from retouche.layers.centre import Centre
 from retouche.losses.structural import binary_critic, binary_generator, structural_loss
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, checked
-from retouche.methods.recipe import AdamRecipe, initialise, judged
+from retouche.methods.method import Batch, DataConfig, Generator, Method, Prediction, RecipeContext, Scope, checked
+from retouche.methods.recipe import AdamRecipe, critic_scores, initialise
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CENTRE = Centre(side=128, block=64, overlap=4)
@@ -141,7 +141,7 @@ class StructuralDiscriminator(nn.Module):
 # Recipe
 
 # The code shrinks pictures whose shorter side exceeds 200 to a random 128 to 200. A hole of 56 in 128
-DATA = Data(size=CENTRE.side, batch=64, masks="centre(0.4375)", crop="short")
+DATA = DataConfig(size=CENTRE.side, batch=64, masks="centre(0.4375)", crop="short")
 EPOCH = 202_599 // 64
 """Batches of CelebA, which the published code's paths name first; it counts in epochs."""
 
@@ -151,7 +151,7 @@ class StructuralTrainingConfig:
     """How structural inpainting is trained, in two phases; the numbers are the published code's."""
 
     network: StructuralConfig = StructuralConfig()
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 50 * EPOCH
     phase: Literal["structural", "joint"] = "structural"
     """The first phase knows no discriminator; the second goes on from its weights, with Adam afresh."""
@@ -168,7 +168,7 @@ class StructuralTrainingConfig:
     critic: float = 0.1
     """Weight of the discriminator's own loss; under Adam it only acts through epsilon."""
 
-    def fitted(self) -> StructuralTrainingConfig:
+    def for_size(self) -> StructuralTrainingConfig:
         """The same, unless the pictures do not fit.
 
         Raises: InputError for another size than the networks'
@@ -181,27 +181,29 @@ class StructuralTrainingConfig:
 class StructuralRecipe(AdamRecipe[StructuralTrainingConfig]):
     """Squared errors and feature differences of the middle, in the second phase beside a discriminator's judgement."""
 
-    def __init__(self, training: StructuralTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(
+        self, training: StructuralTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext
+    ) -> None:
         super().__init__(training, networks, tools, ["discriminator"] if training.phase == "joint" else ())
-        self.trunk = tools.vgg(16)
+        self.backbone = tools.vgg(16)
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         training, image, mask = self.training, batch.image, batch.mask
-        refined = self.players["generator"](image, mask).refined
+        refined = self.networks["generator"](image, mask).refined
         if training.phase == "joint":
-            real, fake = judged(self.players["discriminator"], image, refined.detach(), mask)
+            real, fake = critic_scores(self.networks["discriminator"], image, refined.detach(), mask)
             yield "discriminator", {"binary": binary_critic(real, fake, training.critic)}
         terms = structural_loss(
             CENTRE.crop(refined),
             CENTRE.crop(image),
-            self.trunk,
+            self.backbone,
             overlap=CENTRE.overlap,
             overlap_weight=training.overlap,
             feature_weight=training.features,
         )
         if training.phase == "joint":
-            scores = self.players["discriminator"](refined, mask)
+            scores = self.networks["discriminator"](refined, mask)
             terms["adversarial"] = training.adversarial * binary_generator(scores)
         yield "generator", terms
 

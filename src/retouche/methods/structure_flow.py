@@ -29,7 +29,17 @@ from retouche.losses.adversarial import least_squares_critic, least_squares_gene
 from retouche.losses.correctness import EPSILON, LAYER, correctness_map
 from retouche.losses.perceptual import PERCEPTUAL_LAYERS, STYLE_LAYERS, Features, feature_distance, style_distance
 from retouche.losses.reconstruction import l1
-from retouche.methods.method import Batch, Data, Generator, Method, Prediction, Scope, Tools, Weights, checked
+from retouche.methods.method import (
+    Batch,
+    DataConfig,
+    Generator,
+    Method,
+    Prediction,
+    RecipeContext,
+    Scope,
+    Weights,
+    checked,
+)
 from retouche.methods.recipe import AdamRecipe
 from retouche.methods.structure_flow_networks import Block, StructureNetwork, TextureNetwork
 from retouche.weights.layout import Layout, Part, Parts
@@ -172,7 +182,9 @@ def critics(config: StructureFlowConfig) -> dict[str, nn.Module]:
 
 # Recipe
 
-DATA = Data(size=256, batch=8, masks="irregular", mask_files="flip=xy,above=zero", crop="resize", structure="script")
+DATA = DataConfig(
+    size=256, batch=8, masks="irregular", mask_files="flip=xy,above=zero", crop="resize", structure="script"
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +192,7 @@ class StructureFlowTrainingConfig:
     """How StructureFlow is trained, in three stages; the numbers are those of the code's model_config.yaml."""
 
     network: StructureFlowConfig = StructureFlowConfig(texture=False)
-    data: Data = DATA
+    data: DataConfig = DATA
     steps: int = 8_000_000
     """The code's ceiling; nobody says where to stop."""
     stage: Literal["structure", "texture", "joint"] = "structure"
@@ -204,7 +216,9 @@ class StructureFlowTrainingConfig:
 class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
     """Least squares, L1 and, for the texture network, VGG19's say, all on the raw output for the whole picture."""
 
-    def __init__(self, training: StructureFlowTrainingConfig, networks: Mapping[str, nn.Module], tools: Tools) -> None:
+    def __init__(
+        self, training: StructureFlowTrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext
+    ) -> None:
         self.critic = "structure" if training.stage == "structure" else "texture"
         super().__init__(training, networks, tools, [self.critic])
         generator = networks["generator"]
@@ -218,19 +232,19 @@ class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
             assert isinstance(generator, StructureFlow) and generator.structure is not None
             generator.structure.requires_grad_(False)
         # the published code feeds VGG19 the picture as it is, without ImageNet's mean and deviation
-        wanted_trunk = training.correctness or training.content or training.style
-        self.trunk = tools.vgg(19, normalisation="none") if wanted_trunk else None
+        wanted_backbone = training.correctness or training.content or training.style
+        self.backbone = tools.vgg(19, normalisation="none") if wanted_backbone else None
 
-    def turns(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def updates(self, batches: Sequence[Batch], step: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
         (batch,) = batches
         assert batch.structure is not None
-        prediction = self.players["generator"](batch.image, batch.mask, structure=batch.structure)
+        prediction = self.networks["generator"](batch.image, batch.mask, structure=batch.structure)
         first = self.training.stage == "structure"
         made, target = (prediction.structure, batch.structure) if first else (prediction.refined, batch.image)
-        scores = self.players[self.critic](torch.cat([target, made.detach()]))
+        scores = self.networks[self.critic](torch.cat([target, made.detach()]))
         pairs = [least_squares_critic(*map_.chunk(2)) for map_ in scores]
         yield self.critic, {"least_squares": torch.stack(pairs).mean()}
-        scales = [least_squares_generator(map_) for map_ in self.players[self.critic](made)]
+        scales = [least_squares_generator(map_) for map_ in self.networks[self.critic](made)]
         terms = {
             "reconstruction": self.training.reconstruction * l1(made, target),
             "adversarial": self.training.adversarial * torch.stack(scales).mean(),
@@ -238,17 +252,17 @@ class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
         yield "generator", terms | self._seen(batch, made, prediction.flow)
 
     def _seen(self, batch: Batch, made: Tensor, flow: Tensor | None) -> dict[str, Tensor]:
-        """The terms on VGG's features; originals pass the trunk once, without a graph, whatever is compared."""
+        """The terms on VGG's features; originals pass the backbone once, without a graph, whatever is compared."""
         training, image, mask = self.training, batch.image, batch.mask
-        if self.trunk is None or flow is None:
+        if self.backbone is None or flow is None:
             return {}
         terms: dict[str, Tensor] = {}
         layers = dict.fromkeys([LAYER] * bool(training.correctness) + [*PERCEPTUAL_LAYERS] * bool(training.content))
         with torch.no_grad():
-            wanted: Features = self.trunk(image, list(layers))
+            wanted: Features = self.backbone(image, list(layers))
         if training.correctness:
             with torch.no_grad():
-                there = self.trunk(image * (1 - mask), [LAYER])[LAYER]
+                there = self.backbone(image * (1 - mask), [LAYER])[LAYER]
             places = correctness_map(wanted[LAYER], there, flow)
 
             def hole(part: Batch) -> Tensor:
@@ -257,11 +271,11 @@ class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
             inside = self.tools.ratio((places * hole(batch)).sum(), batch, lambda part: hole(part).sum() + EPSILON)
             terms["correctness"] = training.correctness * inside
         if training.content:
-            terms["content"] = training.content * feature_distance(self.trunk(made, list(PERCEPTUAL_LAYERS)), wanted)
+            terms["content"] = training.content * feature_distance(self.backbone(made, list(PERCEPTUAL_LAYERS)), wanted)
         if training.style:
             with torch.no_grad():
-                within = self.trunk(image * mask, list(STYLE_LAYERS))
-            terms["style"] = training.style * style_distance(self.trunk(made * mask, list(STYLE_LAYERS)), within)
+                within = self.backbone(image * mask, list(STYLE_LAYERS))
+            terms["style"] = training.style * style_distance(self.backbone(made * mask, list(STYLE_LAYERS)), within)
         return terms
 
 

@@ -15,7 +15,7 @@ from retouche.layers import near
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import SLOPE, Doubled, ResidualBlock, activate, initialise_residual
 from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
-from retouche.methods.method import Data, Generator, Method, Prediction, Scope, checked
+from retouche.methods.method import DataConfig, Generator, Method, Prediction, Scope, checked
 
 MOSTLY = 0.7
 """Share of a map beyond which a layer is quicker over all of it than at chosen cells."""
@@ -136,7 +136,7 @@ class ThinGenerator(TwoHalvings):
         return self.predicted(base, mask, torch.cat([base, mask], 1))
 
 
-DATA = Data(
+DATA = DataConfig(
     size=96,
     batch=12,
     masks="scratches+scratches:4,scratches+letters:2,scratches:2,hairs+specks:1",

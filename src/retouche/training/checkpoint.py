@@ -40,7 +40,7 @@ class Training:
 
     Attributes:
         networks: "generator" and the critics, unwrapped
-        optimizers: by player
+        optimizers: by role
         average: the generator's averaged weights and its buffers by name; empty without
         step: steps done
         state: further plain values: health, best validation, unreadable pictures

@@ -1,7 +1,7 @@
 """Devices, precision and processes: Lightning Fabric, with each network set up for itself.
 
 A network is wrapped so that its forward runs in the run's precision and, with several processes, in its own
-DistributedDataParallel; what comes out is float32 whatever the precision. `turns` never sees the difference.
+DistributedDataParallel; what comes out is float32 whatever the precision. `updates` never sees the difference.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Engine:
         """Whether this process writes the files that all share."""
         return self.process == 0
 
-    def player(self, network: nn.Module, full_precision: bool = False) -> Player:
+    def prepare(self, network: nn.Module, full_precision: bool = False) -> PreparedNetwork:
         """A network, on its device already, that computes in the run's precision and averages its gradients.
 
         Args:
@@ -92,10 +92,10 @@ class Engine:
             made.compute = torch.compile(made.network)
         return made
 
-    def _made(self, network: nn.Module, synchronise: bool) -> Player:
-        return Player(network, self._half, self.device.type, synchronise)
+    def _made(self, network: nn.Module, synchronise: bool) -> PreparedNetwork:
+        return PreparedNetwork(network, self._half, self.device.type, synchronise)
 
-    def trunk(self, network: nn.Module) -> nn.Module:
+    def backbone(self, network: nn.Module) -> nn.Module:
         """A frozen network in the run's precision."""
         made = self._made(network.to(self.device), True)
         made.normalisation = getattr(network, "normalisation", "")
@@ -105,7 +105,7 @@ class Engine:
         """Add the loss's gradients to those of `weights`, and of nothing else."""
         self._fabric.backward(loss, inputs=list(weights))
 
-    def settle(self, weights: Iterable[Tensor]) -> None:
+    def all_reduce_gradients(self, weights: Iterable[Tensor]) -> None:
         """Average gradients that were gathered over several parts of a batch."""
         if not self._by_hand:
             return  # one part: DistributedDataParallel has done it
@@ -148,13 +148,13 @@ class Engine:
         self._fabric.barrier()
 
 
-class Player(nn.Module):
-    """A network as `turns` sees it: called like the network, answering in float32.
+class PreparedNetwork(nn.Module):
+    """A network as `updates` sees it: called like the network, answering in float32.
 
     Attributes:
         full_precision: whether it computes in float32, too
         compute: the network, or its compiled form
-        normalisation: of a VGG trunk, which some losses ask for
+        normalisation: of a VGG backbone, which some losses ask for
     """
 
     full_precision: bool = False

@@ -59,8 +59,8 @@ class Health:
         """One step's figures.
 
         Args:
-            losses: player -> its summed loss
-            norms: player -> norm of its gradients before clipping
+            losses: role -> its summed loss
+            norms: role -> norm of its gradients before clipping
             finite: whether all gradients and losses were
 
         Returns: remarks for the user
@@ -71,19 +71,19 @@ class Health:
             return [f"gradients were not finite: this step was skipped ({self.skipped} so far)"]
         self.in_a_row = 0
         said = []
-        for player, norm in norms.items():
-            if self._trend(f"norm {player}").low_for_long(norm, VANISHED):
+        for role, norm in norms.items():
+            if self._trend(f"norm {role}").low_for_long(norm, VANISHED):
                 said.append(
-                    f"the gradients of the {player} have vanished ({norm:.1e} for {WINDOW} steps): it learns nothing "
+                    f"the gradients of the {role} have vanished ({norm:.1e} for {WINDOW} steps): it learns nothing "
                     "more; a lower learning rate, other losses or fresh weights may help"
                 )
-        for player, loss in losses.items():
+        for role, loss in losses.items():
             # a Wasserstein critic's loss is negative when it does well, whoever wins
-            if player == GENERATOR or loss < 0:
+            if role == GENERATOR or loss < 0:
                 continue
-            if self._trend(f"loss {player}").low_for_long(loss, WON):
+            if self._trend(f"loss {role}").low_for_long(loss, WON):
                 said.append(
-                    f"the {player} wins: its loss has been below {WON:.0%} of its beginning for {WINDOW} steps, so the "
+                    f"the {role} wins: its loss has been below {WON:.0%} of its beginning for {WINDOW} steps, so the "
                     "generator is told little; a smaller adversarial weight or a slower critic may help"
                 )
         return said

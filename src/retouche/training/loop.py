@@ -1,4 +1,4 @@
-"""One step of any recipe: its players' turns, each with its own optimiser, and the averaged weights."""
+"""One step of any recipe: the updates of its networks, each with its own optimiser, and the averaged weights."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from retouche.methods.method import Batch, Recipe
 from retouche.training.engine import Engine
 from retouche.training.scaler import Scaler
 
-Turn = tuple[str, dict[str, Tensor]]
+Update = tuple[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Taken:
+class StepResult:
     """What happened in a step.
 
     Attributes:
-        losses: "player/name" -> value on this process, weighted; the mean over the parts of a batch, which is the whole
-            batch's; of several turns of a player the last counts
-        norms: player -> norm of its gradients before clipping
-        finite: whether every gradient and loss was; otherwise nothing was changed by the turns that were not
-        overflowed: whether a turn was left out only because float16's loss scale was too large; it is smaller now
+        losses: "role/name" -> value on this process, weighted; the role is "generator" or a critic's name. The
+            mean over the parts of a batch, which is the whole batch's; of several updates of a network the last counts
+        norms: role -> norm of its gradients before clipping
+        finite: whether every gradient and loss was; otherwise nothing was changed by the updates that were not
+        overflowed: whether an update was left out only because float16's loss scale was too large; it is smaller now
     """
 
     losses: dict[str, Tensor]
@@ -36,7 +36,7 @@ class Taken:
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:
-    """The weights a player's optimiser may change."""
+    """The weights a network's optimiser may change."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
@@ -47,56 +47,56 @@ def take_step(
     step: int,
     engine: Engine,
     scaler: Scaler | None = None,
-) -> Taken:
-    """Play all turns of one step.
+) -> StepResult:
+    """Carry out all updates of one step.
 
     Args:
         parts: the step's batches (`recipe.batches` of them), or several such, whose gradients are averaged: a large
-            batch in smaller parts. Each turn is played for all parts before the next begins
+            batch in smaller parts. Each update is computed for all parts before the next begins
     """
     scaler = scaler or Scaler()
     # a forward pass moves buffers (spectral norm, running statistics); a step that is skipped must leave no NaN there
-    buffers = [(buffer, buffer.clone()) for player in recipe.players.values() for buffer in player.buffers()]
-    playing: list[Iterator[Turn]] = [recipe.turns(batches, step) for batches in parts]
+    buffers = [(buffer, buffer.clone()) for network in recipe.networks.values() for buffer in network.buffers()]
+    updates: list[Iterator[Update]] = [recipe.updates(batches, step) for batches in parts]
     losses: dict[str, Tensor] = {}
     norms: dict[str, Tensor] = {}
-    waiting: dict[str, Tensor] = {}  # players that have played, but step with others; and their losses
+    waiting: dict[str, Tensor] = {}  # networks that have gradients, but step with others; and their losses
     finite, overflowed = True, False
-    while (turn := next(playing[0], None)) is not None:
-        player, terms = turn
-        optimizers[player].zero_grad()
-        weights = trainable(recipe.players[player])
-        said = {f"{player}/{name}": value.detach() / len(parts) for name, value in terms.items()}
-        waiting[player] = _add_gradients(engine, terms, weights, len(parts), scaler.scale)
-        for others in playing[1:]:
+    while (update := next(updates[0], None)) is not None:
+        role, terms = update
+        optimizers[role].zero_grad()
+        weights = trainable(recipe.networks[role])
+        values = {f"{role}/{name}": value.detach() / len(parts) for name, value in terms.items()}
+        waiting[role] = _add_gradients(engine, terms, weights, len(parts), scaler.scale)
+        for others in updates[1:]:
             also = next(others)
-            assert also[0] == player, "all parts of a batch play the same turns"
+            assert also[0] == role, "all parts of a batch yield the same updates"
             for name, value in also[1].items():
-                said[f"{player}/{name}"] += value.detach() / len(parts)
-            waiting[player] += _add_gradients(engine, also[1], weights, len(parts), scaler.scale)
-        losses |= said
-        engine.settle(weights)
-        group = _group(recipe, player)
+                values[f"{role}/{name}"] += value.detach() / len(parts)
+            waiting[role] += _add_gradients(engine, also[1], weights, len(parts), scaler.scale)
+        losses |= values
+        engine.all_reduce_gradients(weights)
+        group = _group(recipe, role)
         if set(waiting) >= set(group):
             for one in group:
-                scaler.undo(trainable(recipe.players[one]))
+                scaler.undo(trainable(recipe.networks[one]))
             good = _move(recipe, optimizers, engine, {name: waiting.pop(name) for name in group}, norms)
             overflowed |= scaler.note(good)
             finite &= good
-    assert not waiting, "players that step together play together"
+    assert not waiting, "networks that step together yield together"
     for optimizer in optimizers.values():
         optimizer.zero_grad()
     if not finite:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-    return Taken(losses, norms, finite, overflowed)
+    return StepResult(losses, norms, finite, overflowed)
 
 
-def _group(recipe: Recipe, player: str) -> tuple[str, ...]:
-    """The players that step with this one."""
+def _group(recipe: Recipe, role: str) -> tuple[str, ...]:
+    """The networks that step with this one."""
     together: tuple[str, ...] = getattr(recipe, "together", ())
-    return together if player in together else (player,)
+    return together if role in together else (role,)
 
 
 def _move(
@@ -106,26 +106,26 @@ def _move(
     played: Mapping[str, Tensor],
     norms: dict[str, Tensor],
 ) -> bool:
-    """Clip and step players that have their gradients.
+    """Clip and step the networks that have their gradients.
 
     Args:
-        played: player -> its loss
-        norms: receives each player's
+        played: role -> its loss
+        norms: receives each role's
 
     Returns: whether all was finite; else nothing has moved
     """
-    weights = [weight for player in played for weight in trainable(recipe.players[player])]
-    own = {player: _norm(trainable(recipe.players[player])) for player in played}
+    weights = [weight for role in played for weight in trainable(recipe.networks[role])]
+    own = {role: _norm(trainable(recipe.networks[role])) for role in played}
     norms |= own
     norm = next(iter(own.values())) if len(own) == 1 else torch.linalg.vector_norm(torch.stack(list(own.values())))
     if engine.any(not bool(torch.isfinite(norm + torch.stack(list(played.values())).sum()))):
-        for player in played:
-            optimizers[player].zero_grad()
+        for role in played:
+            optimizers[role].zero_grad()
         return False
     if limit := recipe.clip.get(next(iter(played))):
         torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
-    for player in played:
-        optimizers[player].step()
+    for role in played:
+        optimizers[role].step()
     return True
 
 

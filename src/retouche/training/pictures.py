@@ -1,4 +1,4 @@
-"""What a training learns from and what it is judged by: sources, holes and guides of its settings."""
+"""What a training learns from and what it is validated on: sources, holes and guides of its settings."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from retouche.data.mask_makers import Masks, parse_masks
 from retouche.data.sources import Source, UnreadableError, hold_out, open_source
 from retouche.errors import InputError
 from retouche.layers.structure import SETTINGS
-from retouche.methods.method import Data
+from retouche.methods.method import DataConfig
 from retouche.training.settings import Run
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is learned from and what is judged."""
+    """Pictures to train on and pictures held out for validation."""
 
     train: Source
-    judged: Source
+    validation: Source
     maker: Maker
 
     @staticmethod
     def of(run: Run) -> Pictures:
-        data: Data = run.preset.data
+        data: DataConfig = run.preset.data
         if data.structure and data.structure not in SETTINGS and run.structures is None:
             raise InputError(f"{run.method} learns from ready {data.structure}s: give their folder with --structures")
         crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter, data.degrade)
         guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
         source = open_source(run.data)
         if run.validate is not None:
-            train, judged = source, open_source(run.validate)
+            train, held_out = source, open_source(run.validate)
         else:
             kept, held = hold_out(source.names, lambda index: _readable(source, index))
-            train, judged = source.subset(kept), source.subset(held)
-        return Pictures(train, judged, Maker(crop, _masks(run), guides))
+            train, held_out = source.subset(kept), source.subset(held)
+        return Pictures(train, held_out, Maker(crop, _masks(run), guides))
 
 
 def _masks(run: Run) -> Masks:
@@ -44,7 +44,7 @@ def _masks(run: Run) -> Masks:
 
     Raises: InputError where that must be asked
     """
-    data: Data = run.preset.data
+    data: DataConfig = run.preset.data
     files = data.mask_files if run.invert == "ask" else f"{data.mask_files},invert={run.invert}"
     masks = parse_masks(data.masks, files)
     if run.invert == "ask":

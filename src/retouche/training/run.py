@@ -24,13 +24,13 @@ from retouche.errors import DataError, InputError
 from retouche.files import atomic_write
 from retouche.masks import hole_ratio
 from retouche.methods import find
-from retouche.methods.method import Batch, Data, Generator, Method, Recipe, Tools
+from retouche.methods.method import Batch, DataConfig, Generator, Method, Recipe, RecipeContext
 from retouche.training import checkpoint, loop, samples, validation
 from retouche.training.checkpoint import Training
 from retouche.training.engine import Engine
 from retouche.training.health import Health
-from retouche.training.judges import Judges
 from retouche.training.log import RunLog
+from retouche.training.loss_backbones import LossBackbones
 from retouche.training.pace import Clock, most_memory
 from retouche.training.pictures import Pictures
 from retouche.training.process import held, own_randomness, seed_all, start_worker, stoppable
@@ -40,7 +40,7 @@ from retouche.training.settings import Run, remember
 from retouche.training.start import Start, fill, read_start, see
 from retouche.weights.own import save_networks
 
-JUDGED = 100
+VALIDATION_SAMPLES = 100
 """Validation pictures at most."""
 SHOWN = 512
 """Masks counted for the histogram."""
@@ -100,8 +100,8 @@ def train(run: Run, listener: Listener | None = None) -> Outcome:
     record = find(run.method)
     if record.recipe is None or record.build is None:
         raise InputError(f'"{run.method}" cannot be trained: it fills without weights, or has no recipe')
-    if hasattr(run.preset, "fitted"):
-        run = replace(run, preset=run.preset.fitted())
+    if hasattr(run.preset, "for_size"):
+        run = replace(run, preset=run.preset.for_size())
     pictures = Pictures.of(run)
     engine = Engine(run)
     if run.preset.data.batch % (engine.processes * run.accumulate):
@@ -127,7 +127,7 @@ class _Session:
     def __init__(self, run: Run, record: Method, pictures: Pictures, engine: Engine, listener: Listener) -> None:
         self.run, self.record, self.engine, self.listener = run, record, engine, listener
         self.pictures = pictures
-        self.data: Data = run.preset.data
+        self.data: DataConfig = run.preset.data
         resumed = checkpoint.newest(run.folder)
         state = {} if resumed is None else checkpoint.read_state(resumed)
         networks = self._networks()
@@ -141,9 +141,9 @@ class _Session:
             network.to(engine.device)
             if getattr(run.preset, "channels_last", False):
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.judges = judges = Judges(run, engine)
-        tools = Tools(
-            judges.trunk, judges.backbone, judges.scene, engine.processes, engine.total, started, engine.device
+        self.backbones = backbones = LossBackbones(run, engine)
+        tools = RecipeContext(
+            backbones.vgg, backbones.backbone, backbones.scene, engine.processes, engine.total, started, engine.device
         )
         assert record.recipe is not None
         with torch.random.fork_rng(devices=validation.here()):
@@ -151,13 +151,13 @@ class _Session:
             self.recipe: Recipe = record.recipe(run.preset, networks, tools)
         fill(networks, start.tensors)
         self.ema = self.recipe.ema if run.ema is None else run.ema
-        self.figure, self.judge = judges.chosen()
-        optimizers = {name: self.recipe.optimizer(name) for name in self.recipe.players}
+        self.metric, self.feature_backbone = backbones.chosen()
+        optimizers = {name: self.recipe.optimizer(name) for name in self.recipe.networks}
         self.rates = base_rates(optimizers)
         self.factor = schedule(run.schedule, run.preset.steps, run.warm_up)
-        for name, network in self.recipe.players.items():
+        for name, network in self.recipe.networks.items():
             full = name in getattr(self.recipe, "full_precision", ())
-            self.recipe.players[name] = engine.player(network, full_precision=full)
+            self.recipe.networks[name] = engine.prepare(network, full_precision=full)
         average = loop.average_of(networks[GENERATOR]) if self.ema else {}
         fresh = {
             "started": sorted(started),
@@ -176,7 +176,7 @@ class _Session:
                     f"{run.folder} was trained on other pictures than {run.data} holds now: bring them back, or give "
                     "another --run"
                 )
-        self.judged = fixed_samples(pictures.judged, pictures.maker, run.seed, JUDGED)
+        self.validation_samples = fixed_samples(pictures.validation, pictures.maker, run.seed, VALIDATION_SAMPLES)
         self.health = Health.from_json(self.training.state["health"])
         self.scaler = Scaler.of(run.precision, self.training.state.get("scaler"))
         self.log = RunLog(run.folder, self.training.step, run.wandb, run.as_json()) if engine.first else None
@@ -270,7 +270,7 @@ class _Session:
             return Outcome(training.step, True, training.state["best"], self.engine.first)
         if training.step == 0:
             self._show_masks()
-            self._judge()
+            self._validate()
         clock = Clock(self.data.batch)
         saved = training.step
         stopped = False
@@ -280,11 +280,11 @@ class _Session:
             stopped = self.engine.any(stop())
             kept = run.snapshots and training.step % run.snapshots == 0
             if kept or training.step % run.save_every == 0 or training.step == run.preset.steps:
-                self._save(judge=True)
+                self._save(validate=True)
                 saved = training.step
                 clock.restart()
         if saved != training.step:
-            self._save(judge=False)
+            self._save(validate=False)
         finished = training.step >= run.preset.steps
         return Outcome(training.step, finished, training.state["best"], self.engine.first)
 
@@ -305,8 +305,8 @@ class _Session:
         norms = loop.as_numbers(taken.norms, self.engine)
         totals: dict[str, float] = {}
         for name, value in losses.items():
-            player = name.partition("/")[0]
-            totals[player] = totals.get(player, 0.0) + value
+            role = name.partition("/")[0]
+            totals[role] = totals.get(role, 0.0) + value
         if not taken.overflowed:
             for words in self.health.note(totals, norms, taken.finite):
                 self._remark(words)
@@ -327,7 +327,7 @@ class _Session:
             Progress(training.step, run.preset.steps, losses, speed, self.data.batch * recipe.batches)
         )
         if self.health.lost:
-            self._save(judge=False)
+            self._save(validate=False)
             raise DataError(
                 f"gradients were not finite {self.health.in_a_row} times in a row: stopped at step {training.step}, "
                 "all is saved; a lower learning rate, gradient clipping or --precision 32 may help"
@@ -335,10 +335,10 @@ class _Session:
 
     # What is kept
 
-    def _save(self, judge: bool) -> None:
-        """Judge, write the weights that run alone, then the checkpoint."""
+    def _save(self, validate: bool) -> None:
+        """Validate, write the weights that run alone, then the checkpoint."""
         training, engine = self.training, self.engine
-        better = self._judge() if judge else False
+        better = self._validate() if validate else False
         training.state["health"] = self.health.as_json()
         training.state["scaler"] = self.scaler.as_json()
         training.state["seconds"], self.since = self._seconds(), time.monotonic()
@@ -372,31 +372,33 @@ class _Session:
                 preset=preset,
                 step=training.step,
                 ema=self.ema or None,
-                perceptual=self.judges.perceptual,
+                perceptual=self.backbones.perceptual,
             )
 
-    def _judge(self) -> bool:
+    def _validate(self) -> bool:
         """Score and sample sheet; whether the score is the best so far."""
         training = self.training
         generator = training.networks[GENERATOR]
-        score = validation.validate(generator, training.average, self.judged, self.engine, self.judge)
-        value = score.by(self.figure)
-        best = training.state["best"] if training.state.get("best_by", "l1") == self.figure else None
+        score = validation.validate(
+            generator, training.average, self.validation_samples, self.engine, self.feature_backbone
+        )
+        value = score.by(self.metric)
+        best = training.state["best"] if training.state.get("best_by", "l1") == self.metric else None
         better = training.step > 0 and (best is None or value < best)
         if better:
-            training.state |= {"best": value, "best_by": self.figure}
+            training.state |= {"best": value, "best_by": self.metric}
         if self.log is not None:
-            self.log.write(training.step, "validation", pictures=len(self.judged), **score._asdict())
+            self.log.write(training.step, "validation", pictures=len(self.validation_samples), **score._asdict())
             features = "" if score.features is None else f", feature distance {score.features:.4f}"
             self.listener.remark(
-                f"step {training.step}: error inside the hole {score.hole_l1:.4f} on {len(self.judged)} pictures "
-                f"(mean colour: {score.mean_fill:.4f}), {score.psnr:.2f} dB{features}"
+                f"step {training.step}: error inside the hole {score.hole_l1:.4f} on {len(self.validation_samples)} "
+                f"pictures (mean colour: {score.mean_fill:.4f}), {score.psnr:.2f} dB{features}"
             )
             self._show_samples(generator)
         return better
 
     def _show_samples(self, generator: nn.Module) -> None:
-        shown = self.judged[: samples.ROWS]
+        shown = self.validation_samples[: samples.ROWS]
         with validation.still(generator):
             made = validation.predict(generator, self.training.average, shown, self.engine.device)
         image = torch.cat([sample.image for sample in shown])

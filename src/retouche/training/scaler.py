@@ -1,7 +1,7 @@
 """Half precision's loss scale: gradients below float16's smallest number are lifted, and too large ones shrink it.
 
 Micikevicius et al. 2017 (arXiv 1710.03740). The numbers are those of PyTorch's own scaler, which would want optimisers
-of its own; here one scale serves all players, and it is kept in the checkpoint.
+of its own; here one scale serves all networks, and it is kept in the checkpoint.
 """
 
 from __future__ import annotations

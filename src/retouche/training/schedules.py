@@ -54,7 +54,7 @@ def _unknown(text: str) -> InputError:
 
 
 def base_rates(optimizers: Mapping[str, Optimizer]) -> dict[str, list[float]]:
-    """The rates that fresh optimisers have, by player and group."""
+    """The rates that fresh optimisers have, by role and group."""
     return {name: [group["lr"] for group in one.param_groups] for name, one in optimizers.items()}
 
 

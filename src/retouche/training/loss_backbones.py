@@ -16,8 +16,8 @@ from retouche.training.scene import scene_encoder
 from retouche.training.settings import Run
 
 
-class Judges:
-    """What `Tools` asks for, by the run's `--perceptual-weights`.
+class LossBackbones:
+    """What `RecipeContext` asks for, by the run's `--perceptual-weights`.
 
     Attributes:
         perceptual: which weights these are, for the header of what is trained; None where none were asked for
@@ -26,39 +26,39 @@ class Judges:
     def __init__(self, run: Run, engine: Engine) -> None:
         self.run, self.engine = run, engine
         self.perceptual: str | None = None
-        self.trunks: dict[Any, nn.Module] = {}
+        self.backbones: dict[Any, nn.Module] = {}
 
-    def trunk(self, depth: int, normalisation: str | None = None, last: str | None = None) -> nn.Module:
-        """`Tools.vgg`."""
+    def vgg(self, depth: int, normalisation: str | None = None, last: str | None = None) -> nn.Module:
+        """`RecipeContext.vgg`."""
         if self.run.perceptual is None:
             raise InputError(
                 f"this preset's perceptual losses need VGG{depth}: give --perceptual-weights FILE (torchvision's), or "
-                '"random" for a random trunk, which is another loss than the published one'
+                '"random" for a random backbone, which is another loss than the published one'
             )
         if variant_of(self.run.perceptual) is not None:
             return ByBlock(self.backbone())
         wanted: Any = (depth, self.run.perceptual, last, normalisation)
-        if wanted not in self.trunks:
-            trunk = vgg(*wanted)
-            self.perceptual = f"VGG{depth} {trunk.origin}"
-            self.trunks[wanted] = self.engine.trunk(trunk)
-        return self.trunks[wanted]
+        if wanted not in self.backbones:
+            backbone = vgg(*wanted)
+            self.perceptual = f"VGG{depth} {backbone.origin}"
+            self.backbones[wanted] = self.engine.backbone(backbone)
+        return self.backbones[wanted]
 
     def backbone(self) -> nn.Module:
-        """`Tools.backbone`."""
+        """`RecipeContext.backbone`."""
         variant = variant_of(self.run.perceptual or f"{NAME}0")
         if variant is None:
             raise InputError(
                 f"{self.run.method} compares EfficientNet-Lite's features: give --perceptual-weights {NAME}0, or none"
             )
-        if variant not in self.trunks:
+        if variant not in self.backbones:
             backbone = efficientnet_lite(variant)
             self.perceptual = f"EfficientNet-Lite{variant} {backbone.origin}"
-            self.trunks[variant] = self.engine.trunk(backbone)
-        return self.trunks[variant]
+            self.backbones[variant] = self.engine.backbone(backbone)
+        return self.backbones[variant]
 
     def scene(self) -> nn.Module:
-        """`Tools.scene`."""
+        """`RecipeContext.scene`."""
         given = self.run.perceptual
         if given is None:
             raise InputError(
@@ -67,21 +67,21 @@ class Judges:
             )
         if variant_of(given) is not None:
             return ByResolution(self.backbone())
-        if "scene" not in self.trunks:
+        if "scene" not in self.backbones:
             encoder = scene_encoder(given)
             self.perceptual = f"scene parser {encoder.origin}"
-            self.trunks["scene"] = self.engine.trunk(encoder)
-        return self.trunks["scene"]
+            self.backbones["scene"] = self.engine.backbone(encoder)
+        return self.backbones["scene"]
 
     def chosen(self) -> tuple[str, nn.Module | None]:
         """What the best weights are chosen by, and the network for the feature distance where there is one."""
-        judge = next((self.trunks[variant] for variant in VARIANTS if variant in self.trunks), None)
-        if judge is None and self.run.best in ("auto", "features"):
+        network = next((self.backbones[variant] for variant in VARIANTS if variant in self.backbones), None)
+        if network is None and self.run.best in ("auto", "features"):
             try:
-                judge = self.engine.trunk(efficientnet_lite(0))
+                network = self.engine.backbone(efficientnet_lite(0))
             except WeightsError:
                 if self.run.best == "features":
                     raise
         if self.run.best != "auto":
-            return self.run.best, judge
-        return "l1" if judge is None else "features", judge
+            return self.run.best, network
+        return "l1" if network is None else "features", network
