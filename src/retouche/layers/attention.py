@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from retouche.conventions import Box
 from retouche.errors import InputError
 from retouche.layers import attention_rows
 from retouche.layers.exporting import exporting
@@ -67,7 +68,9 @@ VARIANTS = {
 }
 
 
-def contextual_attention(features: Tensor, mask: Tensor, variant: str | Rules = "official") -> Tensor:
+def contextual_attention(
+    features: Tensor, mask: Tensor, variant: str | Rules = "official", box: Box | None = None
+) -> Tensor:
     """Repaint every place of a feature map, known ones too, with the patches of known places that look like it.
 
     Places are compared at half size by the 3x3 patches around them; the 4x4 patches of the full map are pasted with
@@ -77,9 +80,10 @@ def contextual_attention(features: Tensor, mask: Tensor, variant: str | Rules = 
         features: (N, C, h, w), h and w even
         mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole, any size; networks give the picture's, (4h, 4w)
         variant: whose rules, a name of `VARIANTS` or the rules themselves
+        box: of the map, the only places to repaint; with patches of all known places still
 
-    Returns: (N, C, h, w) in the features' dtype; half precision is computed in float32. Where holes are "excluded" and
-        no patch of a sample is free of them (published code gives NaN), all patches weigh the same.
+    Returns: (N, C, h, w), or of the box's size, in the features' dtype; half precision is computed in float32. Where
+        holes are "excluded" and no patch of a sample is free of them (published code gives NaN), all weigh the same.
     Raises: InputError for odd sides, a mask of another batch size or an unknown variant
     """
     n, _, h, w = features.shape
@@ -95,13 +99,18 @@ def contextual_attention(features: Tensor, mask: Tensor, variant: str | Rules = 
     small = _resize(exact, h // 2, w // 2, rules.resize)
     device = features.device.type
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-        attended = _attend(small, _blocks(exact), free, rules)
-    blocks = attended.unflatten(1, (-1, 2, 2)).movedim((4, 5), (2, 4))  # (N, C, h/2 + 1, 2, w/2 + 1, 2)
-    picture = blocks.flatten(2, 3).flatten(3, 4)[:, :, 1:-1, 1:-1]
+        attended, (left, top) = _attend(small, _blocks(exact), free, rules, box or (0, 0, w, h))
+    blocks = attended.unflatten(1, (-1, 2, 2)).movedim((4, 5), (2, 4))  # (N, C, blocks down, 2, blocks across, 2)
+    picture = blocks.flatten(2, 3).flatten(3, 4)
+    if box is None:
+        picture = picture[:, :, 1:-1, 1:-1]
+    else:  # the map of blocks has a border of one
+        left, top = 2 * left - 1, 2 * top - 1
+        picture = picture[..., box[1] - top : box[3] - top, box[0] - left : box[2] - left]
     layout = (
         torch.channels_last if features.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     )
-    return (picture / _overlap(h, w, rules, picture)).to(features.dtype, memory_format=layout)
+    return (picture / _overlap(h, w, rules, picture, box)).to(features.dtype, memory_format=layout)
 
 
 def _resize(x: Tensor, height: int, width: int, rule: str) -> Tensor:
@@ -135,23 +144,26 @@ def _blocks(x: Tensor) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
-def _overlap(h: int, w: int, rules: Rules, like: Tensor) -> Tensor | float:
-    """How many pasted patches meet at each place."""
+def _overlap(h: int, w: int, rules: Rules, like: Tensor, box: Box | None) -> Tensor | float:
+    """How many pasted patches meet at each place of a map, or of a box of it."""
     if rules.overlap == "four":
         return 4.0
     count_h, count_w = (torch.full((side,), 2.0, dtype=like.dtype, device=like.device) for side in (h, w))
     for count in (count_h, count_w):
         count[[0, -1]] = 1
+    if box is not None:
+        count_w, count_h = count_w[box[0] : box[2]], count_h[box[1] : box[3]]
     return count_h[:, None] * count_w
 
 
-def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor:
-    """The pasted blocks, (N, 4C, h + 1, w + 1), band by band.
+def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules, box: Box) -> tuple[Tensor, tuple[int, int]]:
+    """The pasted blocks, (N, 4C, h + 1, w + 1), band by band; or some that hold all of a box, and the first of them.
 
     Args:
         small: (N, C, h, w), the halved map
         blocks: (N, (h + 1) * (w + 1), 4C), what is pasted
         free: (N, 1, h * w), patches that may be pasted
+        box: of the map before it was halved
     """
     n, c, h, w = small.shape
     # A column of zeros behind each row: a step beyond either end of a row then meets zeros. Three such rows above and
@@ -166,13 +178,17 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
 
     remember = torch.is_grad_enabled() and small.requires_grad
     if not (remember or exporting() or (h * w) ** 2 * small.element_size() < SMALL_BYTES):
+        # place y is in block (y + 1) // 2, which the patches of that place and the one before are pasted into
+        rows, columns = (
+            range(max((first - 1) // 2, 0), min(last // 2 + 1, length))
+            for first, last, length in ((box[1], box[3], h), (box[0], box[2], w))
+        )
+        silent = rules.holes == "silent"
         each = [
-            attention_rows.pasted(
-                small[i], norms[i, 0], blocks[i], free[i, 0], rules.holes == "silent", rules.fuse, range(h)
-            )
+            attention_rows.pasted(small[i], norms[i, 0], blocks[i], free[i, 0], silent, rules.fuse, rows, columns)
             for i in range(n)
         ]
-        return torch.stack(each).movedim(3, 1)
+        return torch.stack(each).movedim(3, 1), (columns.start, rows.start)
 
     def scores(first: int, last: int) -> Tensor:
         """Fused along rows where asked: (N, last - first, w, h * w) for these rows of queries."""
@@ -186,14 +202,14 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules) -> Tensor
 
     rows = h if exporting() else max(1, min(h, BAND_BYTES // (n * w * h * w * small.element_size())))
     if rows == h:
-        return band(0, h).movedim(3, 1)
+        return band(0, h).movedim(3, 1), (0, 0)
     pasted = small.new_zeros(n, h + 1, w + 1, blocks.shape[2])
     for first in range(0, h, rows):
         last = min(first + rows, h)
         # bands are made again when the gradient comes by: together they would be the whole map
         part = checkpoint(band, first, last, use_reentrant=False) if remember else band(first, last)
         pasted[:, first : last + 1] += part
-    return pasted.movedim(3, 1)
+    return pasted.movedim(3, 1), (0, 0)
 
 
 def _boxed(x: Tensor) -> Tensor:

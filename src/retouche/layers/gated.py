@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.layers.padding import PaddedConv2d, Padding
+from retouche.layers.padding import Borders, PaddedConv2d, Padding
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
@@ -60,8 +60,8 @@ class GatedConv2d(PaddedConv2d):
         super().__init__(inputs, 2 * outputs, kernel, stride, dilation, rule, doubles)
         self.activate = activation(activate)
 
-    def forward(self, x: Tensor) -> Tensor:
-        feature, gate = super().forward(x).chunk(2, dim=1)
+    def forward(self, x: Tensor, borders: Borders | None = None) -> Tensor:
+        feature, gate = super().forward(x, borders).chunk(2, dim=1)
         # Each half goes to memory of its own. With channels last it is a short piece of every place's channels, and
         # on such pieces PyTorch's elementwise kernels take up to fifteen times as long; copying them is cheap.
         return self.activate(feature.clone()) * gate.clone().sigmoid_()

@@ -14,6 +14,9 @@ Padding = Literal["same", "zeros", "reflect"]
 pads 0 before and 1 after an even side; zeros: the same number of zeros on all sides, whatever the stride; reflect: as
 many mirrored pixels, so a side must be longer than its padding."""
 
+Borders = tuple[int, int, int, int]
+"""Pixels to pad at the left, right, top and bottom."""
+
 
 def margins(side: int, kernel: int, stride: int, dilation: int, padding: Padding) -> tuple[int, int]:
     """Pixels to add before and after a side so that a convolution makes ceil(side / stride) of it.
@@ -68,8 +71,19 @@ class PaddedConv2d(nn.Conv2d):
             self.doubled = nn.Parameter(doubling(self.weight.detach()), requires_grad=False)
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, borders: Borders | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, outputs, ...), of ceil(side / stride) unless `borders` are given.
+
+        Args:
+            borders: what to pad instead: of a part of a map that is not `doubles`, 0 where the map goes on
+        """
         kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
+        if borders is not None:
+            left, right, top, bottom = borders
+            if self.rule != "reflect" and left == right and top == bottom:
+                return functional.conv2d(x, self.weight, self.bias, stride, (top, left), dilation)
+            x = functional.pad(x, borders, mode="reflect" if self.rule == "reflect" else "constant")
+            return functional.conv2d(x, self.weight, self.bias, stride, 0, dilation)
         if self.doubles:
             if self.rule != "reflect" and kernel % 2 and stride == dilation == 1:
                 weight = doubling(self.weight) if self.doubled is None else self.doubled

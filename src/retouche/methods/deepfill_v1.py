@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.image import composite
+from retouche.image import Box, composite
 from retouche.layers.attention import VARIANTS, contextual_attention
+from retouche.layers.boxed import both_stages
 from retouche.layers.padding import PaddedConv2d, Padding
 from retouche.layers.two_stage import ATTENDED, COARSE, DECODER, HALLUCINATE, MATCH, Chain, Style
 from retouche.losses.adversarial import gradient_penalty, wasserstein_critic, wasserstein_generator
@@ -97,6 +98,7 @@ class DeepFillV1Generator(Generator):
     """Both stages; 3,601,542 parameters at the official sizes."""
 
     multiple = 8
+    local = True
 
     def __init__(self, config: DeepFillV1Config) -> None:
         super().__init__()
@@ -121,15 +123,28 @@ class DeepFillV1Generator(Generator):
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
     ) -> Prediction:
         image, mask = checked(self, image, mask)
-        masked = image * (1 - mask)
-        # the ones tell padding from picture: without them both are zero
-        guides = [torch.ones_like(mask), mask]
-        coarse = self.coarse(torch.cat([masked, *guides], 1)).clamp(-1, 1)
-        second = torch.cat([coarse * mask + masked, *guides], 1)  # (N, 5, H, W)
+        first = self._first(image, mask)
+        coarse = self.coarse(first).clamp(-1, 1)
+        second = self._second(first, coarse)
         hallucinated = self.hallucinate(second)  # (N, 4 * width, H/4, W/4)
         attended = self.attended(self.attend(second, mask))
         refined = self.decode(torch.cat([hallucinated, attended], 1)).clamp(-1, 1)
         return Prediction(refined=refined, coarse=coarse)
+
+    def inside(self, image: Tensor, mask: Tensor, boxes: Sequence[Box], sketch: Tensor | None = None) -> Tensor:
+        image, mask = checked(self, image, mask)
+        first, config = self._first(image, mask), self.config
+        return both_stages(self, first, self._second, lambda x: x.clamp(-1, 1), mask, boxes, config.attention)
+
+    def _first(self, image: Tensor, mask: Tensor) -> Tensor:
+        """What the coarse network sees, (N, 5, H, W)."""
+        # the ones tell padding from picture: without them both are zero
+        return torch.cat([image * (1 - mask), torch.ones_like(mask), mask], 1)
+
+    def _second(self, first: Tensor, coarse: Tensor) -> Tensor:
+        """What the second stage sees, (N, 5, H, W): the hole as the coarse network fills it."""
+        masked, guides = first.split([3, 2], 1)
+        return torch.cat([coarse * guides[:, 1:] + masked, guides], 1)
 
 
 class Critic(nn.Module):

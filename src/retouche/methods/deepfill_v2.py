@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.image import composite
+from retouche.image import Box, composite
 from retouche.layers.attention import VARIANTS, contextual_attention
+from retouche.layers.boxed import both_stages
 from retouche.layers.padding import Padding, pad
 from retouche.layers.spectral import SpectralConv2d
 from retouche.layers.two_stage import ATTENDED, COARSE, DECODER, HALLUCINATE, MATCH, Chain, Style
@@ -107,6 +108,7 @@ class DeepFillV2Generator(Generator):
         self.config = config
         # mirrored padding of 16 at a quarter of the size needs more than 16 pixels there
         self.smallest = 72 if config.padding == "reflect" else 8
+        self.local = config.convolution != "partial"
         style = Style(config.convolution, config.activation, config.padding, config.gated_picture)
         second, width = (5 if config.second_mask else 3), config.width
         self.coarse = Chain(style, 6 if config.sketch else 5, COARSE, width)
@@ -124,18 +126,30 @@ class DeepFillV2Generator(Generator):
         Raises: InputError for a sketch of another size, or where the network takes none
         """
         image, mask = checked(self, image, mask)
-        ones = torch.ones_like(mask)
-        known = 1 - mask
-        masked = image * known
-        guides = [_strokes(self.config, sketch, mask)] if self.config.sketch or sketch is not None else []
-        # the ones tell padding from picture: without them both are zero
-        coarse = self.coarse(torch.cat([masked, *guides, ones, mask], 1), known).tanh()
-        pasted = coarse * mask + masked
-        second = torch.cat([pasted, ones, mask], 1) if self.config.second_mask else pasted
+        first = self._first(image, mask, sketch)
+        coarse = self.coarse(first, 1 - mask).tanh()
+        second = self._second(first, coarse)  # (N, 3 or 5, H, W)
         hallucinated = self.hallucinate(second)  # (N, 2 * width, H/4, W/4)
         attended = self.attended(contextual_attention(self.match(second), mask, self.config.attention))
         refined = self.decode(torch.cat([hallucinated, attended], 1)).tanh()
         return Prediction(refined=refined, coarse=coarse)
+
+    def inside(self, image: Tensor, mask: Tensor, boxes: Sequence[Box], sketch: Tensor | None = None) -> Tensor:
+        image, mask = checked(self, image, mask)
+        first = self._first(image, mask, sketch)
+        return both_stages(self, first, self._second, torch.tanh, mask, boxes, self.config.attention)
+
+    def _first(self, image: Tensor, mask: Tensor, sketch: Tensor | None) -> Tensor:
+        """What the coarse network sees, (N, 5 or 6, H, W)."""
+        guides = [_strokes(self.config, sketch, mask)] if self.config.sketch or sketch is not None else []
+        # the ones tell padding from picture: without them both are zero
+        return torch.cat([image * (1 - mask), *guides, torch.ones_like(mask), mask], 1)
+
+    def _second(self, first: Tensor, coarse: Tensor) -> Tensor:
+        """What the second stage sees: the hole as the coarse network fills it."""
+        guides, mask = first[:, -2:], first[:, -1:]
+        pasted = coarse * mask + first[:, :3]
+        return torch.cat([pasted, guides], 1) if self.config.second_mask else pasted
 
 
 class PatchCritic(nn.Module):

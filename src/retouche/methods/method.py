@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retouche.errors import InputError
-from retouche.image import pad_to
+from retouche.image import Box, pad_to
 from retouche.layers.exporting import exporting
 from retouche.weights.layout import Layout, Order
 from retouche.weights.store import Weights as Weights
@@ -51,6 +51,7 @@ class Generator(nn.Module):
         largest: no side may be longer, of networks that hold numbers for one size; 0 = any
         refine: whether it takes many times as long for a better fill; None where it has no such way
         gives: which picture of a `Prediction` it makes, "refined" or, as a structure network alone, "structure"
+        local: whether `near` makes what is wanted alone
         order: of the colours that the layers inside see. Callers give and get red, green, blue whatever it is
     """
 
@@ -59,6 +60,7 @@ class Generator(nn.Module):
     largest: int = 0
     refine: bool | None = None
     gives: str = "refined"
+    local: bool = False
     order: Order = "rgb"
 
     def __call__(
@@ -84,6 +86,23 @@ class Generator(nn.Module):
             sketch: (N, 1, H, W), 1 = stroke, where the network listens to one
             structure: (N, 3, H, W), -1..1, a structure picture, where the network takes one
         """
+        raise NotImplementedError
+
+    def near(self, image: Tensor, mask: Tensor, boxes: Sequence[Box], sketch: Tensor | None = None) -> Tensor:
+        """The refined picture near the hole, of a network that is `local`: equal to the whole pass but for rounding.
+
+        Args:
+            image, mask, sketch: as of `forward`
+            boxes: of the picture; together they hold all of every sample's hole
+
+        Returns: (N, 3, H, W); outside the boxes the image with its hole blank
+        """
+        if self.order == "rgb":
+            return self.inside(image, mask, boxes, sketch)
+        return _exchanged(self.inside(_exchanged(image), mask, boxes, sketch))
+
+    def inside(self, image: Tensor, mask: Tensor, boxes: Sequence[Box], sketch: Tensor | None = None) -> Tensor:
+        """As `near`, in the colours of the layers."""
         raise NotImplementedError
 
 
@@ -126,12 +145,18 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
 
 
 def at_any_size(
-    network: Generator, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
+    network: Generator,
+    image: Tensor,
+    mask: Tensor,
+    sketch: Tensor | None = None,
+    structure: Tensor | None = None,
+    boxes: Sequence[Box] | None = None,
 ) -> Tensor | None:
     """A generator's prediction for pictures of any size: mirrored beyond the border to a size it takes, then cropped.
 
     Args:
         image, mask, sketch, structure: as of `Generator.forward`, sides from 1 pixel on
+        boxes: around the holes, those of what is mirrored too: only these are made (see `Generator.near`)
 
     Returns: (N, 3, H, W), or None from a network without one (a structure network alone)
     """
@@ -140,7 +165,10 @@ def at_any_size(
         return pad_to(x, network.multiple, network.smallest)[0]
 
     sketch, structure = (None if guide is None else grown(guide) for guide in (sketch, structure))
-    refined = network(grown(image), grown(mask), sketch=sketch, structure=structure).refined
+    if boxes is not None:
+        refined: Tensor | None = network.near(grown(image), grown(mask), boxes, sketch)
+    else:
+        refined = network(grown(image), grown(mask), sketch=sketch, structure=structure).refined
     return None if refined is None else refined[..., : image.shape[-2], : image.shape[-1]]
 
 

@@ -1,0 +1,147 @@
+"""Near the hole only: what is made there equals the whole pass, wherever holes lie and however the map is padded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import retouche
+from retouche.layers import attention
+from retouche.layers.attention import VARIANTS, contextual_attention
+from retouche.layers.boxed import boxed, worthwhile
+from retouche.layers.two_stage import DECODER, HALLUCINATE, Chain, Style
+from retouche.methods import deepfill_v1, deepfill_v2
+from retouche.methods.method import Generator
+
+HOLES = {
+    "middle": [(60, 70, 81, 93)],
+    "corner": [(0, 0, 17, 22)],
+    "last corner": [(150, 140, 168, 152)],
+    "edge": [(0, 50, 13, 80)],
+    "across": [(0, 70, 168, 78)],
+    "several": [(5, 3, 12, 9), (100, 20, 131, 33), (90, 120, 99, 152)],
+    "full": [(0, 0, 168, 152)],
+    "speck": [(77, 33, 78, 34)],
+}
+"""Boxes (left, top, right, bottom) in a picture of 168x152."""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_attention_of_a_box_equals_that_of_the_map(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "SMALL_BYTES", 0)
+    draw = np.random.default_rng(0)
+    for _ in range(12):
+        h, w = 2 * draw.integers(1, 9, 2)
+        x = torch.from_numpy(draw.standard_normal((1, 3, h, w)))
+        mask = torch.zeros(1, 1, 4 * h, 4 * w)
+        mask[..., h : 2 * h, w : 3 * w] = 1
+        whole = contextual_attention(x, mask, variant)
+        for _ in range(6):
+            left, right = sorted(draw.choice(w + 1, 2, replace=False))
+            top, bottom = sorted(draw.choice(h + 1, 2, replace=False))
+            part = contextual_attention(x, mask, variant, (left, top, right, bottom))
+            torch.testing.assert_close(part, whole[..., top:bottom, left:right], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [HALLUCINATE, DECODER], ids=["halves", "doubles"])
+@pytest.mark.parametrize("padding", ["same", "zeros", "reflect"])
+@pytest.mark.parametrize("convolution", ["gated", "plain"])
+def test_box_of_a_chain_equals_that_of_its_result(rows: object, padding: str, convolution: str) -> None:
+    torch.manual_seed(0)
+    chain = Chain(Style(convolution, padding=padding), 3, rows, 4).double()  # type: ignore[arg-type]
+    h, w = (88, 96) if rows is HALLUCINATE else (19, 23)
+    x = torch.randn(1, 3, h, w, dtype=torch.float64)
+    draw = np.random.default_rng(1)
+    with torch.no_grad():
+        whole = chain(x)
+        for _ in range(6):
+            left, right = sorted(draw.choice(whole.shape[3] + 1, 2, replace=False))
+            top, bottom = sorted(draw.choice(whole.shape[2] + 1, 2, replace=False))
+
+            def read(box: tuple[int, int, int, int]) -> Tensor:
+                assert 0 <= box[0] < box[2] <= w and 0 <= box[1] < box[3] <= h
+                return x[..., box[1] : box[3], box[0] : box[2]]
+
+            part = boxed(chain, read, (h, w), (left, top, right, bottom))
+            torch.testing.assert_close(part, whole[..., top:bottom, left:right], rtol=0, atol=1e-12)
+
+
+def lively(network: Generator, gain: float) -> Generator:
+    """Weights that let every pixel of the input be felt in the output."""
+    torch.manual_seed(0)
+    for name, weight in network.named_parameters():
+        torch.nn.init.normal_(weight, 0, gain / weight[0].numel() ** 0.5 if "weight" in name else 0.1)
+    return network
+
+
+NETWORKS = {
+    "v1": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.Network(width=8)),
+    "v1 daa233": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.replace(deepfill_v1.DAA233, width=8)),
+    "v1 mmagic": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.replace(deepfill_v1.MMAGIC, width=8)),
+    "v2": lambda: deepfill_v2.DeepFillV2Generator(deepfill_v2.Network(width=8, decoder_width=8)),
+    "v2 mmagic": lambda: deepfill_v2.DeepFillV2Generator(
+        deepfill_v2.replace(deepfill_v2.MMAGIC, width=8, decoder_width=8)
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "gain", "most"),
+    [
+        *((name, torch.float64, 1.6, 1e-11) for name in NETWORKS),
+        ("v1", torch.float32, 1.0, 1e-5),
+        ("v2", torch.float32, 1.0, 1e-5),
+    ],
+)
+@torch.inference_mode()
+def test_hole_equals_that_of_the_whole_pass(
+    name: str, kind: torch.dtype, gain: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "SMALL_BYTES", 0)
+    network = lively(NETWORKS[name](), gain).to(kind)
+    image = torch.rand(1, 3, 152, 168, generator=torch.Generator().manual_seed(1)).to(kind) * 2 - 1
+    for where, boxes in HOLES.items():
+        mask = torch.zeros(1, 1, 152, 168)
+        for left, top, right, bottom in boxes:
+            mask[..., top:bottom, left:right] = 1
+        whole = network(image, mask).refined
+        near = network.near(image, mask, boxes)
+        assert whole is not None
+        inside = mask.bool().expand_as(whole)
+        assert (whole[inside].std() if where != "speck" else whole[inside].abs().max()) > 0.01
+        assert (near - whole)[inside].abs().max() < most, where
+        assert torch.equal(near[~inside], image[~inside])
+
+
+def test_boxes_hold_every_hole_and_join_where_that_is_cheaper() -> None:
+    draw = np.random.default_rng(2)
+    some = 0
+    for count in (1, 2, 5, 80):
+        mask = np.zeros((1500, 1600), np.bool_)
+        for y, x in zip(draw.integers(0, 1480, count), draw.integers(0, 1580, count), strict=True):
+            mask[y : y + 20, x : x + 20] = True
+        boxes = worthwhile(mask)
+        some += boxes is not None
+        for left, top, right, bottom in boxes or []:
+            mask[top:bottom, left:right] = False
+        assert boxes is None or not mask.any()
+    assert some >= 2
+    near = np.zeros((1500, 1600), np.bool_)
+    near[600:640, 600:640] = near[600:640, 700:740] = True
+    assert worthwhile(near) == [(600, 600, 740, 640)]
+    assert worthwhile(np.ones((400, 400), np.bool_)) is None
+
+
+def test_the_same_picture_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's own way asks for boxes, and fills as the whole pass does."""
+    model = retouche.create("deepfill-v1")
+    picture = np.random.default_rng(0).integers(0, 256, (300, 420, 3), np.uint8)
+    mask = np.zeros((300, 420), np.uint8)
+    mask[250:, 400:] = 255
+    near = model(picture, mask).image
+    assert model.generator is not None
+    monkeypatch.setattr(model.generator, "local", False)
+    whole = model(picture, mask).image
+    assert np.abs(np.asarray(near).astype(int) - np.asarray(whole)).max() <= 1
