@@ -65,7 +65,9 @@ def pasted(
     final = scores(small, keys, norms, fuse, rows, columns)
     across, down = len(columns), len(rows)
     group = max(1, min(down + 1, GROUP_BYTES // (blocks.shape[0] * across * small.element_size())))
-    mask, some = free.to(small), bool(free.any())
+    mask = free.to(small)
+    # where nothing is free all are left with score 0 and weigh the same
+    left_out = None if silent else torch.where(free | ~free.any(), 0.0, -torch.inf).to(small)
     # weights of blocks: of a group of rows and the row behind it, which the group begins to fill
     placed = small.new_zeros(group + 1, across + 1, h + 1, w + 1)
     wide = small.new_zeros(across + 1, h, w + 1)
@@ -73,7 +75,7 @@ def pasted(
     for start in range(0, down + 1, group):
         stop = min(start + group, down + 1)
         for row in range(start, min(stop, down)):
-            weights = _weighed(final(rows[row]), mask, silent, some).view(across, h, w)
+            weights = _weighed(final(rows[row]), mask, left_out).view(across, h, w)
             # a patch is four blocks: two side by side, twice
             wide[:across, :, :w] = weights
             wide[across], wide[:, :, w] = 0, 0
@@ -87,14 +89,12 @@ def pasted(
     return made
 
 
-def _weighed(scores: Tensor, mask: Tensor, silent: bool, some: bool) -> Tensor:
-    """Scores, which are overwritten, to weights; where nothing is free (`some` is false) the same for all."""
-    if silent or not some:
-        scores.mul_(mask)
-    else:
-        scores.masked_fill_(mask == 0, -torch.inf)
-    weights = scores.softmax(1)
-    return weights.mul_(mask) if silent else weights
+def _weighed(scores: Tensor, mask: Tensor, left_out: Tensor | None) -> Tensor:
+    """Scores, which are overwritten, to weights; `left_out` is added to scores, None is silence."""
+    scores.mul_(mask)
+    if left_out is not None:
+        return scores.add_(left_out).softmax(1)
+    return scores.softmax(1).mul_(mask)
 
 
 def scores(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.layers.exporting import exporting
+from retouche.layers.exporting import at_hand
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Centre:
                 f"image is {w}x{h} but this network knows {self.side}x{self.side} only: "
                 "use model(picture, mask), which crops and scales"
             )
-        if not exporting() and bool(((mask > 0) & (self.mask(mask) == 0)).any()):
+        if at_hand(mask) and bool(((mask > 0) & (self.mask(mask) == 0)).any()):
             raise InputError(
                 f"the hole leaves the middle {self.hole}x{self.hole} of the {self.side}x{self.side} image, all that "
                 "this network can fill: use model(picture, mask), which places any hole there"

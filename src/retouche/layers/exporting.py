@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def exporting() -> bool:
     """Whether operations are being recorded for a file: sizes are variables then, and values decide nothing."""
     return torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
+
+
+def at_hand(x: Tensor) -> bool:
+    """Whether a look at a tensor's values costs nothing: a GPU would stop until all that was asked of it is done."""
+    return x.device.type == "cpu" and not exporting()
 
 
 @runtime_checkable

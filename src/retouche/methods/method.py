@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.image import Box, pad_to
-from retouche.layers.exporting import exporting
+from retouche.layers.exporting import at_hand
 from retouche.weights.layout import Layout, Order
 from retouche.weights.store import Weights as Weights
 
@@ -120,6 +120,8 @@ def _exchanged(image: Tensor | None) -> Tensor | None:
 def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The image and its mask in the image's dtype and batch size, after the checks every generator makes at its door.
 
+    Values are looked at on the CPU alone.
+
     Raises: InputError naming the size or value and the remedy
     """
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
@@ -139,7 +141,7 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
         raise InputError(
             f"image is {w}x{h} but sides must be at most {network.largest}: cut it into windows, as model(...) does"
         )
-    if not exporting() and not (image.isfinite().all() and mask.isfinite().all()):
+    if at_hand(image) and not (image.isfinite().all() and mask.isfinite().all()):
         raise InputError("image or mask holds NaN or infinity: clean it first")
     return image, mask.to(image).expand(n, 1, h, w)
 
@@ -222,9 +224,10 @@ class Batch:
         mask: (N, 1, H, W), 1 = hole, each picture its own
         structure: (N, 3, H, W), -1..1, the image's structure picture, where the recipe asks for it
         sketch: (N, 1, H, W), 1 = stroke, of the whole image, where the recipe asks for it
-        keys: (N,) int64, one random key per sample; a loss draws its randomness from it, so that it does not depend on
-            how samples are spread over processes
-        box: (N, 4) int64, left, top, right, bottom of the local box around each hole, for methods with a local critic
+        keys: (N,) int64, on the CPU, one random key per sample; a loss draws its randomness from it, so that it does
+            not depend on how samples are spread over processes
+        box: (N, 4) int64, on the CPU, left, top, right, bottom of the local box around each hole, for methods with a
+            local critic
         parts: all the parts that a batch is split into by --accumulate, this one among them; empty where it is whole
     """
 

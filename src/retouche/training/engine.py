@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PRECISIONS = {"32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What networks compute in; weights and losses stay in float32."""
 
 
@@ -70,6 +70,9 @@ class Engine:
         self.process: int = self._fabric.global_rank
         self.processes: int = self._fabric.world_size
         self._half = PRECISIONS[run.precision]
+        if run.precision == "tf32":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+            torch.backends.cudnn.benchmark = True  # all batches are of one size
         self._compiled = run.compile
         self._by_hand = run.accumulate > 1 and self.processes > 1
 

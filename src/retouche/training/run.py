@@ -249,16 +249,19 @@ class _Session:
         device = self.engine.device
         layout = torch.channels_last if getattr(self.run.preset, "channels_last", False) else torch.contiguous_format
 
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
+        def moved(tensor: Tensor) -> Tensor:
+            """To the device, which goes on computing meanwhile."""
+            return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
+        structure, sketch = (stacked([getattr(sample, guide) for sample in made]) for guide in ("structure", "sketch"))
         return Batch(
-            image=torch.cat([sample.image for sample in made]).to(device, memory_format=layout),
-            mask=torch.cat([sample.mask for sample in made]).to(device),
-            structure=moved(stacked([sample.structure for sample in made])),
-            sketch=moved(stacked([sample.sketch for sample in made])),
+            image=moved(torch.cat([sample.image for sample in made])).contiguous(memory_format=layout),
+            mask=moved(torch.cat([sample.mask for sample in made])),
+            structure=None if structure is None else moved(structure),
+            sketch=None if sketch is None else moved(sketch),
+            # read by the program itself, number by number: they stay here
             keys=torch.tensor([sample.key for sample in made]),
-            box=moved(stacked([sample.box for sample in made])),
+            box=stacked([sample.box for sample in made]),
         )
 
     # Training

@@ -57,8 +57,9 @@ class Options:
     """auto, cpu, cuda, cuda:N or mps."""
     devices: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes on this machine, one a GPU."""
-    precision: Literal["32", "bf16", "fp16"] = "32"
-    """bf16 and fp16 compute the networks in half precision; weights and losses stay in float32. fp16 scales losses."""
+    precision: Literal["32", "tf32", "bf16", "fp16"] = "32"
+    """bf16 and fp16 compute the networks in half precision; weights and losses stay in float32. fp16 scales losses.
+    tf32 is float32 with rounded products, on GPUs that have them, whose convolutions are tried out first."""
     compile: terminal.Switch = False
     """Compile the networks (torch.compile): minutes at the start, quicker steps after."""
     rate_schedule: Annotated[str, tyro.conf.arg(metavar="WORDS")] = "constant"

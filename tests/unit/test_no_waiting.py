@@ -1,0 +1,105 @@
+"""Networks never look at values while they compute: on a GPU each look waits until all that was asked is done.
+
+Tensors on PyTorch's meta device have no values, so that any look at one is an error: they stand in for a GPU's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from retouche.layers.attention import contextual_attention
+from retouche.methods import find, methods
+from retouche.methods.method import Batch, Tools
+from retouche.training.loop import take_step
+
+NETWORKS = sorted(name for name in methods() if find(name).build is not None)
+LOOKS = ("thin", "refine", "layout")
+"""They compute where the hole is, and begin with a smooth fill of as many levels as the hole asks for."""
+
+
+@pytest.fixture(autouse=True)
+def no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch refuses to say of this device whether autocast is on."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)
+
+
+def on_meta(name: str) -> Any:
+    record = find(name)
+    assert record.build is not None
+    with torch.device("meta"):
+        return record.build(next(iter(record.presets.values()))).eval()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in LOOKS])
+def test_forward_looks_at_no_value(name: str) -> None:
+    record, network = find(name), on_meta(name)
+    config = next(iter(record.presets.values()))
+    side = record.scope(config).centre
+    size = side[0] if side else network.largest or 256
+    with torch.inference_mode(), torch.device("meta"):
+        # a structure picture that is not given is solved for, on the CPU
+        structure = torch.empty(1, 3, size, size) if "structure" in record.listens(config) else None
+        network(torch.empty(1, 3, size, size), torch.empty(1, 1, size, size), structure=structure)
+
+
+@pytest.mark.parametrize("variant", ["official", "mmagic"])
+def test_attention_row_by_row_looks_at_no_value(variant: str) -> None:
+    with torch.inference_mode(), torch.device("meta"):
+        made = contextual_attention(torch.empty(2, 8, 64, 64), torch.empty(2, 1, 256, 256), variant, (9, 10, 31, 40))
+    assert made.shape == (2, 8, 30, 22)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every look at a value of a tensor without any, by the name of the method."""
+    found: list[str] = []
+    answers = {"__bool__": True, "__float__": 1.0, "item": 1.0, "tolist": [1.0], "cpu": None, "numpy": None}
+
+    def counted(name: str) -> Any:
+        before = getattr(Tensor, name)
+
+        def look(self: Tensor, *args: Any, **options: Any) -> Any:
+            if self.device.type != "meta":
+                return before(self, *args, **options)
+            found.append(name)
+            return answers[name]
+
+        return look
+
+    for name in answers:
+        monkeypatch.setattr(Tensor, name, counted(name))
+    yield found
+
+
+@pytest.mark.parametrize("name", ["deepfill-v1", "deepfill-v2"])
+def test_a_training_step_looks_once_a_turn(name: str, looks: list[str]) -> None:
+    """Namely whether all gradients are finite."""
+    record = find(name)
+    assert record.recipe is not None
+    preset = next(iter(record.recipes.values()))
+    with torch.device("meta"):
+        assert record.build is not None
+        networks = {"generator": record.build(preset.network), **record.critics(preset.network)}
+        batch = Batch(torch.empty(2, 3, 256, 256), torch.empty(2, 1, 256, 256))
+    # what the program itself reads stays on the CPU
+    batch = replace(batch, keys=torch.tensor([3, 4]), box=torch.tensor([[10, 10, 138, 138]] * 2))
+    recipe = record.recipe(preset, networks, Tools(lambda *depth: None, device=torch.device("meta")))
+    optimizers = {player: recipe.optimizer(player) for player in recipe.players}
+    turns = 0
+
+    def backward(loss: Tensor, weights: list[Tensor]) -> None:
+        nonlocal turns
+        turns += 1
+        torch.autograd.backward(loss, inputs=list(weights))
+
+    engine: Any = SimpleNamespace(backward=backward, settle=lambda weights: None, any=lambda flag: flag)
+    take_step(recipe, optimizers, [[batch] * recipe.batches], 0, engine)
+    assert turns >= 2
+    assert len(looks) == turns, looks
