@@ -27,8 +27,8 @@ class Run:
         seed: of initial weights, order, holes and all other chance
         device: "auto", "cpu", "cuda", "cuda:1" or "mps"
         devices: processes to start on this machine; torchrun's own number counts where it started us
-        precision: "32", "tf32" for products of 10 bits on GPUs that have them, or "bf16" and "fp16" for networks in half
-            precision beside float32 weights
+        precision: "32", "tf32" for products of 10 bits on GPUs that have them, "bf16" or "fp16" for networks in
+            half precision beside float32 weights
         save_every: steps between checkpoints
         accumulate: parts that each batch is split into, one after another, to save memory
         validate: pictures to validate on; None = 2 % of `data`
