@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.layers.exporting import exporting
+from retouche.layers.exporting import at_hand
 from retouche.layers.spectral import SpectralConv2d
 from retouche.layers.structure import structure_of_known
 from retouche.losses.adversarial import least_squares_critic, least_squares_generator
@@ -92,7 +92,7 @@ class StructureFlow(Generator):
             structure = structure_for(self.config, masked, mask)
         elif structure.shape not in (image.shape, (1, *image.shape[1:])):
             raise InputError(f"structure is {tuple(structure.shape)} but image is {tuple(image.shape)}: give one size")
-        elif not exporting() and not structure.isfinite().all():
+        elif at_hand(structure) and not structure.isfinite().all():
             raise InputError("structure holds NaN or infinity: clean it first")
         structure = structure.to(image).expand_as(image)
         if self.structure is not None:
