@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from retouche.conventions import Box
 from retouche.errors import InputError
+from retouche.image import Box
 from retouche.layers import attention_rows
 from retouche.layers.exporting import exporting
 

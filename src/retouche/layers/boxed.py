@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from retouche.conventions import Box
+from retouche.image import Box
 from retouche.layers.attention import contextual_attention
 from retouche.layers.padding import margins
 from retouche.layers.two_stage import Chain, Unit
