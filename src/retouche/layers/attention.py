@@ -200,12 +200,12 @@ def _attend(small: Tensor, blocks: Tensor, free: Tensor, rules: Rules, box: Box)
         matched = _fuse_columns(scores, first, last, h).flatten(3) if rules.fuse else scores(first, last)
         return _paste(_split(_weigh(matched, free[:, None], rules), h), blocks)
 
-    rows = h if exporting() else max(1, min(h, BAND_BYTES // (n * w * h * w * small.element_size())))
-    if rows == h:
+    high = h if exporting() else max(1, min(h, BAND_BYTES // (n * w * h * w * small.element_size())))
+    if high == h:
         return band(0, h).movedim(3, 1), (0, 0)
     pasted = small.new_zeros(n, h + 1, w + 1, blocks.shape[2])
-    for first in range(0, h, rows):
-        last = min(first + rows, h)
+    for first in range(0, h, high):
+        last = min(first + high, h)
         # bands are made again when the gradient comes by: together they would be the whole map
         part = checkpoint(band, first, last, use_reentrant=False) if remember else band(first, last)
         pasted[:, first : last + 1] += part
