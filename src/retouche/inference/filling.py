@@ -18,14 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import WeightsError
-from retouche.image import Box, pad_to
+from retouche.image import Box
 from retouche.inference.report import HoleReport
 from retouche.inference.strategy import Region, Window, in_turn, together, with_something_known
 from retouche.inference.windows import box_read, enlarged, mirrored, read_window, size_seen
-from retouche.layers.boxed import worthwhile
 from retouche.methods.grain import matched
 from retouche.methods.harmonic import fill as harmonic
-from retouche.methods.method import Generator, at_any_size
+from retouche.methods.method import at_any_size, boxes_near
 from retouche.pictures import Picture
 from retouche.progress import part, tell
 
@@ -290,7 +289,7 @@ def _predicted(
         assert fill is not None  # checked at the door
         return fill(image, mask, job.canvas.seed, **({} if sketch is None else {"sketch": sketch}))
     sketch, structure = (None if guide is None else guide.to(model.device) for guide in (sketch, structure))
-    boxes = _boxes(model.generator, mask) if model.generator.local else None
+    boxes = boxes_near(model.generator, mask)
     made = at_any_size(model.generator, image.to(model.device), mask.to(model.device), sketch, structure, boxes)
     if made is None:
         raise WeightsError(
@@ -299,12 +298,6 @@ def _predicted(
         )
     made = made.float().cpu()
     return _grained(job, made, image, mask) if model.record.grain and job.region.scale == 1 else made
-
-
-def _boxes(network: Generator, mask: Tensor) -> list[Box] | None:
-    """Around the holes of a batch, as its network sees them, where that spares work."""
-    seen = pad_to(mask, network.multiple, network.smallest)[0]
-    return worthwhile((seen > 0).any(0)[0].numpy())
 
 
 def _grained(job: Job, made: Tensor, image: Tensor, mask: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.image import Box, pad_to
+from retouche.layers.boxed import worthwhile
 from retouche.layers.exporting import at_hand
 from retouche.weights.layout import Layout, Order
 from retouche.weights.store import Weights as Weights
@@ -146,6 +147,18 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
     return image, mask.to(image).expand(n, 1, h, w)
 
 
+def boxes_near(network: Generator, mask: Tensor) -> list[Box] | None:
+    """Boxes around all holes of a batch at the size the network takes, where to make only them spares work.
+
+    Args:
+        mask: (N, 1, H, W), 1 = hole, on the CPU
+    """
+    if not network.local:
+        return None
+    seen = pad_to(mask, network.multiple, network.smallest)[0]
+    return worthwhile((seen > 0).any(0)[0].numpy())
+
+
 def at_any_size(
     network: Generator,
     image: Tensor,
@@ -158,7 +171,7 @@ def at_any_size(
 
     Args:
         image, mask, sketch, structure: as of `Generator.forward`, sides from 1 pixel on
-        boxes: around the holes, those of what is mirrored too: only these are made (see `Generator.near`)
+        boxes: those of `boxes_near`: only these are made (see `Generator.near`)
 
     Returns: (N, 3, H, W), or None from a network without one (a structure network alone)
     """
