@@ -13,7 +13,7 @@ from pathlib import Path
 
 import retouche
 from retouche.methods import METHODS
-from retouche.weights.own import save_networks
+from retouche.weights.native import save_networks
 from retouche.weights.store import packaged
 
 

@@ -15,7 +15,7 @@ import retouche
 from retouche.methods import METHODS, find
 from retouche.methods.loading import identify
 from retouche.methods.method import Generator
-from retouche.weights.own import config_as_json, config_from_json
+from retouche.weights.native import config_as_json, config_from_json
 from retouche.weights.read import read_tensors
 
 NETWORKS = [name for name in METHODS if find(name).build is not None]

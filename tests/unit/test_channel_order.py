@@ -19,7 +19,7 @@ from retouche.apps.cli import main
 from retouche.errors import InputError, WeightsError
 from retouche.methods import METHODS, find
 from retouche.methods.method import Generator, Prediction
-from retouche.weights.own import write_safetensors
+from retouche.weights.native import write_safetensors
 
 BOTH = [("deepfill-v1", "deepfillv1-mmagic"), ("deepfill-v2", "deepfillv2-mmagic")]
 

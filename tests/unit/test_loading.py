@@ -29,7 +29,7 @@ from retouche.methods.loading import identify, load_file
 from retouche.methods.method import Generator, Method, Prediction, Weights, checked
 from retouche.weights import store
 from retouche.weights.layout import Layout, Part
-from retouche.weights.own import config_as_json, config_from_json, save_networks, write_safetensors
+from retouche.weights.native import config_as_json, config_from_json, save_networks, write_safetensors
 
 # A method small enough to look at: two halves and two critics
 

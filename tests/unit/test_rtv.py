@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from retouche.errors import InputError
-from retouche.layers import dissection, gradients, rtv, structure
+from retouche.layers import conjugate_gradient, dissection, rtv, structure
 from retouche.layers.structure import SETTINGS, structure_of_known
 
 SIZES = [(1, 1), (1, 9), (7, 1), (2, 3), (13, 30), (29, 17)]
@@ -42,22 +42,24 @@ def test_solvers(h: int, w: int) -> None:
     exact = torch.stack(wanted).view_as(right)
     torch.testing.assert_close(dissection.solve(right, across, along), exact, rtol=0, atol=1e-7)
     torch.testing.assert_close(dissection.product(exact, across, along), right, rtol=0, atol=1e-9)
-    factor = gradients.Factor(across, along, 3)
-    solved, _ = gradients.solve(right, factor, 1e-10, 500)
+    factor = conjugate_gradient.Factor(across, along, 3)
+    solved, _ = conjugate_gradient.solve(right, factor, 1e-10, 500)
     torch.testing.assert_close(solved, exact, rtol=0, atol=1e-6)
-    again, steps = gradients.solve(right, factor, 1e-6, 500, start=exact)
+    again, steps = conjugate_gradient.solve(right, factor, 1e-6, 500, start=exact)
     torch.testing.assert_close(again, exact, rtol=0, atol=1e-6)
     assert steps.max() == 0
 
 
 def test_incomplete_factor_keeps_row_sums() -> None:
     across, along = links(1, 5, 6)
-    factor = gradients.Factor(across, along, 1)
-    ones = gradients._sheared(torch.ones(1, 5, 6, dtype=torch.float64))
+    factor = conjugate_gradient.Factor(across, along, 1)
+    ones = conjugate_gradient._sheared(torch.ones(1, 5, 6, dtype=torch.float64))
     # modified: factor times one = matrix times one = 1, so preconditioning it gives one back
     z, matrix_z = factor.precondition(factor.product(ones))
-    torch.testing.assert_close(gradients._unsheared(z, 1, 5, 6), torch.ones(1, 5, 6, dtype=torch.float64))
-    torch.testing.assert_close(gradients._unsheared(matrix_z, 1, 5, 6), torch.ones(1, 5, 6, dtype=torch.float64))
+    torch.testing.assert_close(conjugate_gradient._unsheared(z, 1, 5, 6), torch.ones(1, 5, 6, dtype=torch.float64))
+    torch.testing.assert_close(
+        conjugate_gradient._unsheared(matrix_z, 1, 5, 6), torch.ones(1, 5, 6, dtype=torch.float64)
+    )
 
 
 def test_blank_planes_and_constants() -> None:

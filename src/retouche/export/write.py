@@ -143,7 +143,7 @@ def network_of(model: Networks) -> Networks:
 
 def key_of(model: Networks) -> str:
     """What an exported file's name is made of: the same for the same weights, settings and version."""
-    from retouche.weights.own import config_as_json
+    from retouche.weights.native import config_as_json
 
     assert model.generator is not None
     words = (weights_sha256(model.generator), config_as_json(model.config), model.generator.order)
@@ -174,7 +174,7 @@ def metadata(
     `window` is what a program needs to bring any picture before the network: sides and their multiple, and the method's
     `Scope`.
     """
-    from retouche.weights.own import config_as_json
+    from retouche.weights.native import config_as_json
 
     record = find(model.method)
     scope = record.scope(model.config)

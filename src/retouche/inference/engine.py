@@ -18,7 +18,7 @@ from retouche.export.write import export, key_of
 from retouche.methods import find, methods
 from retouche.methods.loading import Networks
 from retouche.methods.method import Generator, Method, Prediction, checked
-from retouche.weights import own
+from retouche.weights import native
 from retouche.weights.store import cache_folder
 
 ENGINES = ("torch", *EXTRA)
@@ -91,7 +91,7 @@ def open_networks(path: Path, engine: str) -> Networks:
             f"{path} is for the method {name[:80]}, which is not installed: known are {', '.join(methods())}"
         ) from None
     kind = type(next(iter(record.presets.values())))
-    config = own.config_from_json(kind, file.metadata["config"], path)
+    config = native.config_from_json(kind, file.metadata["config"], path)
     try:
         generator = EngineGenerator(file, engine, record, config)
     except (KeyError, TypeError, AttributeError):

@@ -115,7 +115,7 @@ class Model(Networks):
 
         Raises: WeightsError for fills without weights
         """
-        from retouche.weights.own import save_networks
+        from retouche.weights.native import save_networks
 
         if self.generator is None and not self.critics:
             raise WeightsError(f'"{self.method}" has no weights to save')

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.layers import dissection, gradients
+from retouche.layers import conjugate_gradient, dissection
 from retouche.progress import part, tell
 
 Solver = Literal["exact", "published"]
@@ -210,13 +210,15 @@ def _solve(image: Tensor, across: Tensor, along: Tensor, solver: Solver, smooth:
         smooth.copy_(dissection.solve(image, across, along))
         return
     at_once = c if n * c * h * w <= PIXELS_AT_ONCE else 1
-    factor = gradients.Factor(across.cpu(), along.cpu(), at_once)
+    factor = conjugate_gradient.Factor(across.cpu(), along.cpu(), at_once)
     for first in range(0, c, at_once):
         some = slice(first, first + at_once)
         right = image[:, some].cpu()
         if solver == "published":
-            solved, _ = gradients.solve(right, factor, PUBLISHED_TOLERANCE, PUBLISHED_STEPS)
+            solved, _ = conjugate_gradient.solve(right, factor, PUBLISHED_TOLERANCE, PUBLISHED_STEPS)
         else:
-            solved, _ = gradients.solve(right, factor, EXACT_TOLERANCE, EXACT_STEPS, start=smooth[:, some].cpu())
+            solved, _ = conjugate_gradient.solve(
+                right, factor, EXACT_TOLERANCE, EXACT_STEPS, start=smooth[:, some].cpu()
+            )
         smooth[:, some] = solved
         tell((first + at_once) / c)

@@ -17,7 +17,7 @@ from retouche.ambient import plain_torch
 from retouche.errors import InputError, RetoucheError, WeightsError
 from retouche.methods import find, methods
 from retouche.methods.method import Generator, Method
-from retouche.weights import own, store, tensorflow
+from retouche.weights import native, store, tensorflow
 from retouche.weights.border import border, damaged
 from retouche.weights.layout import (
     Layout,
@@ -143,7 +143,7 @@ def load_file(
         names = sorted({source.method for source in sources})
         if len(names) > 1:
             raise WeightsError(f"holds files of {' and '.join(names)}: give one method's files")
-        first = next((source for source in sources if own.GENERATOR in source.parts), sources[0])
+        first = next((source for source in sources if native.GENERATOR in source.parts), sources[0])
         if method is not None and first.method != method:
             raise WeightsError(f"holds {_title(first.method, first.layout)}, not {method}: give it as {first.method}")
         orders = {source.order for source in sources} if order is None else {order}
@@ -169,7 +169,7 @@ def load_file(
             name=str(path),
             method=first.method,
             config=config,
-            generator=networks.pop(own.GENERATOR, None),
+            generator=networks.pop(native.GENERATOR, None),
             critics=networks,
             layout=first.layout,
             preset=next((name for name, preset in record.presets.items() if preset == config), None),
@@ -250,16 +250,16 @@ def _open(path: Path) -> list[_Source]:
 
 
 def _open_own(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> _Source:
-    own.check_header(header, path)
+    native.check_header(header, path)
     name, known = header["method"], _trainable()
     if name not in known:
         raise WeightsError(f"{path} is for the method {name}, which is not installed: known are {', '.join(known)}")
     record = known[name]
-    parts, stray = own.split_parts(tensors)
+    parts, stray = native.split_parts(tensors)
     if stray or not parts:
         raise WeightsError(f"{path} is damaged: {f'{stray[0]} belongs to no network' if stray else 'it is empty'}")
     kind = type(record.presets.get(header.get("preset", ""), next(iter(record.presets.values()))))
-    config = own.config_from_json(kind, header["config"], path)
+    config = native.config_from_json(kind, header["config"], path)
     # known to be one of `Order`; files of before there was a word for it have their layout's
     layouts = {layout.name: layout.order for layout in record.layouts}
     order: Any = header.get("order", layouts.get(header.get("layout", ""), "rgb"))
@@ -338,8 +338,8 @@ def _fresh(record: Method, config: Any, parts: Parts) -> dict[str, nn.Module]:
     """New networks, as far as the parts need them."""
     assert record.build is not None
     with torch.random.fork_rng(devices=[]):  # fresh weights draw numbers; the host's stream stays where it was
-        networks: dict[str, nn.Module] = {own.GENERATOR: record.build(config)} if own.GENERATOR in parts else {}
-        critics = record.critics(config) if parts.keys() - {own.GENERATOR} else {}
+        networks: dict[str, nn.Module] = {native.GENERATOR: record.build(config)} if native.GENERATOR in parts else {}
+        critics = record.critics(config) if parts.keys() - {native.GENERATOR} else {}
     return networks | critics
 
 
@@ -394,7 +394,7 @@ def _names(method: str, part: str, presets: int | None = None) -> tuple[frozense
     found = []
     for preset in [*record.presets.values()][:presets]:
         with torch.random.fork_rng(devices=[]), shapes_only():
-            network = record.build(preset) if part == own.GENERATOR else record.critics(preset).get(part)
+            network = record.build(preset) if part == native.GENERATOR else record.critics(preset).get(part)
         if network is not None:
             found.append(frozenset(network.state_dict()))
     return tuple(dict.fromkeys(found))

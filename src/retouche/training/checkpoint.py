@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 
 from retouche.errors import DataError, InputError
 from retouche.training.engine import Engine
-from retouche.weights.own import write_safetensors
+from retouche.weights.native import write_safetensors
 
 FOLDER = "checkpoints"
 KEPT = 2

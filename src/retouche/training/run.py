@@ -38,7 +38,7 @@ from retouche.training.scaler import Scaler
 from retouche.training.schedules import base_rates, schedule, set_rates
 from retouche.training.settings import Run, remember
 from retouche.training.start import Start, fill, read_start, see
-from retouche.weights.own import save_networks
+from retouche.weights.native import save_networks
 
 VALIDATION_SAMPLES = 100
 """Validation pictures at most."""

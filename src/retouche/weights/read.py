@@ -96,7 +96,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def is_own(header: Mapping[str, str]) -> bool:
-    """Whether a safetensors header is one that `weights.own` wrote."""
+    """Whether a safetensors header is one that `weights.native` wrote."""
     return "format" in header and "retouche" in header
 
 

@@ -44,7 +44,7 @@ def main(options: Options) -> int:
     terminal.check_output(options.out, [options.file], overwrite=options.overwrite)
     from retouche.methods import find
     from retouche.methods.loading import load_file
-    from retouche.weights.own import save_networks
+    from retouche.weights.native import save_networks
 
     loaded = load_file(options.file, options.semantics, order=options.order)
     known = (weights for weights in find(loaded.method).weights if weights.sha256 == loaded.source_sha256)

@@ -30,7 +30,7 @@ import tyro
 
 from retouche.apps.batch.pairing import ALPHA, Plan, absolute, plan
 from retouche.apps.batch.pipes import STDIN, STDOUT, check_receiver, deliver, is_pipe, read_pipes
-from retouche.apps.cli import each, terminal
+from retouche.apps.cli import folder_runs, terminal
 from retouche.errors import InputError
 from retouche.pictures.formats import FORMATS
 from retouche.pictures.margins import SIDES, parsed
@@ -129,7 +129,7 @@ def main(options: Options) -> int:
         from retouche.pictures.pages import selection
 
         selection(options.pages)
-    planned = each.settle(
+    planned = folder_runs.settle(
         lambda: plan(
             options.image,
             options.mask,
@@ -158,7 +158,7 @@ def main(options: Options) -> int:
 
     workers = min(options.workers or 1, len(planned.jobs))
     far = options.cluster is not None
-    threads = (options.threads or 1) if far else each.share_of_threads(options.threads, workers)
+    threads = (options.threads or 1) if far else folder_runs.share_of_threads(options.threads, workers)
     settings = Settings(
         model=os.path.abspath(options.model) if far and os.path.exists(options.model) else options.model,
         device=options.device,
@@ -191,8 +191,8 @@ def main(options: Options) -> int:
         elif terminal.is_ours():
             terminal.set_threads(1)  # so that loading starts no threads, which would not survive a fork
         device = str(choose_device(options.device).device)
-        runner = each.local(work, workers, planned, device=device)
-    return each.run_all(
+        runner = folder_runs.local(work, workers, planned, device=device)
+    return folder_runs.run_all(
         planned,
         runner,
         "filling",
@@ -239,9 +239,9 @@ def _piped(planned: Plan, settings: Settings, contents: dict[Path, bytes], optio
             for text in _explain(outcome.report).splitlines():
                 terminal.complain(text)
 
-    return each.run_all(
+    return folder_runs.run_all(
         planned,
-        each.local(work, 1, planned),
+        folder_runs.local(work, 1, planned),
         "filling",
         resume=False,
         show=show,
@@ -267,7 +267,7 @@ def _show(outcome: Outcome, options: Options) -> None:
     job, report = outcome.job, outcome.report
     if options.json:
         without = ALPHA if _from_alpha(options) else None
-        line = {"mask": without if job.mask is None else str(job.mask), **each.line(outcome)}
+        line = {"mask": without if job.mask is None else str(job.mask), **folder_runs.line(outcome)}
         if report is not None:
             line["strategy"] = report.strategy
             if options.report:

@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from retouche.apps.cli import each, terminal
+from retouche.apps.cli import folder_runs, terminal
 from retouche.errors import InputError
 from retouche.runners.work import Job
 
@@ -38,7 +38,7 @@ LOSSY = {".jpg", ".jpeg", ".webp"}
 
 
 @dataclass(frozen=True)
-class Options(each.Options):
+class Options(folder_runs.Options):
     smooth: Annotated[float | None, terminal.without_default("PIXELS")] = None
     """Details up to about this size draw no lines. Default: 0.6 % of the picture's shorter side, as in training."""
     hed: Annotated[str | None, terminal.without_default("FILE")] = None
@@ -57,7 +57,9 @@ def main(options: Options) -> int:
         raise InputError("--threshold says how sure --hed must be: give both, a number of at least 0 and below 1")
     if Path(options.output).suffix.lower() in LOSSY and not Path(options.output).is_dir():
         raise InputError(f"--output {options.output} would blur the lines: give a .png")
-    return each.make_all(each.Making("sketch", options, read, make, write), "drawing", suffix=_ending(options))
+    return folder_runs.make_all(
+        folder_runs.Making("sketch", options, read, make, write), "drawing", suffix=_ending(options)
+    )
 
 
 def _ending(options: Options) -> str:

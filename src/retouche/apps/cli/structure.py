@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from retouche.apps.cli import each, terminal
+from retouche.apps.cli import folder_runs, terminal
 from retouche.runners.work import Job
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class Options(each.Options):
+class Options(folder_runs.Options):
     mask: Annotated[tuple[str, ...], terminal.without_default("PATH")] = ()
     """Masks, paired by name, white is the hole: the structure of what is known only."""
     setting: Literal["script", "example", "xu"] = "script"
@@ -41,7 +41,7 @@ class Options(each.Options):
 
 def main(options: Options) -> int:
     """Smooth each picture; formats are kept."""
-    return each.make_all(each.Making("structure", options, read, make, write), "smoothing", options.mask)
+    return folder_runs.make_all(folder_runs.Making("structure", options, read, make, write), "smoothing", options.mask)
 
 
 class Given(NamedTuple):
