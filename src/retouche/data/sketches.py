@@ -57,10 +57,10 @@ def edges(image: Tensor, sigma: float | None = None) -> Tensor:
     luma = torch.tensor([0.299, 0.587, 0.114]).to(image).view(1, 3, 1, 1)
     grey = _blurred(((image + 1) / 2 * luma).sum(1, keepdim=True), sigma)  # (N, 1, H, W), 0..1
     padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
-    across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    along = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    slope = torch.hypot(across, along) * sigma
-    ridge = slope * _is_ridge(slope, across, along)
+    horizontal = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    vertical = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    gradient = torch.hypot(horizontal, vertical) * sigma
+    ridge = gradient * _is_ridge(gradient, horizontal, vertical)
     strong, faint = (ridge >= STRONG).to(image), (ridge >= FAINT).to(image)
     lines = strong
     for _ in range(REACH):
@@ -83,18 +83,20 @@ def _blurred(plane: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(plane, kernel.view(1, 1, -1, 1))
 
 
-def _is_ridge(slope: Tensor, across: Tensor, along: Tensor) -> Tensor:
+def _is_ridge(gradient: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     """Whether the slope is the largest of its two neighbours in the direction of ascent, among four directions."""
-    padded = functional.pad(slope, (1, 1, 1, 1))
-    h, w = slope.shape[-2:]
+    padded = functional.pad(gradient, (1, 1, 1, 1))
+    h, w = gradient.shape[-2:]
 
     def neighbour(dy: int, dx: int) -> Tensor:
         return padded[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w]
 
-    sector = torch.remainder(torch.round(torch.atan2(along, across) / (math.pi / 4)), 4)  # 0 right, 1 down right, ...
-    ridge = torch.zeros_like(slope, dtype=torch.bool)
+    sector = torch.remainder(
+        torch.round(torch.atan2(vertical, horizontal) / (math.pi / 4)), 4
+    )  # 0 right, 1 down right, ...
+    ridge = torch.zeros_like(gradient, dtype=torch.bool)
     for number, (dy, dx) in enumerate(((0, 1), (1, 1), (1, 0), (1, -1))):
         # one side strictly, or a plateau two pixels wide would give two lines
-        larger = (slope > neighbour(dy, dx)) & (slope >= neighbour(-dy, -dx))
+        larger = (gradient > neighbour(dy, dx)) & (gradient >= neighbour(-dy, -dx))
         ridge |= (sector == number) & larger
     return ridge

@@ -70,28 +70,30 @@ class Factor:
     """The incomplete factor of 1 + L and the matrix itself, for C planes per picture.
 
     Args:
-        across: (N, H, W - 1), float64, on a CPU: conductance from each pixel to its right neighbour, at least 0
-        along: (N, H - 1, W), to the lower neighbour
+        horizontal: (N, H, W - 1), float64, on a CPU: conductance from each pixel to its right neighbour, at least 0
+        vertical: (N, H - 1, W), to the lower neighbour
         colours: C
     """
 
-    def __init__(self, across: Tensor, along: Tensor, colours: int) -> None:
-        self.tall = across.shape[1] > along.shape[2]  # is laid on its side: a plane is sheared along the longer one
+    def __init__(self, horizontal: Tensor, vertical: Tensor, colours: int) -> None:
+        self.tall = (
+            horizontal.shape[1] > vertical.shape[2]
+        )  # is laid on its side: a plane is sheared along the longer one
         if self.tall:
-            across, along = along.mT, across.mT
-        self.height, self.width = across.shape[1], along.shape[2]
-        self.planes = len(across) * colours
-        right, down = functional.pad(across, (0, 1)), functional.pad(along, (0, 0, 0, 1))
-        left, up = functional.pad(across, (1, 0)), functional.pad(along, (0, 0, 1, 0))
+            horizontal, vertical = vertical.mT, horizontal.mT
+        self.height, self.width = horizontal.shape[1], vertical.shape[2]
+        self.planes = len(horizontal) * colours
+        right, down = functional.pad(horizontal, (0, 1)), functional.pad(vertical, (0, 0, 0, 1))
+        left, up = functional.pad(horizontal, (1, 0)), functional.pad(vertical, (0, 0, 1, 0))
         diagonal = _sheared(1 + right + down + left + up)
         # the left neighbour's fill between this pixel and its own lower neighbour is dropped; the upper one's alike
         from_up = _sheared(up * (up + functional.pad(right[:, :-1], (0, 0, 1, 0))))
         from_left = _sheared(left * (left + functional.pad(down[:, :, :-1], (1, 0))))
-        pivots = self._eliminated(diagonal, from_up, from_left, len(across))
+        pivots = self._eliminated(diagonal, from_up, from_left, len(horizontal))
         del from_up, from_left
 
         def all_colours(plane: Tensor) -> Tensor:
-            return plane.unflatten(1, (-1, len(across))).repeat_interleave(colours, 2).flatten(1)
+            return plane.unflatten(1, (-1, len(horizontal))).repeat_interleave(colours, 2).flatten(1)
 
         self.pivots, self.beyond = all_colours(pivots), all_colours(diagonal.sub_(pivots))
         self.left, self.up = all_colours(_sheared(left)), all_colours(_sheared(up))

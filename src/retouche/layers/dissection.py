@@ -30,7 +30,7 @@ ACCURACY = 1e-7
 """Largest error of a solution whose right side is about 1."""
 
 
-def solve(right: Tensor, across: Tensor, along: Tensor) -> Tensor:
+def solve(right: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     """Solve (1 + L) u = right.
 
     Factors are made in float32, which halves time and memory; corrections computed from float64 residuals then
@@ -38,17 +38,17 @@ def solve(right: Tensor, across: Tensor, along: Tensor) -> Tensor:
 
     Args:
         right: (N, C, H, W), float64; C share one matrix
-        across: (N, H, W - 1), conductance from each pixel to its right neighbour, at least 0
-        along: (N, H - 1, W), to the lower neighbour
+        horizontal: (N, H, W - 1), conductance from each pixel to its right neighbour, at least 0
+        vertical: (N, H - 1, W), to the lower neighbour
 
     Returns: (N, C, H, W)
     """
-    factors = Factors(across.float(), along.float())
+    factors = Factors(horizontal.float(), vertical.float())
     solution = factors.solve(right.float()).to(right.dtype)
     scale = right.abs().amax().item() or 1.0
     before = 1.0
     for _ in range(MOST_CORRECTIONS):
-        correction = factors.solve((right - product(solution, across, along)).float())
+        correction = factors.solve((right - product(solution, horizontal, vertical)).float())
         solution += correction
         size = correction.abs().amax().item() / scale
         if size * size <= ACCURACY * before:  # corrections shrink by one factor each time
@@ -57,13 +57,13 @@ def solve(right: Tensor, across: Tensor, along: Tensor) -> Tensor:
     return solution
 
 
-def product(u: Tensor, across: Tensor, along: Tensor) -> Tensor:
+def product(u: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     """(1 + L) u, shapes as of `solve`."""
     result = u.clone()
-    flow = (u[..., 1:] - u[..., :-1]) * across[:, None]
+    flow = (u[..., 1:] - u[..., :-1]) * horizontal[:, None]
     result[..., :-1] -= flow
     result[..., 1:] += flow
-    flow = (u[..., 1:, :] - u[..., :-1, :]) * along[:, None]
+    flow = (u[..., 1:, :] - u[..., :-1, :]) * vertical[:, None]
     result[..., :-1, :] -= flow
     result[..., 1:, :] += flow
     return result
@@ -73,15 +73,15 @@ class Factors:
     """Cholesky factors of 1 + L by nested dissection.
 
     Args:
-        across: (N, H, W - 1), along: (N, H - 1, W), conductances as of `solve`; their dtype is the factors'
+        horizontal: (N, H, W - 1), vertical: (N, H - 1, W), conductances as of `solve`; their dtype is the factors'
     """
 
-    def __init__(self, across: Tensor, along: Tensor) -> None:
-        self.height, self.width = across.shape[1], along.shape[2]
+    def __init__(self, horizontal: Tensor, vertical: Tensor) -> None:
+        self.height, self.width = horizontal.shape[1], vertical.shape[2]
         (rows, box_h), (columns, box_w) = _cut(self.height), _cut(self.width)
         self.boxes, self.size = (rows, columns), (box_h, box_w)
-        across, along, self.mass = _shared(across, along, rows, columns, box_h, box_w)
-        matrix = _boxes(across, along, self.mass, self.boxes, self.size)
+        horizontal, vertical, self.mass = _shared(horizontal, vertical, rows, columns, box_h, box_w)
+        matrix = _boxes(horizontal, vertical, self.mass, self.boxes, self.size)
         # eliminate the inside, join in pairs along the axis with more boxes or in fours, eliminate what they share, ...
         self.levels: list[tuple[Tensor, Tensor, Size, Size]] = []
         factor, shared, matrix = _eliminate(matrix, (box_h - 1) * (box_w - 1))
@@ -131,20 +131,22 @@ def _cut(length: int) -> tuple[int, int]:
 
 
 def _shared(
-    across: Tensor, along: Tensor, rows: int, columns: int, box_h: int, box_w: int
+    horizontal: Tensor, vertical: Tensor, rows: int, columns: int, box_h: int, box_w: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The links and the ones of the matrix, padded to whole boxes; what two boxes share counts half in each."""
 
     def share(boxes: int, box: int) -> Tensor:
-        part = across.new_ones(boxes * box + 1)
+        part = horizontal.new_ones(boxes * box + 1)
         part[box : boxes * box : box] = 0.5
         return part
 
     down, right = share(rows, box_h), share(columns, box_w)
     high, wide = len(down), len(right)
-    across = functional.pad(across, (0, wide - 1 - across.shape[-1], 0, high - across.shape[-2])) * down[:, None]
-    along = functional.pad(along, (0, wide - along.shape[-1], 0, high - 1 - along.shape[-2])) * right
-    return across, along, down[:, None] * right
+    horizontal = (
+        functional.pad(horizontal, (0, wide - 1 - horizontal.shape[-1], 0, high - horizontal.shape[-2])) * down[:, None]
+    )
+    vertical = functional.pad(vertical, (0, wide - vertical.shape[-1], 0, high - 1 - vertical.shape[-2])) * right
+    return horizontal, vertical, down[:, None] * right
 
 
 def _windows(plane: Tensor, size: Size) -> Tensor:
@@ -153,22 +155,22 @@ def _windows(plane: Tensor, size: Size) -> Tensor:
     return plane.unfold(-2, h + 1, h).unfold(-2, w + 1, w).permute(0, 2, 3, 1, 4, 5)
 
 
-def _boxes(across: Tensor, along: Tensor, mass: Tensor, boxes: Size, size: Size) -> Tensor:
+def _boxes(horizontal: Tensor, vertical: Tensor, mass: Tensor, boxes: Size, size: Size) -> Tensor:
     """Each smallest box's matrix, inner pixels first: (N, rows, columns, pixels, pixels)."""
-    n, (h, w) = len(across), size
-    right = across.unfold(1, h + 1, h).unfold(2, w, w)  # (N, rows, columns, h + 1, w)
-    down = along.unfold(1, h, h).unfold(2, w + 1, w)
+    n, (h, w) = len(horizontal), size
+    right = horizontal.unfold(1, h + 1, h).unfold(2, w, w)  # (N, rows, columns, h + 1, w)
+    down = vertical.unfold(1, h, h).unfold(2, w + 1, w)
     diagonal = _windows(mass[None, None], size)[:, :, :, 0].repeat(n, 1, 1, 1, 1)
     diagonal[..., :-1] += right
     diagonal[..., 1:] += right
     diagonal[..., :-1, :] += down
     diagonal[..., 1:, :] += down
-    rank = _rank(size).to(across.device)
-    pixels, number = len(rank), torch.arange(len(rank), device=across.device).view(h + 1, w + 1)
+    rank = _rank(size).to(horizontal.device)
+    pixels, number = len(rank), torch.arange(len(rank), device=horizontal.device).view(h + 1, w + 1)
     first = rank[torch.cat([number[:, :-1].flatten(), number[:-1].flatten()])]  # a link's left or upper end
     second = rank[torch.cat([number[:, 1:].flatten(), number[1:].flatten()])]
     links = -torch.cat([right.flatten(-2), down.flatten(-2)], -1)
-    matrix = across.new_zeros(n, *boxes, pixels * pixels)
+    matrix = horizontal.new_zeros(n, *boxes, pixels * pixels)
     matrix[..., rank * (pixels + 1)] = diagonal.flatten(-2)
     matrix[..., first * pixels + second] = links
     matrix[..., second * pixels + first] = links
@@ -201,8 +203,8 @@ def _join(matrix: Tensor, size: Size, group: Size) -> tuple[Tensor, int]:
     for part, place in zip(parts, places, strict=True):
         for start, stop, to in _runs(place):
             rows = joined[..., to : to + stop - start, :]
-            for left, right, across in _runs(place):
-                rows[..., across : across + right - left] += part[..., start:stop, left:right]
+            for left, right, column in _runs(place):
+                rows[..., column : column + right - left] += part[..., start:stop, left:right]
     return joined, inside
 
 

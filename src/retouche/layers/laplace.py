@@ -69,7 +69,7 @@ def seamless(jumps: tuple[Tensor, Tensor], hole: Tensor, hold: float, steps: int
     divergence[:, :-1] -= down
     divergence[:, 1:] += down
     finest = _finest(unknown)
-    finest = _Grid(finest.hole, finest.across, finest.along, finest.diagonal + hold * unknown)
+    finest = _Grid(finest.hole, finest.horizontal, finest.vertical, finest.diagonal + hold * unknown)
     grids = _levels(finest)
     residual = divergence[:, None] * unknown
     u = torch.zeros_like(residual)
@@ -103,16 +103,16 @@ class _Grid:
     """One level's equations: diagonal * u - sum(link * neighbour) = right side, on hole cells only."""
 
     hole: Tensor  # (1, 1, h, w), 1 = unknown
-    across: Tensor  # (1, 1, h, w - 1), conductance between horizontal neighbours, both unknown
-    along: Tensor  # (1, 1, h - 1, w), the same for vertical ones
+    horizontal: Tensor  # (1, 1, h, w - 1), conductance between horizontal neighbours, both unknown
+    vertical: Tensor  # (1, 1, h - 1, w), the same for vertical ones
     diagonal: Tensor  # (1, 1, h, w), 1 where known
 
     def neighbours(self, u: Tensor) -> Tensor:
         total = torch.zeros_like(u)
-        total[..., :-1] += self.across * u[..., 1:]
-        total[..., 1:] += self.across * u[..., :-1]
-        total[..., :-1, :] += self.along * u[..., 1:, :]
-        total[..., 1:, :] += self.along * u[..., :-1, :]
+        total[..., :-1] += self.horizontal * u[..., 1:]
+        total[..., 1:] += self.horizontal * u[..., :-1]
+        total[..., :-1, :] += self.vertical * u[..., 1:, :]
+        total[..., 1:, :] += self.vertical * u[..., :-1, :]
         return total
 
     def apply(self, u: Tensor) -> Tensor:
@@ -123,11 +123,11 @@ class _Grid:
         h, w = self.hole.shape[-2:]
         anchors = (self.diagonal - self.neighbours(torch.ones_like(self.hole))) * self.hole
         hole = F.max_pool2d(_even(self.hole), 2)
-        across = EDGE * _pairs(self.across[..., 1::2], -2)[..., : (w + 1) // 2 - 1]
-        along = EDGE * _pairs(self.along[..., 1::2, :], -1)[..., : (h + 1) // 2 - 1, :]
-        coarse = _Grid(hole, across, along, torch.zeros_like(hole))
+        horizontal = EDGE * _pairs(self.horizontal[..., 1::2], -2)[..., : (w + 1) // 2 - 1]
+        vertical = EDGE * _pairs(self.vertical[..., 1::2, :], -1)[..., : (h + 1) // 2 - 1, :]
+        coarse = _Grid(hole, horizontal, vertical, torch.zeros_like(hole))
         diagonal = coarse.neighbours(torch.ones_like(hole)) + ANCHOR * 4 * F.avg_pool2d(_even(anchors), 2)
-        return _Grid(hole, across, along, torch.where(diagonal > 0, diagonal, 1))
+        return _Grid(hole, horizontal, vertical, torch.where(diagonal > 0, diagonal, 1))
 
 
 def _even(u: Tensor) -> Tensor:
@@ -171,8 +171,8 @@ def _cycle(grids: list[_Grid], right: Tensor) -> Tensor:
 
 def _everywhere(unknown: Tensor) -> _Grid:
     """Equations of a picture without known pixels: (1, 1, h, w) of any value -> links alone."""
-    across, along = torch.ones_like(unknown[..., 1:]), torch.ones_like(unknown[..., 1:, :])
-    return _Grid(torch.ones_like(unknown), across, along, torch.zeros_like(unknown))
+    horizontal, vertical = torch.ones_like(unknown[..., 1:]), torch.ones_like(unknown[..., 1:, :])
+    return _Grid(torch.ones_like(unknown), horizontal, vertical, torch.zeros_like(unknown))
 
 
 def _finest(unknown: Tensor) -> _Grid:

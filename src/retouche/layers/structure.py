@@ -144,9 +144,9 @@ def _smoothed(image: Tensor, setting: Setting, solver: Solver, known: Tensor | N
     smooth, sigma = image.clone(), setting.sigma
     for turn in range(setting.rounds):
         with part(turn / setting.rounds, (turn + 1) / setting.rounds):
-            across, along = _conductances(smooth, sigma, setting.sharpness, known, holes)
+            horizontal, vertical = _conductances(smooth, sigma, setting.sharpness, known, holes)
             half = setting.strength / 2
-            _solve(image, across.mul_(half), along.mul_(half), solver, smooth)
+            _solve(image, horizontal.mul_(half), vertical.mul_(half), solver, smooth)
         sigma = max(sigma / 2, LEAST_SIGMA)
     return smooth
 
@@ -164,10 +164,10 @@ def _conductances(
         share = _blurred(known[:, 0], sigma).clamp_min_(1e-12)
     for colour in range(c):  # one by one: a large picture's planes are 100 MB each
         plane = smooth[:, colour]
-        across, along = plane.diff(dim=2), plane.diff(dim=1)
+        horizontal, vertical = plane.diff(dim=2), plane.diff(dim=1)
         if links is not None:
-            across, along = across * links[0], along * links[1]
-        squares = functional.pad(across.square_(), (0, 1)).add_(functional.pad(along.square_(), (0, 0, 0, 1)))
+            horizontal, vertical = horizontal * links[0], vertical * links[1]
+        squares = functional.pad(horizontal.square_(), (0, 1)).add_(functional.pad(vertical.square_(), (0, 0, 0, 1)))
         gradient += squares.sqrt_()
         blurred = _blurred(plane, sigma)
         if links is not None:
@@ -203,14 +203,14 @@ def _blurred(plane: Tensor, sigma: float) -> Tensor:
     return plane
 
 
-def _solve(image: Tensor, across: Tensor, along: Tensor, solver: Solver, smooth: Tensor) -> None:
+def _solve(image: Tensor, horizontal: Tensor, vertical: Tensor, solver: Solver, smooth: Tensor) -> None:
     """(1 + weighted Laplacian) S = image, written into `smooth`, which holds the last round's S."""
     n, c, h, w = image.shape
     if solver == "exact" and h * w <= LARGEST_DIRECT:
-        smooth.copy_(dissection.solve(image, across, along))
+        smooth.copy_(dissection.solve(image, horizontal, vertical))
         return
     at_once = c if n * c * h * w <= PIXELS_AT_ONCE else 1
-    factor = conjugate_gradient.Factor(across.cpu(), along.cpu(), at_once)
+    factor = conjugate_gradient.Factor(horizontal.cpu(), vertical.cpu(), at_once)
     for first in range(0, c, at_once):
         some = slice(first, first + at_once)
         right = image[:, some].cpu()

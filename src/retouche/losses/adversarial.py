@@ -66,8 +66,8 @@ def logistic_generator(fake: Tensor) -> Tensor:
     return functional.softplus(-fake).mean()
 
 
-def slope_penalty(scores: Tensor, image: Tensor) -> Tensor:
-    """The squared slope of a critic at original pictures, averaged over pictures; Mescheder et al. 2018, without 1/2.
+def r1_penalty(scores: Tensor, image: Tensor) -> Tensor:
+    """The squared gradient norm of a critic at originals, averaged over pictures; Mescheder et al. 2018, without 1/2.
 
     Args:
         scores: of `image`, any shape, with their graph
@@ -75,8 +75,8 @@ def slope_penalty(scores: Tensor, image: Tensor) -> Tensor:
 
     Source: R1 of arXiv 1801.04406
     """
-    (slope,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
-    return slope.square().sum((1, 2, 3)).mean()
+    (gradient,) = torch.autograd.grad(scores.sum(), image, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
 
 
 def gradient_penalty(
@@ -87,19 +87,19 @@ def gradient_penalty(
     rule: Literal["masked", "plain", "mmagic"] = "masked",
     blend: Tensor | None = None,
 ) -> Tensor:
-    """How far the critic's slope between original and filled pictures is from 1.
+    """How far the critic's gradient norm between original and filled pictures is from 1.
 
     Args:
         critic: image -> scores; bind further arguments beforehand
         real: (N, 3, H, W), original pictures
         fake: filled pictures of the same shape
         mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole; without it the whole picture counts
-        rule: "masked" takes one slope per sample, sqrt(sum of gradient^2 * mask), as the original DeepFill v1 code;
-            "plain" the same over the whole picture whatever the mask, as WGAN-GP; "mmagic" one slope per pixel over
+        rule: "masked" takes one gradient per sample, sqrt(sum of gradient^2 * mask), as the original DeepFill v1 code;
+            "plain" the same over the whole picture whatever the mask, as WGAN-GP; "mmagic" one gradient per pixel over
             the channels of gradient * mask, and divides the mean by mean(mask)
         blend: (N, 1, 1, 1), 0..1, where between real and fake to look; uniformly random by default
 
-    Returns: mean((slope - 1)^2), differentiable in the critic's weights
+    Returns: mean((|gradient| - 1)^2), differentiable in the critic's weights
     Raises: InputError for another rule
     Source: Gulrajani et al. 2017 (arXiv 1704.00028); hole-masked in Yu et al. 2018 (arXiv 1801.07892).
     """
@@ -109,17 +109,17 @@ def gradient_penalty(
         blend = torch.rand(real.shape[0], 1, 1, 1, dtype=real.dtype, device=real.device)
     between = torch.lerp(real.detach(), fake.detach(), blend.to(real)).requires_grad_()
     scores = critic(between)
-    (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)  # (N, 3, H, W)
+    (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)  # (N, 3, H, W)
     if rule == "mmagic":
         if mask is None:
-            return (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean()
-        mask = mask.to(slope)
-        per_pixel = torch.linalg.vector_norm(slope * mask, dim=1)  # (N, H, W)
+            return (torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean()
+        mask = mask.to(gradient)
+        per_pixel = torch.linalg.vector_norm(gradient * mask, dim=1)  # (N, H, W)
         return (per_pixel - 1).square().mean() / mask.mean()
     if rule == "masked" and mask is not None:
-        slope = slope * mask.to(slope).sqrt()
+        gradient = gradient * mask.to(gradient).sqrt()
     # vector_norm has the derivative 0 at 0, where a plain square root would give NaN
-    return (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1).square().mean()
+    return (torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1).square().mean()
 
 
 SOFT_SIZE = 71

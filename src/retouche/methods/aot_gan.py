@@ -34,7 +34,7 @@ from retouche.methods.method import (
     Weights,
     checked,
 )
-from retouche.methods.recipe import AdamRecipe, across, critic_scores, hole_pixels, initialise
+from retouche.methods.recipe import AdamRecipe, batch_share, critic_scores, hole_pixels, initialise
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 CRITIC = "discriminator"
@@ -254,7 +254,7 @@ class SoftMaskRecipe(AdamRecipe[AOTTrainingConfig]):
         yield CRITIC, critic_terms(objective, self.networks[CRITIC], image, filled.detach(), mask)
         terms = generator_terms(objective, self.networks[CRITIC], self.backbone, image, prediction, filled, mask)
         if objective.region == "hole":
-            terms["adversarial"] = across(self.tools, terms["adversarial"], batch, hole_pixels)
+            terms["adversarial"] = batch_share(self.tools, terms["adversarial"], batch, hole_pixels)
         yield "generator", terms
 
 

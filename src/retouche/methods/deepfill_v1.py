@@ -49,7 +49,15 @@ from retouche.methods.method import (
     checked,
     uniform,
 )
-from retouche.methods.recipe import AdamRecipe, across, critic_scores, hole_pixels, initialise, known_pixels, squared
+from retouche.methods.recipe import (
+    AdamRecipe,
+    batch_share,
+    critic_scores,
+    hole_pixels,
+    initialise,
+    known_pixels,
+    squared,
+)
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -284,7 +292,7 @@ class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
         region = None if per_pixel and name == "local" else mask
         penalty = gradient_penalty(critic, image, filled, region, training.penalty_rule, blend)
         if per_pixel and region is not None:
-            penalty = across(self.tools, penalty, batch, lambda part: part.mask.mean())
+            penalty = batch_share(self.tools, penalty, batch, lambda part: part.mask.mean())
         terms = {"wasserstein": wasserstein_critic(real, fake), "penalty": training.penalty * penalty}
         if training.shift:
             terms["shift"] = training.shift / 2 * (squared(self.tools, real.mean()) + squared(self.tools, fake.mean()))
@@ -305,7 +313,7 @@ class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
     def _hole(self, batch: Batch, made: Tensor) -> Tensor:
         image, mask, rule = batch.image, batch.mask, self.training.hole_rule
         if rule == "region":
-            return across(self.tools, l1(made, image, mask), batch, hole_pixels)
+            return batch_share(self.tools, l1(made, image, mask), batch, hole_pixels)
         if rule == "composite":
             made = composite(image, made, mask)
         near, there = cut(made, batch, self.side), cut(image, batch, self.side)
@@ -318,7 +326,7 @@ class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
         known = 1 - batch.mask
         if self.training.known_rule == "whole":
             return ((made - batch.image).abs() * known).mean()
-        return across(self.tools, l1(made, batch.image, known), batch, known_pixels)
+        return batch_share(self.tools, l1(made, batch.image, known), batch, known_pixels)
 
 
 def cut(x: Tensor, batch: Batch, side: int) -> Tensor:

@@ -52,7 +52,7 @@ from retouche.methods.method import (
     Weights,
     checked,
 )
-from retouche.methods.recipe import AdamRecipe, across, critic_scores, hole_pixels, initialise, known_pixels
+from retouche.methods.recipe import AdamRecipe, batch_share, critic_scores, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Part, Parts, Tensors
 
 
@@ -293,7 +293,7 @@ class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
                 ("hole", batch.mask, hole_pixels),
                 ("known", 1 - batch.mask, known_pixels),
             ):
-                terms[f"{stage}_{name}"] = across(self.tools, l1(made, batch.image, region), batch, pixels)
+                terms[f"{stage}_{name}"] = batch_share(self.tools, l1(made, batch.image, region), batch, pixels)
         scores = self.networks["discriminator"](filled, batch.mask, batch.sketch)
         against = least_squares_generator if self.training.loss == "ls" else hinge_generator
         return terms | {"adversarial": self.training.adversarial * against(scores)}

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError, WeightsError
 from retouche.layers.fourier import SpectralTransform
-from retouche.losses.adversarial import logistic_critic, logistic_generator, slope_penalty
+from retouche.losses.adversarial import logistic_critic, logistic_generator, r1_penalty
 from retouche.losses.perceptual import sum_of
 from retouche.methods.lama_fast import (
     Folded,
@@ -331,7 +331,7 @@ class LamaRecipe(AdamRecipe[LamaTrainingConfig]):
         image = ((batch.image + 1) / 2).requires_grad_()
         real = self.networks[CRITIC](image)
         terms = {"logistic": logistic_critic(real, self.networks[CRITIC](prediction), batch.mask)}
-        terms["penalty"] = self.training.objective.penalty * slope_penalty(real, image)
+        terms["penalty"] = self.training.objective.penalty * r1_penalty(real, image)
         yield CRITIC, terms
 
     def _prediction(self, batch: Batch) -> Tensor:

@@ -45,7 +45,7 @@ from retouche.methods.method import (
     Weights,
     checked,
 )
-from retouche.methods.recipe import AdamRecipe, across, hole_pixels, initialise, known_pixels
+from retouche.methods.recipe import AdamRecipe, batch_share, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Order, Part, Parts
 
 Space = Literal["symmetric", "imagenet"]
@@ -262,13 +262,13 @@ def generator_terms(
     here, there, whole = (network.to_space(x) for x in (prediction, image, filled))
     hole, valid = hole_and_valid(here, there, mask, objective.share)
     if objective.share == "region":
-        hole, valid = across(tools, hole, batch, hole_pixels), across(tools, valid, batch, known_pixels)
+        hole, valid = batch_share(tools, hole, batch, hole_pixels), batch_share(tools, valid, batch, known_pixels)
 
     def places(axis: int) -> Callable[[Batch], Tensor]:
         return lambda part: variations(part.image, part.mask, objective.neighbours)[axis][1]
 
     steps = variations(whole, mask, objective.neighbours)
-    down, sideways = (across(tools, mean, batch, places(axis)) for axis, (mean, _) in enumerate(steps))
+    down, sideways = (batch_share(tools, mean, batch, places(axis)) for axis, (mean, _) in enumerate(steps))
     terms = {
         "hole": objective.hole * hole,
         "valid": objective.valid * valid,

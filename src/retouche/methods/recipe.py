@@ -72,7 +72,7 @@ def critic_scores(critic: nn.Module, real: Tensor, fake: Tensor, *guides: Tensor
     return scores[: len(real)], scores[len(real) :]
 
 
-def across(tools: RecipeContext, mean: Tensor, batch: Batch, weigh: Callable[[Batch], Tensor]) -> Tensor:
+def batch_share(tools: RecipeContext, mean: Tensor, batch: Batch, weigh: Callable[[Batch], Tensor]) -> Tensor:
     """A mean over this part's `weigh` (a number of pixels) as its share of the mean over the whole batch's pixels.
 
     Means per picture need no such care; a mean over the hole does where holes differ in size.

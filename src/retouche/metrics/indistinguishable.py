@@ -78,14 +78,14 @@ def support_vector(rows: NDArray[np.float64], signs: NDArray[np.float64]) -> NDA
     for _ in range(STEPS):
         inside = slack > 0
         near = rows[inside]
-        slope = weights - 2 * STRENGTH * near.T @ (slack * signs)[inside]
-        if np.linalg.norm(slope) <= TOLERANCE * max(1.0, 2 * STRENGTH * float(np.linalg.norm(rows.T @ signs))):
+        gradient = weights - 2 * STRENGTH * near.T @ (slack * signs)[inside]
+        if np.linalg.norm(gradient) <= TOLERANCE * max(1.0, 2 * STRENGTH * float(np.linalg.norm(rows.T @ signs))):
             break
-        step = _newton(near, slope)
+        step = _newton(near, gradient)
         size = 1.0
         for _ in range(HALVINGS):
             further, margin = _value(weights - size * step, rows, signs)
-            if further <= value - 1e-4 * size * float(slope @ step):
+            if further <= value - 1e-4 * size * float(gradient @ step):
                 break
             size /= 2
         else:
@@ -102,10 +102,10 @@ def _value(
     return float(weights @ weights) / 2 + STRENGTH * float(slack @ slack), slack
 
 
-def _newton(near: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(1 + 2 c XᵀX)⁻¹ slope for the rows X, by the smaller of the two systems."""
+def _newton(near: NDArray[np.float64], gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(1 + 2 c XᵀX)⁻¹ gradient for the rows X, by the smaller of the two systems."""
     n, d = near.shape
     if n < d:  # Woodbury
         inner = np.eye(n) + 2 * STRENGTH * near @ near.T
-        return slope - 2 * STRENGTH * near.T @ np.linalg.solve(inner, near @ slope)
-    return np.linalg.solve(np.eye(d) + 2 * STRENGTH * near.T @ near, slope)
+        return gradient - 2 * STRENGTH * near.T @ np.linalg.solve(inner, near @ gradient)
+    return np.linalg.solve(np.eye(d) + 2 * STRENGTH * near.T @ near, gradient)

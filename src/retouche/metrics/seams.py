@@ -42,11 +42,11 @@ def seam_score(filled: NDArray[Any], hole: NDArray[np.bool_]) -> float:
         return math.nan
     ring, rim = dilate(hole, RING) & ~hole, dilate(~hole, RING) & hole
     bends: dict[str, list[NDArray[np.float64]]] = {"border": [], "ring": []}
-    slopes: dict[str, list[NDArray[np.float64]]] = {"rim": [], "ring": []}
+    gradients: dict[str, list[NDArray[np.float64]]] = {"rim": [], "ring": []}
     for plane, inside, around, within in ((values, hole, ring, rim), (values.T, hole.T, ring.T, rim.T)):
-        slope = np.abs(plane[:, 1:] - plane[:, :-1])
-        slopes["ring"].append(slope[around[:, 1:] & around[:, :-1]])
-        slopes["rim"].append(slope[within[:, 1:] & within[:, :-1]])
+        gradient = np.abs(plane[:, 1:] - plane[:, :-1])
+        gradients["ring"].append(gradient[around[:, 1:] & around[:, :-1]])
+        gradients["rim"].append(gradient[within[:, 1:] & within[:, :-1]])
         if plane.shape[1] < 4:
             continue
         a, b, c, d = _fours(plane)
@@ -56,7 +56,7 @@ def seam_score(filled: NDArray[Any], hole: NDArray[np.bool_]) -> float:
         bends["border"].append(bend[(known[0] & known[1] & ~known[2]) | (known[3] & known[2] & ~known[1])])
         bends["ring"].append(bend[near[0] & near[1] & near[2] & near[3]])
     border, calm = (_mean(bends[place]) for place in ("border", "ring"))
-    fill, known_slope = (_mean(slopes[place]) for place in ("rim", "ring"))
+    fill, known_slope = (_mean(gradients[place]) for place in ("rim", "ring"))
     if math.isnan(fill):  # a hole one pixel wide has no texture of its own
         fill = known_slope
     return abs(border - calm) + abs(fill - known_slope)
