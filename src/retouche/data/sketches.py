@@ -91,9 +91,8 @@ def _is_ridge(gradient: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     def neighbour(dy: int, dx: int) -> Tensor:
         return padded[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w]
 
-    sector = torch.remainder(
-        torch.round(torch.atan2(vertical, horizontal) / (math.pi / 4)), 4
-    )  # 0 right, 1 down right, ...
+    angle = torch.atan2(vertical, horizontal)
+    sector = torch.remainder(torch.round(angle / (math.pi / 4)), 4)  # 0 right, 1 down right, ...
     ridge = torch.zeros_like(gradient, dtype=torch.bool)
     for number, (dy, dx) in enumerate(((0, 1), (1, 1), (1, 0), (1, -1))):
         # one side strictly, or a plateau two pixels wide would give two lines

@@ -76,9 +76,7 @@ class Factor:
     """
 
     def __init__(self, horizontal: Tensor, vertical: Tensor, colours: int) -> None:
-        self.tall = (
-            horizontal.shape[1] > vertical.shape[2]
-        )  # is laid on its side: a plane is sheared along the longer one
+        self.tall = horizontal.shape[1] > vertical.shape[2]  # is laid on its side: sheared along the longer one
         if self.tall:
             horizontal, vertical = vertical.mT, horizontal.mT
         self.height, self.width = horizontal.shape[1], vertical.shape[2]

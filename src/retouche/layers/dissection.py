@@ -142,9 +142,8 @@ def _shared(
 
     down, right = share(rows, box_h), share(columns, box_w)
     high, wide = len(down), len(right)
-    horizontal = (
-        functional.pad(horizontal, (0, wide - 1 - horizontal.shape[-1], 0, high - horizontal.shape[-2])) * down[:, None]
-    )
+    room = (0, wide - 1 - horizontal.shape[-1], 0, high - horizontal.shape[-2])
+    horizontal = functional.pad(horizontal, room) * down[:, None]
     vertical = functional.pad(vertical, (0, wide - vertical.shape[-1], 0, high - 1 - vertical.shape[-2])) * right
     return horizontal, vertical, down[:, None] * right
 
