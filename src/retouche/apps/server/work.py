@@ -76,7 +76,7 @@ def inpaint(
     with bench.watched(progress) as (hear, alive):
         given = bench.helper.call(alive, _read, desk, request)
         marks.append(time.perf_counter())
-        filled, report = _fill(model, given, request, hear, request.extend)
+        filled, report = _fill(model, given, request, hear)
         marks.append(time.perf_counter())
         kind, answer, box = given.picture.source.format or "PNG", filled, None
         if request.answer == "hole" and given.hole is not None and report.extended is None:
@@ -146,9 +146,7 @@ def fill_file(
     return written, report, model
 
 
-def _fill(
-    model: Model, given: _Given, options: schema.Options, progress: Hear, extend: str | None = None
-) -> tuple[Picture, Report]:
+def _fill(model: Model, given: _Given, options: schema.Options, progress: Hear) -> tuple[Picture, Report]:
     return model(
         given.picture,
         given.hole,
@@ -158,7 +156,7 @@ def _fill(
         feather=options.feather,
         seed=options.seed,
         report=True,
-        extend=extend,
+        extend=given.extend,
         progress=progress,
     )
 
@@ -172,6 +170,7 @@ class _Given:
     remarks: list[str]
     sketch: np.ndarray | None
     structure: Picture | None
+    extend: str | None = None
 
 
 def _read(desk: Desk, request: schema.Inpaint) -> _Given:
@@ -188,7 +187,7 @@ def _read(desk: Desk, request: schema.Inpaint) -> _Given:
             )
     sketch = None if request.sketch is None else desk.sketch(request.sketch, size)
     structure = None if request.structure is None else desk.picture(request.structure, "structure")
-    return _Given(picture, hole, remarks, sketch, structure)
+    return _Given(picture, hole, remarks, sketch, structure, request.extend)
 
 
 def _read_file(desk: Desk, path: Path, mask: bytes) -> _Given:
