@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,3 +191,39 @@ def test_feature_distance_by_a_package_that_pip_installs(folder: Path, tmp_path:
     assert found["harmonic", "feature_distance_lite2"] > 0 and found["mean", "feature_distance_lite2"] > 0
     assert "9656183e" in table["protocol"]["backbones"]["feature_distance_lite2"]
     assert evaluate(folder, tmp_path / "b", "--features", "vgg", models=("mean",)) == 2
+
+
+def test_what_one_picture_ends_with_and_what_ends_all(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture that cannot be filled is left out of the table; a fault of ours leaves no table."""
+    from retouche.errors import InputError
+    from retouche.evaluation.fillers import Network
+
+    fill = Network.fill
+
+    def refuses(error: Exception) -> None:
+        def filled(self: Network, item: Any, truth: np.ndarray, hole: np.ndarray) -> np.ndarray:
+            if item.number == 1:
+                raise error
+            return fill(self, item, truth, hole)
+
+        monkeypatch.setattr(Network, "fill", filled)
+
+    refuses(InputError("it cannot be filled: give another"))
+    assert evaluate(folder, tmp_path / "a") == 1
+    assert "1.png: it cannot be filled: give another" in capsys.readouterr().err
+    assert json.loads((tmp_path / "a" / "table.json").read_text())["protocol"]["pictures"] == 3
+    refuses(ZeroDivisionError("a fault"))
+    with pytest.raises(ZeroDivisionError):
+        evaluate(folder, tmp_path / "b")
+    assert not (tmp_path / "b" / "table.json").exists()
+
+
+@pytest.mark.slow
+def test_processes_change_nothing_but_the_time(folder: Path, tmp_path: Path) -> None:
+    """Two of them import PyTorch first."""
+    assert evaluate(folder, tmp_path / "alone", "--size", "64") == 0
+    assert evaluate(folder, tmp_path / "helped", "--size", "64", "--workers", "2") == 0
+    for name in FILES:
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "helped" / name).read_bytes()
