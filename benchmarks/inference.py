@@ -1,17 +1,27 @@
 """The published networks: our time against the public codes' formulation, same weights, interleaved, one thread.
 
-    python benchmarks/inference.py [--rounds 5] [--only deepfill-v2] [--size 256 512]
+    python benchmarks/inference.py [--rounds 5] [--only deepfill-v2] [--size 256 512 1024]
+    python benchmarks/inference.py --near 2048 [--only deepfill-v2]
 
 The public codes are no dependency: `Plain...` below writes their layers down as they are published, one operator after
 the other, in PyTorch's own order in memory. Weights are random. The floor is the convolutions' number of operations
 over the rate of a 3x3 convolution of 256 channels that is measured in the same run; attention's products count as
 convolutions, too, in the published form's number. Errors are the largest differences from the plain form in float64.
+
+`--near SIDE` compares a whole pass with one near a hole of a twentieth of the picture, each in a process of its own:
+CPU seconds, peak memory, largest difference in the hole. At 2048 it takes minutes; no plain form can run there.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -24,10 +34,13 @@ import retouche
 from retouche.layers.attention import VARIANTS, Rules, _hole_free, _resize, contextual_attention
 from retouche.layers.gated import GatedConv2d
 from retouche.layers.padding import pad
+from retouche.layers.spectral import SpectralConv2d
 from retouche.layers.two_stage import Chain, Unit
 from retouche.methods.aot_gan import AOTGenerator
 from retouche.methods.deepfill_v1 import DeepFillV1Generator
 from retouche.methods.deepfill_v2 import DeepFillV2Generator
+from retouche.methods.structure_flow import StructureFlow
+from retouche.methods.structure_flow_networks import Block, Expand, LayerNorm, Residual, Residuals, ToImage
 
 Run = Callable[[], Tensor]
 
@@ -111,7 +124,78 @@ def plain_aot(network: AOTGenerator, image: Tensor, mask: Tensor) -> Tensor:
     return torch.tanh(convolve(x, last.weight.contiguous(), last.bias, padding=1))  # type: ignore[arg-type]
 
 
-PLAIN = {"deepfill-v1": plain_deepfill, "deepfill-v2": plain_deepfill, "aot-gan": plain_aot}
+def plain_layers(layer: nn.Module, x: Tensor) -> Tensor:
+    """StructureFlow's blocks, a padded copy, a convolution, a norm and an activation after the other."""
+    if isinstance(layer, Residual):
+        return x + plain_layers(layer.model, x)
+    if isinstance(layer, nn.Sequential | Residuals):
+        for each in layer.model if isinstance(layer, Residuals) else layer:
+            x = plain_layers(each, x)
+        return x
+    if isinstance(layer, LayerNorm):
+        mean = x.flatten(1).mean(1).view(-1, 1, 1, 1)
+        deviation = x.flatten(1).var(1, unbiased=False).view(-1, 1, 1, 1)
+        return (x - mean) / (deviation + 1e-5).sqrt() * layer.weight + layer.bias
+    if isinstance(layer, Expand):
+        return functional.relu(plain_layers(layer.norm, layer.transConv(x)))
+    if not isinstance(layer, Block):
+        return plain_layers(layer.conv, x) if isinstance(layer, ToImage) else layer(x)  # type: ignore[no-any-return]
+    x = functional.pad(x, (layer.padding,) * 4, mode="reflect")
+    convolution = layer.conv
+    weight = convolution.weight_orig if isinstance(convolution, SpectralConv2d) else convolution.weight
+    if isinstance(convolution, SpectralConv2d):  # as there, the weight is divided at every call
+        flat = weight.flatten(1)
+        weight = weight / torch.dot(convolution.weight_u, flat @ convolution.weight_v)
+    x = plain_layers(layer.norm, functional.conv2d(x, weight, convolution.bias, convolution.stride))
+    kinds = {"relu": functional.relu, "leaky": lambda x: functional.leaky_relu(x, 0.2), "tanh": torch.tanh}
+    return kinds.get(layer.activation, lambda x: x)(x)
+
+
+def plain_sampler(features: Tensor, flow: Tensor, kernel: int, sigma: float) -> Tensor:
+    """Tap by tap."""
+    _, c, h, w = features.shape
+    x, y = flow[:, 0] + torch.arange(w), flow[:, 1] + torch.arange(h)[:, None]
+    left, top, flat = x.floor(), y.floor(), features.flatten(2)
+    total, result = torch.zeros_like(features[:, :1]), torch.zeros_like(features)
+    for j in range(1 - kernel // 2, kernel // 2 + 1):
+        for i in range(1 - kernel // 2, kernel // 2 + 1):
+            weight = torch.exp(-((left + i - x) ** 2 + (top + j - y) ** 2) / (2 * sigma**2))[:, None]
+            at = (top + j).clamp(0, h - 1).long() * w + (left + i).clamp(0, w - 1).long()
+            result += weight * flat.gather(2, at.view(1, 1, -1).expand(-1, c, -1)).view(1, c, h, w)
+            total += weight
+    return result / total
+
+
+def plain_structure_flow(network: StructureFlow, image: Tensor, mask: Tensor) -> Tensor:
+    """Both networks; the picture itself stands for its structure."""
+    known, coarse, fine = 1 - mask, network.structure, network.texture
+    assert coarse is not None and fine is not None
+    kept = [plain_layers(coarse.input_layer, torch.cat([image * known, image * known, mask], 1))]
+    for layer in coarse.down_sample:
+        kept.append(plain_layers(layer, kept[-1]))
+    x = kept.pop()
+    for up, content, skip in zip(coarse.up_sample, coarse.content_param, reversed(kept), strict=True):
+        x = plain_layers(up, x) + plain_layers(content, skip)
+    seen = torch.cat([image * known, plain_layers(coarse.image_net.conv, x), mask], 1)
+    x, kept = seen, []
+    for layer in fine.flow_column.down_sample_flow:
+        x = plain_layers(layer, x)
+        kept.append(x)
+    for up, skip in zip(fine.flow_column.up_sample_flow, (kept[2], kept[1]), strict=True):
+        x = torch.cat([plain_layers(up, x), skip], 1)
+    flow, column = plain_layers(fine.flow_column.location, x), fine.conv_column
+    features = plain_layers(column.down_sample[0], seen)
+    views = [plain_sampler(features, flow, kernel, sigma) for kernel, sigma in ((16, 4.0), (4, 2.0))]
+    x = plain_layers(column.up_sample[0], plain_layers(column.down_sample[1], features))
+    return plain_layers(column.up_sample[1], torch.cat([x, *views], 1))
+
+
+PLAIN = {
+    "deepfill-v1": plain_deepfill,
+    "deepfill-v2": plain_deepfill,
+    "aot-gan": plain_aot,
+    "structure-flow": plain_structure_flow,
+}
 MUSTS = {
     ("deepfill-v2", "", 256): 0.66,
     ("deepfill-v2", "", 512): 0.50,
@@ -121,6 +205,7 @@ MUSTS = {
     ("aot-gan", "", 512): 0.90,
     ("aot-gan", "", 1024): 0.84,
     ("attention", "", 512): 0.18,
+    ("structure-flow", "", 256): 0.94,
 }
 """(network, attention's variant, side) -> ours / plain that is asked for."""
 
@@ -167,7 +252,7 @@ def cases(name: str, variant: str, size: int) -> tuple[Run, Run, Run | None]:
         return plain(copy.deepcopy(network).double(), image.double(), mask.double())  # type: ignore[arg-type]
 
     return (
-        lambda: network(image, mask).refined,  # type: ignore[return-value]
+        lambda: network(image, mask, structure=image if name == "structure-flow" else None).refined,  # type: ignore
         lambda: plain(network, image, mask),  # type: ignore[arg-type]
         exact if size <= 512 else None,
     )
@@ -208,13 +293,56 @@ def compare(name: str, variant: str, size: int, rounds: int) -> None:
     )
 
 
+def near(name: str, size: int) -> None:
+    """Print a whole pass and one near the hole, beside each other."""
+    environment = os.environ | {
+        "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=536870912"
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        found = {}
+        for way in ("whole", "near"):
+            words = [sys.executable, __file__, "--near", str(size), "--only", name, "--work", way, folder]
+            found[way] = json.loads(subprocess.run(words, env=environment, check=True, capture_output=True).stdout)
+        one, two = (torch.load(f"{folder}/{way}.pt") for way in found)
+    cells = "  ".join(f"{way} {seconds:.1f} s {peak:.2f} GiB" for way, (seconds, peak) in found.items())
+    ratio = found["near"][0] / found["whole"][0]
+    print(f"{name} {size}: {cells}  ratio {ratio:.3f} (must 0.2)  differs by {(one - two).abs().max():.0e}", flush=True)
+
+
+@torch.inference_mode()
+def pass_near(name: str, size: int, way: str, folder: str) -> None:
+    """One pass of `near`, in a process of its own."""
+    network = retouche.create(name).generator
+    assert network is not None
+    lively(network)
+    image, mask = pictures(size)[0], torch.zeros(1, 1, size, size)
+    side, first = round(size * 0.05**0.5), size * 3 // 8
+    box = (first, first - size // 16, first + side, first - size // 16 + side)
+    mask[..., box[1] : box[3], box[0] : box[2]] = 1
+    begun = time.process_time()
+    made = network.near(image, mask, [box]) if way == "near" else network(image, mask).refined
+    seconds = time.process_time() - begun
+    assert made is not None
+    torch.save(made[..., box[1] : box[3], box[0] : box[2]].clone(), f"{folder}/{way}.pt")
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=[*PLAIN, "attention"], help="only these")
     parser.add_argument("--size", nargs="+", type=int, default=[256, 512], help="sides of the pictures")
+    parser.add_argument("--near", type=int, help="side of the picture for passes near a hole")
+    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.near:
+        for name in options.only or ["deepfill-v2", "deepfill-v1"]:
+            if options.work:
+                pass_near(name, options.near, *options.work)
+            else:
+                near(name, options.near)
+        return
     print(f"torch {torch.__version__}, one thread, smallest of {options.rounds} rounds, CPU seconds")
     print(f"{'':24} {'ours':>7} {'plain':>8} {'ratio':>6} {'must':>6} {'floor':>6}  from float64")
     for name, variant, size in MUSTS:

@@ -51,6 +51,12 @@ def test_check_and_the_version_need_no_torch(tmp_path: Path) -> None:
     assert python(code.format(["--version"])).endswith("0 False")
 
 
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"]])
+def test_the_list_of_models_needs_no_torch(words: list[str]) -> None:
+    code = "import sys; from retouche.apps.cli import main; print(main({}), 'torch' in sys.modules)"
+    assert python(code.format(words)).endswith("0 False")
+
+
 def test_importing_the_package_brings_no_application() -> None:
     code = (
         "import sys, retouche; retouche.load, retouche.Model; "

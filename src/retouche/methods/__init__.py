@@ -12,9 +12,12 @@ import sys
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from retouche.errors import InputError
-from retouche.methods.method import Method
+
+if TYPE_CHECKING:
+    from retouche.methods.method import Method
 
 METHODS = {
     "aot-gan": "retouche.methods.aot_gan",
@@ -66,6 +69,8 @@ def find(name: str) -> Method:
 
     Raises: InputError with the nearest name if there is none of this name
     """
+    from retouche.methods.method import Method  # brings PyTorch, which lists of names do without
+
     name = DEFAULT if name == "default" else name
     unlisted = CLASSICAL.get(name) or STAND_INS.get(name)
     if name not in METHODS and not unlisted and name not in _foreign():

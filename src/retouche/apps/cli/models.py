@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from retouche.apps.cli import terminal
 
 if TYPE_CHECKING:
-    from retouche.methods.catalogue import Entry
-    from retouche.methods.method import Weights
+    from retouche.methods.entries import Entry
+    from retouche.weights.store import Weights
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ def main(options: Options) -> int:
 
 def rows() -> list[dict[str, Any]]:
     """One row for each published file, and one for each method without."""
-    from retouche.methods.catalogue import entries
+    from retouche.methods.listing import listed
 
-    return [row_of(entry, weights) for entry in entries() for weights in entry.files or (None,)]
+    return [row_of(entry, weights) for entry in listed() for weights in entry.files or (None,)]
 
 
 def row_of(entry: Entry, weights: Weights | None) -> dict[str, Any]:
     """What there is to say of one file, or of a method without."""
     from retouche.methods import DEFAULT
-    from retouche.methods.catalogue import FILL
+    from retouche.methods.entries import FILL
 
     fills = entry.kind == FILL
     here = fills if weights is None else entry.is_here(weights)

@@ -19,7 +19,8 @@ from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, known, resolve
 from retouche.methods import CLASSICAL, DEFAULT, find
-from retouche.methods.catalogue import BACKBONE, Entry, entries
+from retouche.methods.catalogue import entries
+from retouche.methods.entries import BACKBONE, Entry
 from retouche.methods.loading import WEIGHT_SUFFIXES
 from retouche.progress import Hear
 
