@@ -41,5 +41,5 @@ def row_of(entry: Entry) -> list[Any]:
 
 
 def _read(row: list[Any]) -> Entry:
-    *fields, files = row
-    return Entry(*fields, tuple(Weights(*each) for each in files))
+    owner, kind, title, source, files = row
+    return Entry(owner, kind, title, source, tuple(Weights(*each) for each in files))
