@@ -11,7 +11,9 @@ import io
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +36,8 @@ def help_of(*words: str) -> str:
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     assert code == 0, f"retouche {' '.join(words)} --help: exit code {code}"
-    return re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue()).splitlines()
+    return "\n".join(textwrap.fill(line, 100) if len(line.rstrip()) > 100 else line.rstrip() for line in lines)
 
 
 def command_line() -> str:
@@ -63,8 +66,7 @@ def python() -> str:
     ]
     for name in sorted(retouche.__all__, key=lambda name: (name[0].isupper(), name)):
         value = getattr(retouche, name)
-        home = getattr(value, "__module__", None) or value.__name__
-        where = value.__name__ if type(value).__name__.endswith("odule") or home is None else f"{home}.{value.__name__}"
+        where = value.__name__ if isinstance(value, ModuleType) else f"{value.__module__}.{value.__name__}"
         parts += [f"## retouche.{name}\n", f"::: {where}"]
         parts += ["    options:", "      show_root_heading: false", "      show_root_toc_entry: false"]
         parts += (
