@@ -21,6 +21,7 @@ from retouche.apps.cli import main
 from retouche.errors import DataError, InputError, WeightsError
 from retouche.training import checkpoint
 from retouche.training.health import WINDOW, Health
+from retouche.training.pictures import Pictures
 from retouche.training.run import Listener, train
 
 
@@ -297,6 +298,30 @@ def test_reading_in_other_processes_changes_nothing(pictures, tmp_path):
     assert (tmp_path / "here" / "last.safetensors").read_bytes() == (
         tmp_path / "there" / "last.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-3, float("nan"), float("inf")])
+def test_rates_that_learn_nothing_are_refused(pictures, tmp_path, rate):
+    one = run(pictures, tmp_path / "run", 3)
+    with pytest.raises(InputError, match=r"--learning-rate is .*: give a number above 0"):
+        train(dataclasses.replace(one, preset=dataclasses.replace(one.preset, learning_rate=rate)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["masks", "structures", "sketches"])
+def test_a_picture_without_its_companion_is_named_before_the_first_step(pictures, tmp_path, kind):
+    """One of many is enough, whenever its turn would have come."""
+    names = sorted(path.stem for path in pictures.iterdir())
+    folder = tmp_path / kind
+    folder.mkdir()
+    for name in names[:-1]:
+        Image.new("L", (4, 4)).save(folder / f"{name}.png")
+    one = run(pictures, tmp_path / "run", 3)
+    data = {"masks": {"masks": f"paired:{folder}"}, "structures": {"structure": "script"}, "sketches": {"sketch": True}}
+    preset = dataclasses.replace(one.preset, data=dataclasses.replace(one.preset.data, **data[kind]))
+    one = dataclasses.replace(one, preset=preset, **({} if kind == "masks" else {kind: folder}), invert="no")
+    with pytest.raises(DataError, match=f"for {names[-1]}"):
+        Pictures.of(one)
 
 
 def test_size_must_fit_the_network(pictures, tmp_path):

@@ -119,6 +119,8 @@ def test_masks_of_a_folder(tmp_path):
         ("box(2)", "box takes 1 number between 0 and 1"),
         ("wide(0.5)", "wide takes no number"),
         ("irregular(0.5)", "irregular takes 2 numbers"),
+        ("irregular(0.5,0.1)", "the smaller first"),
+        ("irregular(nan,0.5)", "irregular takes 2 numbers"),
     ],
 )
 def test_words_without_meaning(text, words):

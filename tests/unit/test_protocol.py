@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ import torch
 from PIL import Image
 
 import retouche
+import retouche.evaluation.evaluate as evaluation
 from retouche.backbones.inception import FEATURES
 from retouche.data.mask_makers import parse_masks
 from retouche.errors import DataError, InputError
 from retouche.evaluation.backbones import Backbones
-from retouche.evaluation.evaluate import AHEAD, _ahead, evaluate, file_name
+from retouche.evaluation.evaluate import AHEAD, evaluate, file_name
 from retouche.evaluation.fillers import Network, Outputs, open_fillers
 from retouche.evaluation.measures import MEASURES, Measure
 from retouche.evaluation.pack import items_of, pack_of, read_pack, write_pack
@@ -330,34 +332,35 @@ def test_kept_outputs_give_the_same_figures(folder: Path, tmp_path: Path) -> Non
     assert (tmp_path / "a" / "inputs" / "0.png").is_file() and (tmp_path / "a" / "masks" / "0.png").is_file()
 
 
-def test_only_a_few_pictures_are_under_way() -> None:
-    class Pool:
-        """Counts what was submitted and not yet fetched."""
+def test_few_pictures_wait_for_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, no more than asked for are under way, and they come in order."""
+    under_way: list[int] = []
+    most = 0
 
-        under_way = most = 0
-
-        def submit(self, function: Callable[[int], int], value: int) -> Pool:
-            self.under_way += 1
-            self.most = max(self.most, self.under_way)
-            self.values = [*getattr(self, "values", []), function(value)]
-            return self
+    class Score:
+        def __init__(self, number: int) -> None:
+            nonlocal most
+            self.number = number
+            under_way.append(number)
+            most = max(most, len(under_way))
 
         def result(self) -> int:
-            self.under_way -= 1
-            return self.values.pop(0)
+            under_way.remove(self.number)
+            return self.number
 
-    pool = Pool()
-    taken = 0
+    class Judging:
+        def jobs(self) -> range:
+            return range(1000)
 
-    def given() -> object:
-        nonlocal taken
-        for number in range(1000):
-            taken += 1
-            yield number
+        def run(self, jobs: range) -> Iterator[Score]:
+            yield from map(Score, jobs)
 
-    results = _ahead(pool, lambda value: value * 2, given(), 2)  # type: ignore[arg-type,type-var]
-    assert next(results) == 0 and taken == AHEAD * 2
-    assert list(results) == [2 * number for number in range(1, 1000)] and pool.most == AHEAD * 2
+    monkeypatch.setattr(evaluation, "Inline", lambda judging: judging)
+    monkeypatch.setattr(evaluation, "_ended", lambda judging, outcome: outcome)
+    told: list[float] = []
+    results = evaluation._in_order(Judging(), 2 * AHEAD, [], told.append)  # type: ignore[arg-type]
+    assert next(results) == 0 and len(told) == 2 * AHEAD  # type: ignore[comparison-overlap]
+    assert list(results) == list(range(1, 1000)) and most == 2 * AHEAD and told[-1] == 1000
 
 
 def test_the_network_never_sees_the_hole(folder: Path) -> None:
@@ -551,6 +554,36 @@ def test_distances_of_a_bin_are_those_of_the_bin_alone(tmp_path: Path) -> None:
             assert both[name, metric].count == 12
         assert both[name, "p_ids"].interval is not None and both[name, "fid"].interval is None
     assert both["all", "fid"].value != both["1-10 %", "fid"].value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("size", -4), ("size", "big"), ("size", True), ("fit", "stretch"), ("each", 0), ("invert", 1), ("masks", 3),
+     ("mask_seed", -1)],
+)  # fmt: skip
+def test_packs_that_fit_no_evaluation_are_refused(tmp_path: Path, field: str, value: Any) -> None:
+    pack = {
+        "format": "retouche evaluation pack",
+        "version": 1,
+        "name": "a",
+        "preparation": {"size": 64, "masks": "box", field: value},
+        "data": None,
+        "masks": None,
+        "pictures": [],
+    }
+    (tmp_path / "pack.json").write_text(json.dumps(pack))
+    with pytest.raises(DataError, match=f'pack.json says "{field}": '):
+        read_pack(str(tmp_path / "pack.json"))
+
+
+@pytest.mark.parametrize("name", ["../a.png", "deep/../../a.png", "/a.png", "a\0.png"])
+@pytest.mark.parametrize("kind", ["name", "mask"])
+def test_packs_stay_in_their_folders(tmp_path: Path, name: str, kind: str) -> None:
+    row = {"name": "a.png", "sha256": "0", "mask": None, "mask_sha256": "0", kind: name}
+    pack = {"format": "retouche evaluation pack", "version": 1, "name": "a", "preparation": {}, "pictures": [row]}
+    (tmp_path / "pack.json").write_text(json.dumps({**pack, "data": "in", "masks": None}))
+    with pytest.raises(DataError, match="lies outside its folders"):
+        read_pack(str(tmp_path / "pack.json"))
 
 
 def test_distances_of_joined_classes_are_those_of_their_pictures_alone() -> None:

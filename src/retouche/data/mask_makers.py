@@ -495,7 +495,11 @@ def _maker(word: str, spec: str, usual: Reading, folders: list[tuple[str, Readin
     inside = (match["inside"] or "") if match else ""
     if name in MAKERS:
         numbers = [_number(one, spec) for one in inside.split(",") if one.strip()]
-        if len(numbers) not in NUMBERS.get(name, (0,)) or any(not 0 < one < 1 for one in numbers):
+        if (
+            len(numbers) not in NUMBERS.get(name, (0,))
+            or any(not 0 < one < 1 for one in numbers)
+            or numbers != sorted(numbers)
+        ):
             raise InputError(f'masks "{spec}": {word} does not fit; {name} takes {_takes(name)}')
         return partial(_with_numbers, maker=MAKERS[name], fixed=tuple(numbers))
     for folder, words in ((word, ""), (name, inside)):  # a folder's own name may end in brackets
@@ -513,7 +517,10 @@ def _filed(rng: Generator, height: int, width: int, numbers: Sequence[float], fo
 
 def _takes(name: str) -> str:
     most = max(NUMBERS.get(name, (0,)))
-    return "no number" if not most else f"{most} number{'s' if most > 1 else ''} between 0 and 1, or none"
+    if not most:
+        return "no number"
+    several = f"{most} numbers between 0 and 1, the smaller first, or none"
+    return several if most > 1 else "1 number between 0 and 1, or none"
 
 
 def _with_numbers(

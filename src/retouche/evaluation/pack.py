@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from retouche.data.mask_makers import parse_masks
 from retouche.errors import DataError, InputError
 from retouche.evaluation.papers import PAPERS, Paper, Trial
-from retouche.evaluation.pictures import Item, Preparation, find_items, several
+from retouche.evaluation.pictures import Fit, Item, Preparation, find_items, several
 from retouche.evaluation.published import Published
 from retouche.files import atomic_write
 from retouche.folders.names import as_json
@@ -71,15 +72,37 @@ def read_pack(word: str) -> Pack:
             )
             for one in content["pictures"]
         )
+        for name in (name for one in pictures for name in (one[0], one[2]) if name is not None):
+            if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+                raise DataError(f"--pack {path} names {name}, which lies outside its folders: give another pack")
         return Pack(
             str(content["name"]),
-            Preparation(**content["preparation"]),
+            _preparation(path, content["preparation"]),
             pictures,
             _beside(path, content["data"]),
             _beside(path, content["masks"]),
         )
     except (ValueError, KeyError, TypeError):
         raise DataError(f"--pack {path} is no evaluation pack: write one with --write-pack") from None
+
+
+def _preparation(path: Path, given: dict[str, Any]) -> Preparation:
+    """What a pack's file says of sizes and masks. Raises: DataError naming what no evaluation can have"""
+    made = Preparation(**given)
+    whole = {name: value for name in ("size", "mask_seed", "each") if (value := getattr(made, name)) is not None}
+    fits = {
+        **{name: type(value) is int and value >= {"mask_seed": 0, "each": 1, "size": 16}[name]
+           for name, value in whole.items()},
+        "fit": made.fit in get_args(Fit),
+        "masks": made.masks is None or isinstance(made.masks, str),
+        "invert": isinstance(made.invert, bool),
+    }  # fmt: skip
+    for name, right in fits.items():
+        if not right:
+            raise DataError(f'--pack {path} says "{name}": {getattr(made, name)!r}, which fits none: give another pack')
+    for spec in () if made.masks is None else made.masks.split(";"):
+        parse_masks(spec)
+    return made
 
 
 def pack_of(paper: Paper, test: Trial) -> Pack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +98,9 @@ class Run:
             raise InputError(f"--snapshots is {self.snapshots}: give 0 or more")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise InputError(f"--ema-decay is {self.ema:g}: give a decay such as 0.999, or 0 for none")
+        for name, value in vars(self.preset).items():
+            if name.endswith(RATE) and not (math.isfinite(value) and value > 0):
+                raise InputError(f"--{name.replace('_', '-')} is {value:g}: give a number above 0")
         schedule(self.schedule, self.preset.steps, self.warm_up)
 
     def as_json(self) -> dict[str, Any]:
