@@ -121,6 +121,20 @@ class Maker:
             name=name,
         )
 
+    def check(self, names: Sequence[str]) -> None:
+        """That each picture has the mask and the guides of its name, which else is found out when its turn comes.
+
+        Raises: DataError naming the first that is missing
+        """
+        for folder, word in (
+            (self.masks.paired, "mask"),
+            (self.guides.structures if self.guides.structure else None, "structure picture"),
+            (self.guides.sketches if self.guides.sketch else None, "sketch"),
+        ):
+            for name in names if folder is not None else ():
+                assert folder is not None
+                companion(folder, name, word)
+
     def _choose(self, name: str, key: int, height: int, width: int) -> View:
         """What is cut out. A mask of the picture's own may miss it: of a few choices the first with hole enough."""
         rng = np.random.default_rng([key & 0xFFFFFFFF, key >> 32])

@@ -10,7 +10,6 @@ from retouche.data.mask_files import check_polarity
 from retouche.data.mask_makers import Masks, parse_masks
 from retouche.data.sources import Source, UnreadableError, hold_out, open_source
 from retouche.errors import InputError
-from retouche.folders.pairing import companion
 from retouche.layers.structure import SETTINGS
 from retouche.methods.method import DataConfig
 from retouche.training.settings import Run
@@ -37,17 +36,9 @@ class Pictures:
         else:
             kept, held = hold_out(source.names, lambda index: _readable(source, index))
             train, held_out = source.subset(kept), source.subset(held)
-        masks = _masks(run)
-        needed = (
-            (masks.paired, "mask"),
-            (run.structures if data.structure else None, "structure picture"),
-            (run.sketches if data.sketch else None, "sketch"),
-        )
-        for folder, word in needed:
-            if folder is not None:
-                for name in (*train.names, *held_out.names):
-                    companion(folder, name, word)  # one that is not there is told now, not when its turn comes
-        return Pictures(train, held_out, Maker(crop, masks, guides))
+        maker = Maker(crop, _masks(run), guides)
+        maker.check([*train.names, *held_out.names])
+        return Pictures(train, held_out, maker)
 
 
 def _masks(run: Run) -> Masks:
