@@ -283,14 +283,14 @@ def helpers() -> None:
     from retouche.apps.server import foreign, work
     from retouche.apps.server.schema import Inpaint
 
-    helper, desk = foreign.Helper(), work.Desk(100_000_000)
+    helper, reader = foreign.Helper(), work.PictureReader(100_000_000)
     for side in ((512, 512), (3000, 4000)):
         asked = Inpaint(image=encoded(scene(side, 1), "JPEG"), mask=encoded(hole(side, 60)))
         taken: dict[str, list[float]] = {"here": [], "in a helper": []}
         for _ in range(15):
             for name, call in (
-                ("here", lambda asked=asked: work._written(work._read(desk, asked).picture, "JPEG")),
-                ("in a helper", lambda asked=asked: _through(helper, desk, asked)),
+                ("here", lambda asked=asked: work._written(work._read(reader, asked).picture, "JPEG")),
+                ("in a helper", lambda asked=asked: _through(helper, reader, asked)),
             ):
                 started = time.perf_counter()
                 call()
@@ -300,10 +300,10 @@ def helpers() -> None:
     helper.end()
 
 
-def _through(helper: object, desk: object, asked: object) -> None:
+def _through(helper: object, reader: object, asked: object) -> None:
     from retouche.apps.server import work
 
-    given = helper.call(lambda: None, work._read, desk, asked)  # type: ignore[attr-defined]
+    given = helper.call(lambda: None, work._read, reader, asked)  # type: ignore[attr-defined]
     helper.call(lambda: None, work._written, given.picture, "JPEG")  # type: ignore[attr-defined]
 
 

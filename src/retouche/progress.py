@@ -1,8 +1,9 @@
-"""How far a long computation is: told from deep inside, heard by whoever listens, with no argument in between.
+"""Progress of a long computation, reported from deep inside to the caller, with no argument in between.
 
-A fill is called as `fill(image, mask, seed)` and calls solvers of its own. Those that take long `tell` the fraction
-they have done; a caller that knows them to be a part of something larger wraps them in `part`; who wants to know
-wraps it all in `listening`. Where nobody listens, telling costs nothing. All of it stays on the calling thread.
+A fill is called as `fill(image, mask, seed)` and calls solvers of its own. Those that take long call
+`report_progress` with the fraction they have done; a caller that knows them to be a part of something larger wraps
+them in `part`; who wants the fractions wraps it all in `listening`. Without that, reporting costs nothing. All of it
+stays on the calling thread.
 """
 
 from __future__ import annotations
@@ -12,37 +13,37 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import accumulate
 
-Hear = Callable[[float], None]
-"""Is called with a fraction, 0..1."""
+ProgressCallback = Callable[[float], None]
+"""Called with the fraction that is done, 0..1."""
 
-_hear: ContextVar[Hear | None] = ContextVar("retouche progress", default=None)
+_callback: ContextVar[ProgressCallback | None] = ContextVar("retouche progress", default=None)
 
 
-def tell(fraction: float) -> None:
-    """Say that so much of what runs now is done, 0..1."""
-    hear = _hear.get()
-    if hear is not None:
-        hear(fraction)
+def report_progress(fraction: float) -> None:
+    """Report the fraction of the running part that is done, 0..1."""
+    on_progress = _callback.get()
+    if on_progress is not None:
+        on_progress(fraction)
 
 
 @contextmanager
-def listening(hear: Hear | None) -> Iterator[None]:
-    """What is told inside goes to `hear`, and to nobody else; None: to nobody."""
-    before = _hear.set(hear)
+def listening(on_progress: ProgressCallback | None) -> Iterator[None]:
+    """Fractions reported inside go to `on_progress` only; None: they are dropped."""
+    before = _callback.set(on_progress)
     try:
         yield
     finally:
-        _hear.reset(before)
+        _callback.reset(before)
 
 
 @contextmanager
 def part(start: float, end: float) -> Iterator[None]:
-    """What is told inside counts as the way from `start` to `end` of what runs now; at the end, `end` is told."""
-    hear = _hear.get()
-    if hear is None:
+    """Fractions reported inside are scaled to `start`..`end` of the running part; at the end, `end` is reported."""
+    on_progress = _callback.get()
+    if on_progress is None:
         yield
         return
-    outer = hear  # for the closure: never None
+    outer = on_progress  # for the closure: never None
     with listening(lambda fraction: outer(start + (end - start) * min(max(fraction, 0.0), 1.0))):
         yield
     outer(end)
@@ -55,15 +56,15 @@ def shares(weights: Sequence[float]) -> list[tuple[float, float]]:
     return list(zip([0.0, *ends], ends, strict=False))
 
 
-def rising(hear: Hear) -> Hear:
-    """Passes on only what is more than was told before, within 0..1."""
+def rising(on_progress: ProgressCallback) -> ProgressCallback:
+    """Pass on only fractions larger than all before, within 0..1."""
     most = -1.0
 
-    def heard(fraction: float) -> None:
+    def forward(fraction: float) -> None:
         nonlocal most
         fraction = min(max(float(fraction), 0.0), 1.0)
         if fraction > most:
             most = fraction
-            hear(fraction)
+            on_progress(fraction)
 
-    return heard
+    return forward

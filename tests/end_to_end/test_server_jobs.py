@@ -31,12 +31,12 @@ class Gate:
         self.fill = work.inpaint
         monkeypatch.setattr(work, "inpaint", self)
 
-    def __call__(self, desk: Any, bench: Any, request: Any, offered: str, source: str, tell: Any) -> Any:
-        self.devices.append(bench.name)
-        tell(0.5)
+    def __call__(self, reader: Any, worker: Any, request: Any, offered: str, source: str, report_progress: Any) -> Any:
+        self.devices.append(worker.name)
+        report_progress(0.5)
         while not self.open.is_set():
             time.sleep(0.005)
-        return self.fill(desk, bench, request, offered, source, tell)
+        return self.fill(reader, worker, request, offered, source, report_progress)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import torch
 from serving import decoded, encoded, hole, own_process, scene, serving, text, until
 
 from retouche.apps.server import work
-from retouche.apps.server.models import Bench
+from retouche.apps.server.models import FillWorker
 from retouche.apps.server.queue import ClientLeft, Full, Interrupted, Place, TooSlow, Workers
 
 KNOWN = hole() == 0
@@ -146,7 +146,7 @@ def test_workers_end_works_at_any_moment() -> None:
     def busy(seconds: float, place: Place) -> float:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            place.tell(0.5)
+            place.report_progress(0.5)
         return seconds
 
     async def many() -> None:
@@ -170,22 +170,22 @@ def test_workers_end_works_at_any_moment() -> None:
 
 
 def test_a_network_is_ended_between_its_layers() -> None:
-    bench = Bench(torch.device("cpu"))
-    model, _ = bench.model("thin")
+    worker = FillWorker(torch.device("cpu"))
+    model, _ = worker.model("thin")
     told: list[float] = []
 
-    def hear(fraction: float) -> None:
+    def on_progress(fraction: float) -> None:
         told.append(fraction)
         if len(told) == limit:
             raise Interrupted
 
     limit = -1
-    with bench.watched(hear) as (progress, _alive):
+    with worker.watched(on_progress) as (progress, _alive):
         whole = model(scene(), hole() > 0, progress=progress)
     calls = len(told)
     assert calls > 10 and sorted(told) == told and told[-1] == 1
     limit, told[:] = calls // 2, []
-    with pytest.raises(Interrupted), bench.watched(hear) as (progress, _alive):
+    with pytest.raises(Interrupted), worker.watched(on_progress) as (progress, _alive):
         model(scene(), hole() > 0, progress=progress)
     assert len(told) == limit
     assert (model(scene(), hole() > 0) == whole).all() and len(told) == limit  # nobody watches any more

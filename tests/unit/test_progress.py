@@ -18,7 +18,7 @@ import retouche
 from retouche.apps.batch.fill import Fill, Settings
 from retouche.apps.cli import main, terminal
 from retouche.layers import rtv
-from retouche.progress import listening, part, rising, shares, tell
+from retouche.progress import listening, part, report_progress, rising, shares
 from retouche.runners.local import Inline
 from retouche.runners.work import Job
 
@@ -41,11 +41,11 @@ def heard(model: retouche.Model, picture: Any, mask: Any, **options: Any) -> lis
     told: list[float] = []
     here = threading.get_ident()
 
-    def hear(fraction: float) -> None:
+    def on_progress(fraction: float) -> None:
         assert threading.get_ident() == here
         told.append(fraction)
 
-    model(picture, mask, progress=hear, **options)
+    model(picture, mask, progress=on_progress, **options)
     assert told[0] == 0.0 and told[-1] == 1.0
     assert all(one < other for one, other in pairwise(told))
     assert told.count(1.0) == 1
@@ -97,14 +97,14 @@ def test_what_the_listener_raises_ends_the_fill() -> None:
     class Enough(Exception):
         pass
 
-    def hear(fraction: float) -> None:
+    def on_progress(fraction: float) -> None:
         if fraction > 0.3:
             raise Enough
 
     model, picture, mask = retouche.load("exemplar"), scene(80, 80), holes(80, 80, (30, 30, 50, 50))
     with pytest.raises(Enough):
-        model(picture, mask, progress=hear)
-    tell(0.9)  # nobody listens any more
+        model(picture, mask, progress=on_progress)
+    report_progress(0.9)  # nobody listens any more
     model(picture, mask)
 
 
@@ -166,15 +166,15 @@ def test_parts_and_shares() -> None:
     with listening(told.append):
         for times in shares([1, 3]):
             with part(*times):
-                tell(0.5)
+                report_progress(0.5)
                 with part(0.5, 1):
-                    tell(2.0)
+                    report_progress(2.0)
     assert told == [0.125, 0.25, 0.25, 0.25, 0.625, 1.0, 1.0, 1.0]
     assert shares([]) == [] and shares([0.0, 0.0]) == [(0.0, 0.0), (0.0, 0.0)]
     upwards: list[float] = []
-    hear = rising(upwards.append)
+    on_progress = rising(upwards.append)
     for fraction in (-1, 0.5, 0.2, float("nan"), 0.5, 7):
-        hear(fraction)
+        on_progress(fraction)
     assert upwards == [0.0, 0.5, 1.0]
 
 

@@ -26,7 +26,7 @@ from retouche.methods.grain import matched
 from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import at_any_size, boxes_near
 from retouche.pictures import Picture
-from retouche.progress import part, tell
+from retouche.progress import part, report_progress
 
 if TYPE_CHECKING:
     from retouche.inference.model import Model
@@ -258,7 +258,7 @@ def _paste(job: Job, window: Window, prediction: Tensor) -> None:
         filled = canvas.unknown[at] & job.inside(here)
         canvas.picture.paste(band, here, torch.from_numpy(canvas.weight[at] * filled)[None, None])
         canvas.unknown[at] &= ~filled
-        tell(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
+        report_progress(1 - PASTING * (target[3] - here[3]) / (target[3] - target[1]))
 
 
 View = tuple[Tensor, Tensor, Tensor | None, Tensor | None]

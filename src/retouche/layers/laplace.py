@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retouche.progress import part, tell
+from retouche.progress import part, report_progress
 
 DAMPING = 0.8  # of Jacobi's relaxation: the usual value for the five-point stencil
 SWEEPS = 2  # relaxations before and after each visit to the coarser grid
@@ -227,7 +227,7 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
         change = float((length * direction).abs().max())
         if change <= tolerance * reach:
             break
-        tell(math.log(min(change / reach, 1.0)) / math.log(tolerance))  # each change is about the same factor smaller
+        report_progress(math.log(min(change / reach, 1.0)) / math.log(tolerance))
         step = _cycle(grids, residual)
         energy, previous = _dot(residual, step), energy
         direction = step + energy / previous.clamp_min(torch.finfo(dtype).tiny) * direction

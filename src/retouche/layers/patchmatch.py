@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retouche.progress import tell
+from retouche.progress import report_progress
 
 CHUNK = 1 << 22  # distances held at once, 16 MB
 SAMPLE = 4096  # source patches that the principal components are made of
@@ -162,13 +162,13 @@ def search_around(
                 neighbour = patches.slot[torch.where(inside, there_y * patches.grid[1] + there_x, 0)]
                 candidates, possible = patches.moved(match[neighbour.clamp_min(0)], down, right)
                 offer(candidates, possible & inside & (neighbour >= 0))
-        tell((turn + 0.5) / rounds)
+        report_progress((turn + 0.5) / rounds)
         radius = reach
         while radius >= 1:
             down, right = torch.randint(-radius, radius + 1, (2, len(match)), generator=generator).to(match.device)
             offer(*patches.moved(match, down, right))
             radius //= 2
-        tell((turn + 1) / rounds)
+        report_progress((turn + 1) / rounds)
     return match
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.layers import conjugate_gradient, dissection
-from retouche.progress import part, tell
+from retouche.progress import part, report_progress
 
 Solver = Literal["exact", "published"]
 Holes = Literal["published", "cut"]
@@ -221,4 +221,4 @@ def _solve(image: Tensor, horizontal: Tensor, vertical: Tensor, solver: Solver, 
                 right, factor, EXACT_TOLERANCE, EXACT_STEPS, start=smooth[:, some].cpu()
             )
         smooth[:, some] = solved
-        tell((first + at_once) / c)
+        report_progress((first + at_once) / c)

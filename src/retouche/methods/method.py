@@ -22,7 +22,7 @@ from retouche.weights.store import Weights as Weights
 Fill = Callable[..., Tensor]
 """(image (N, 3, H, W) -1..1, mask (N, 1, H, W) 1 = hole, seed) -> prediction of the image's shape.
 
-One that takes long may `retouche.progress.tell` how far it is.
+One that takes long may `retouche.progress.report_progress` how far it is.
 """
 
 

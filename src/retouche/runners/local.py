@@ -151,14 +151,14 @@ def _read_all(work: Work, jobs: Iterable[Job], events: queue.SimpleQueue[tuple[s
         events.put(("end", error))
 
 
-def _made(work: Work, read: _Read, hear: Progress | None) -> Any:
+def _made(work: Work, read: _Read, on_progress: Progress | None) -> Any:
     """What is to be written; None where the picture has ended with an error."""
     if read.error is not None:
         return None
     started = time.perf_counter()
     made = None
     try:
-        made = work.make(read.job, read.given, hear)
+        made = work.make(read.job, read.given, on_progress)
     except Exception as raised:
         read.error = words_of(raised)
     read.given = None
@@ -279,7 +279,7 @@ class Pool:
         pipes = {worker.pipe: worker for worker in self._workers}
         for pipe in wait(list(pipes)):
             worker = pipes[pipe]  # type: ignore[index]
-            worker.hear()
+            worker.receive()
             yield worker
 
     def close(self, *, at_once: bool = False) -> None:
@@ -322,7 +322,7 @@ class _Worker:
             self.pipe.send(job)
         self.in_hand[job.output] = job
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         self.outcome = None
         try:
             told = self.pipe.recv()

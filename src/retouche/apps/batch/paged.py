@@ -71,8 +71,8 @@ class Paged(Fill):
 
         def fill(number: int, picture: Picture) -> Picture:
             done, count = len(reports), len(given.selected)
-            hear = None if progress is None else lambda fraction: progress((done + fraction) / count)
-            filled, report = super(Paged, self).make(job, self._given(job, given, number, picture), hear)
+            on_progress = None if progress is None else lambda fraction: progress((done + fraction) / count)
+            filled, report = super(Paged, self).make(job, self._given(job, given, number, picture), on_progress)
             reports.append(report)
             remarks.update(dict.fromkeys(report.remarks))
             return filled

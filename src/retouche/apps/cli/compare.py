@@ -99,5 +99,5 @@ def main(options: Options) -> int:
     else:
         for row in rows:
             print(f"{row['model']}: {row['seconds']:.2f} s, {row['strategy']}")
-        terminal.tell(options.output)
+        terminal.print_line(options.output)
     return 0

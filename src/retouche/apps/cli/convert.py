@@ -65,5 +65,5 @@ def main(options: Options) -> int:
     networks = [*(["generator"] if loaded.generator is not None else []), *loaded.critics]
     size = terminal.show_bytes(options.out.stat().st_size)
     layout = f" ({loaded.layout})" if loaded.layout else ""
-    terminal.tell(f"{options.out}: {loaded.method}{layout}, {', '.join(networks)}, {size}")
+    terminal.print_line(f"{options.out}: {loaded.method}{layout}, {', '.join(networks)}, {size}")
     return 0

@@ -135,7 +135,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     cache = Cache()
     try:
         remembering = [Remembering(filler, cache) for filler in fillers]
-        with terminal.progress("judging", len(items)) as hear:
+        with terminal.progress("judging", len(items)) as on_progress:
             made = evaluate(
                 items,
                 preparation,
@@ -149,7 +149,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
                 unknown=() if pack is None else pack.unknown,
                 published=() if pack is None else pack.published,
                 classes=() if pack is None else pack.classes,
-                advance=hear,
+                advance=on_progress,
             )
         write_report(options.report / "index.html", made, preparation, remembering)
     finally:
@@ -245,4 +245,4 @@ def _show(made: Evaluation, options: Options) -> None:
     print(as_text(made.rows, made.measures, made.names, (*COLUMNS, *own_figures(made.published))))
     print("\n".join(published_lines(made.published)))
     print()
-    terminal.tell(options.report / "index.html")
+    terminal.print_line(options.report / "index.html")

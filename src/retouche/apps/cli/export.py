@@ -69,12 +69,12 @@ def main(options: Options) -> int:
     unit = " levels of 255" if made.form == "pipeline" else ""
     for each in made.parity:
         difference = f"{each.largest:g}" if made.form == "pipeline" else f"{each.largest:.1e}"
-        terminal.tell(f"  {each.width}x{each.height}, {each.hole}: differs from PyTorch by {difference}{unit}")
+        terminal.print_line(f"  {each.width}x{each.height}, {each.hole}: differs from PyTorch by {difference}{unit}")
     if made.psnr is not None:
-        terminal.tell(f"  {made.precision}: {made.psnr:.1f} dB to float32 inside the holes")
+        terminal.print_line(f"  {made.precision}: {made.psnr:.1f} dB to float32 inside the holes")
     size = terminal.show_bytes(made.size_bytes)
     inputs = ", ".join(made.inputs)
-    terminal.tell(
+    terminal.print_line(
         f"{made.path}: {made.form} of {options.model} ({inputs}), opset {made.opset}, {size}; largest difference "
         f"{made.largest:.1e}{unit}, allowed {made.tolerance:g}"
     )

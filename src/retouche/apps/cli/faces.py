@@ -70,7 +70,7 @@ def main(options: Options) -> int:
         with atomic_write(options.output / f"{name}.flist", overwrite=True) as temporary:
             temporary.write_text("".join(f"{path.resolve()}\n" for path in files), encoding="utf-8")
         print(f"{name}: {len(files)} pictures")
-        terminal.tell(options.output / f"{name}.flist")
+        terminal.print_line(options.output / f"{name}.flist")
     if options.size is None:
         _say_sizes(pictures)
     return 0
@@ -92,7 +92,7 @@ def _copied(parts: dict[str, list[Path]], output: Path, size: int) -> dict[str, 
 
     made: dict[str, list[Path]] = {}
     total, done = sum(map(len, parts.values())), 0
-    with terminal.progress("copying", total) as hear:
+    with terminal.progress("copying", total) as on_progress:
         for name, files in parts.items():
             folder = output / name
             folder.mkdir(exist_ok=True)
@@ -106,7 +106,7 @@ def _copied(parts: dict[str, list[Path]], output: Path, size: int) -> dict[str, 
                     with atomic_write(copy, overwrite=True) as temporary, temporary.open("wb") as file:
                         Image.fromarray(pixels).save(file, "PNG")
                 done += 1
-                hear(done)
+                on_progress(done)
     return made
 
 

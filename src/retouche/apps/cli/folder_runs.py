@@ -70,8 +70,8 @@ def run_all(
 
 
 def _one(planned: Plan, runner: Runner, doing: str, show: Callable[[Outcome], None]) -> int:
-    with terminal.fraction(doing) as hear:
-        (outcome,) = runner.run(planned.jobs, hear)
+    with terminal.fraction(doing) as on_progress:
+        (outcome,) = runner.run(planned.jobs, on_progress)
     if outcome.error is not None:
         raise InputError(outcome.error)
     for text in outcome.remarks:
@@ -93,8 +93,8 @@ def _batch(
     remarks = terminal.Remarks()
     failed: list[Outcome] = []
     try:
-        with contextlib.closing(manifest), terminal.progress(doing, len(jobs)) as hear:
-            for number, outcome in enumerate(runner.run(jobs, hear), 1):
+        with contextlib.closing(manifest), terminal.progress(doing, len(jobs)) as on_progress:
+            for number, outcome in enumerate(runner.run(jobs, on_progress), 1):
                 manifest.add(outcome)
                 shards.ended(outcome.job)
                 if outcome.error is not None:
@@ -103,7 +103,7 @@ def _batch(
                 else:
                     remarks.add(outcome.job.image.name, outcome.remarks)
                 show(outcome)
-                hear(number)
+                on_progress(number)
     except KeyboardInterrupt:
         terminal.complain("retouche: stopped; the same command with --resume does the rest")
         raise
@@ -271,7 +271,7 @@ def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | 
         if options.json:
             terminal.show_json(line(outcome))
         elif outcome.error is None:
-            terminal.tell(outcome.job.output)
+            terminal.print_line(outcome.job.output)
 
     runner = local(work, options.workers, planned)
     return run_all(planned, runner, doing, resume=options.resume, show=show)

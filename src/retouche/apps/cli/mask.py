@@ -76,14 +76,14 @@ def _draw(options: Options) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     digest, ratios = hashlib.sha256(f"{height}x{width}".encode()), []
     digits = max(5, len(str(options.count - 1)))
-    with terminal.progress("drawing", options.count) as hear:
+    with terminal.progress("drawing", options.count) as on_progress:
         for number in range(options.count):
             hole = masks.draw(mask_key(options.seed, number), height, width).hole
             digest.update(np.packbits(hole).tobytes())
             ratios.append(hole_ratio(hole))
             with atomic_write(options.folder / f"{number:0{digits}d}.png") as temporary, temporary.open("wb") as file:
                 Image.fromarray(hole).save(file, "PNG")
-            hear(number + 1)
+            on_progress(number + 1)
     counts = histogram(ratios)
     mean = sum(ratios) / len(ratios)
     if options.json:
@@ -103,7 +103,7 @@ def _draw(options: Options) -> int:
     for number, count in enumerate(counts):
         bar = "#" * round(40 * count / max(counts))
         print(f"hole {number * 10:3d} to {number * 10 + 10:3d} %  {count:6d}  {bar}".rstrip())
-    terminal.tell(f"{options.folder}: {options.count} masks of {width}x{height}, {mean:.1%} hole on average")
+    terminal.print_line(f"{options.folder}: {options.count} masks of {width}x{height}, {mean:.1%} hole on average")
     print(f"sha256 {digest.hexdigest()}")
     return 0
 

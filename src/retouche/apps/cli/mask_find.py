@@ -152,9 +152,11 @@ def _watermark(options: Options, sources: Sequence[Source]) -> int:
     if options.json:
         terminal.show_json(summary)
         return 1 if failed else 0
-    terminal.tell(f"a mark of {share:.1%} of the picture, opacity {strength:.2f}; look at {options.output}/preview.png")
+    terminal.print_line(
+        f"a mark of {share:.1%} of the picture, opacity {strength:.2f}; look at {options.output}/preview.png"
+    )
     if options.recover is not None and holes:
-        terminal.tell(
+        terminal.print_line(
             f"{holes} of {len(there)} pictures have parts that do not show through; fill them: "
             f"retouche run --image {options.recover} --mask {options.output / 'left'} --output DIR"
         )
@@ -243,7 +245,7 @@ def _date(options: Options, sources: Sequence[Source]) -> int:
     elif rows:
         where = "" if place is None else ", at one place"
         look = f"; look at {options.output}/preview.png" if dated else ""
-        terminal.tell(f"{dated} of {len(rows)} pictures bear a date{where}{look}")
+        terminal.print_line(f"{dated} of {len(rows)} pictures bear a date{where}{look}")
     return 1 if failed else 0
 
 
@@ -281,7 +283,7 @@ def _dust(options: Options, sources: Sequence[Source]) -> int:
         terminal.show_json({"folder": str(options.output), "shares": shares, "failed": failed})
     elif shares:
         mean = sum(shares.values()) / len(shares)
-        terminal.tell(f"{len(shares)} masks, {mean:.2%} on average; look at {options.output}/preview.png")
+        terminal.print_line(f"{len(shares)} masks, {mean:.2%} on average; look at {options.output}/preview.png")
     return 1 if failed else 0
 
 

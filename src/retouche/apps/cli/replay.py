@@ -110,7 +110,7 @@ def main(options: Options) -> int:
     if options.json:
         terminal.show_json({"output": str(options.output), "fills": rows})
     else:
-        terminal.tell(options.output)
+        terminal.print_line(options.output)
     return 0
 
 

@@ -119,5 +119,5 @@ def main(options: Options) -> int:
         print(
             "\n".join([paper.title, *verdict(pictures, weights), "", *made.protocol.lines(), "", *as_text(found), ""])
         )
-        terminal.tell(settings.report / "index.html")
+        terminal.print_line(settings.report / "index.html")
     return 1 if made.skipped else 0

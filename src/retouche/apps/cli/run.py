@@ -274,7 +274,7 @@ def _show(outcome: Outcome, options: Options) -> None:
                 line["report"] = report.as_json()
         terminal.show_json(line)
     elif report is not None:
-        terminal.tell(job.output)
+        terminal.print_line(job.output)
         if options.report:
             print(_explain(report), flush=True)
 

@@ -58,7 +58,7 @@ def complain(text: object) -> None:
     print(shown(text), file=sys.stderr)
 
 
-def tell(text: object) -> None:
+def print_line(text: object) -> None:
     """One line on stdout, at once, whatever names are in it."""
     print(shown(text), flush=True)
 

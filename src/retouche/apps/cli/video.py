@@ -110,9 +110,16 @@ def main(options: Options) -> int:
     started = time.perf_counter()
     stored = [np.ascontiguousarray(np.rot90(plane, -clip.quarters)) for plane in (grown, weight)]
     try:
-        with terminal.progress("filling", 2 * clip.frames) as hear:
+        with terminal.progress("filling", 2 * clip.frames) as on_progress:
             done = fill_clip(
-                clip, stored[0], stored[1], invent, options.output, about, hear, lambda count: hear(clip.frames + count)
+                clip,
+                stored[0],
+                stored[1],
+                invent,
+                options.output,
+                about,
+                on_progress,
+                lambda count: on_progress(clip.frames + count),
             )
     except KeyboardInterrupt:
         terminal.complain("retouche: stopped; the same command goes on")
@@ -132,7 +139,7 @@ def main(options: Options) -> int:
             }
         )
     else:
-        terminal.tell(options.output)
+        terminal.print_line(options.output)
         terminal.complain(
             f"{done.frames} frames, {done.invented} filled anew; from frame to frame the hole changes by "
             f"{done.inside:.2f} levels, its surroundings by {done.around:.2f}"

@@ -8,11 +8,11 @@ from retouche.apps.server import schema, work
 from retouche.apps.server.batches import Batch
 from retouche.apps.server.bodies import BodyRoute, forget
 from retouche.apps.server.core import ERRORS, Here
-from retouche.apps.server.models import Bench
+from retouche.apps.server.models import FillWorker
 from retouche.apps.server.queue import Place
 from retouche.apps.server.safety import Refused
 from retouche.inference.report import Report
-from retouche.progress import Hear
+from retouche.progress import ProgressCallback
 
 router = APIRouter(prefix="/api/v1/batches", tags=["files"], route_class=BodyRoute)
 
@@ -30,8 +30,10 @@ async def start_batch(request: Request, response: Response, asked: schema.Batch,
     source = server.catalogue.source(offered)
 
     async def fill(batch: Batch, row: schema.BatchPicture) -> None:
-        def act(bench: Bench, tell: Hear) -> tuple[list[str], Report]:
-            written, report, model = work.fill_file(server.desk, bench, asked, row.name, both, source, tell)
+        def act(worker: FillWorker, report_progress: ProgressCallback) -> tuple[list[str], Report]:
+            written, report, model = work.fill_file(
+                server.reader, worker, asked, row.name, both, source, report_progress
+            )
             server.catalogue.learn(offered, model)
             return written, report
 
@@ -39,7 +41,7 @@ async def start_batch(request: Request, response: Response, asked: schema.Batch,
             server.suit(asked, place)
             batch.place = place
 
-        row.saved, report = await server.have_done(batch.unwanted.wait, server.fillers, act, admit)
+        row.saved, report = await server.have_done(batch.unwanted.wait, server.fill_workers, act, admit)
         row.strategy, row.hole, row.seconds = report.strategy, report.hole_ratio, round(report.seconds, 3)
 
     batch = server.batches.start(asked, fill)

@@ -15,17 +15,17 @@ from retouche.apps.server import files, foreign, schema, work
 from retouche.apps.server.batches import Batches
 from retouche.apps.server.bodies import forget
 from retouche.apps.server.jobs import Jobs, Left
-from retouche.apps.server.models import Bench, Catalogue, Clerk
+from retouche.apps.server.models import Catalogue, FileWorker, FillWorker
 from retouche.apps.server.progress import NameTaken, Register
 from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
 from retouche.apps.server.safety import CLIENT_LEFT, Access, Refused
 from retouche.inference.devices import Choice, choose_device
-from retouche.progress import Hear
+from retouche.progress import ProgressCallback
 
 ResultT = TypeVar("ResultT")
 
 OUT_OF_MEMORY_SECONDS = 5
-CLERKS = 2
+FILE_WORKERS = 2
 NO_PICTURE = "no such picture: the list at /api/v1/files tells which there are"
 
 
@@ -70,16 +70,18 @@ class Server:
         self.devices: list[Choice] = [choose_device(name) for name in settings.devices]
         foreign.prepare()
         self.catalogue = Catalogue(settings.models, settings.weights)
-        self.desk = work.Desk(settings.max_pixels)
-        benches = [Bench(choice.device, settings.engine) for choice in self.devices]
+        self.reader = work.PictureReader(settings.max_pixels)
+        fill_workers = [FillWorker(choice.device, settings.engine) for choice in self.devices]
         for name in self.catalogue.given:  # what cannot be loaded is said now; the first fill need not wait
-            self.catalogue.learn(name, benches[0].model(self.catalogue.source(name))[0])
+            self.catalogue.learn(name, fill_workers[0].model(self.catalogue.source(name))[0])
         first = self.catalogue.source(self.catalogue.current)
-        self.fillers: Workers[Bench] = Workers(benches, settings.waiting, lambda bench: bench.warm(first))
+        self.fill_workers: Workers[FillWorker] = Workers(
+            fill_workers, settings.waiting, lambda worker: worker.warm(first)
+        )
         # masks, previews and saved files need no device: they do not wait behind fills
-        clerks = [Clerk() for _ in range(CLERKS)]
-        self.clerks: Workers[Clerk] = Workers(clerks, settings.waiting)
-        self.helpers = [*(bench.helper for bench in benches), *(clerk.helper for clerk in clerks)]
+        file_workers = [FileWorker() for _ in range(FILE_WORKERS)]
+        self.file_workers: Workers[FileWorker] = Workers(file_workers, settings.waiting)
+        self.helpers = [*(worker.helper for worker in fill_workers), *(worker.helper for worker in file_workers)]
         self.register = Register()
         self.jobs = Jobs()
         self.batches = Batches()
@@ -114,10 +116,12 @@ class Server:
 
     def close(self, seconds: float = 0.0) -> bool:
         """End the works in hand, and wait so long for it; whether they have ended. It may be called again."""
-        for workers in (self.fillers, self.clerks):
+        for workers in (self.fill_workers, self.file_workers):
             workers.close()
         until = time.monotonic() + seconds
-        ended = [workers.ended(max(0.0, until - time.monotonic())) for workers in (self.fillers, self.clerks)]
+        ended = [
+            workers.ended(max(0.0, until - time.monotonic())) for workers in (self.fill_workers, self.file_workers)
+        ]
         if all(ended):
             for helper in self.helpers:
                 helper.end()
@@ -128,23 +132,23 @@ class Server:
 
         Raises: Refused
         """
-        workers: Workers[Any] = self.fillers if queue == "fillers" else self.clerks
+        workers: Workers[Any] = self.fill_workers if queue == "fills" else self.file_workers
         if workers.places >= workers.limit:
             raise _crowded(workers)
 
     async def read(self, request: Request, function: Callable[..., ResultT], *args: Any) -> ResultT:
-        """Have a function of files called that needs no device, in a clerk's helper; its first argument is the desk."""
+        """Have a function of files called that needs no device, in a file worker's helper; its first argument is the desk."""
 
-        def act(clerk: Clerk, tell: Hear) -> ResultT:
-            return clerk.helper.call(lambda: tell(0.0), function, self.desk, *args)
+        def act(worker: FileWorker, report_progress: ProgressCallback) -> ResultT:
+            return worker.helper.call(lambda: report_progress(0.0), function, self.reader, *args)
 
-        return await self.do(request, self.clerks, act)
+        return await self.do(request, self.file_workers, act)
 
     async def do(
         self,
         request: Request,
         workers: Workers[Any],
-        act: Callable[[Any, Hear], ResultT],
+        act: Callable[[Any, ProgressCallback], ResultT],
         admit: Callable[[Place], None] = lambda place: None,
     ) -> ResultT:
         """Have a work done for a request whose body has arrived: who sends slowly takes no place."""
@@ -155,7 +159,7 @@ class Server:
         self,
         left: Left,
         workers: Workers[Any],
-        act: Callable[[Any, Hear], ResultT],
+        act: Callable[[Any, ProgressCallback], ResultT],
         admit: Callable[[Place], None] = lambda place: None,
     ) -> ResultT:
         """Take a place in the queue and have a work done there.
@@ -171,7 +175,7 @@ class Server:
         try:
             with workers.place() as place:
                 admit(place)
-                return await workers.run(place, lambda bench: act(bench, place.tell), seconds, left())
+                return await workers.run(place, lambda worker: act(worker, place.report_progress), seconds, left())
         except Full:
             raise _crowded(workers) from None
         except TooSlow:
@@ -194,8 +198,8 @@ def _crowded(workers: Workers[Any]) -> Refused:
     return Refused(429, "the queue is full: try again in a moment", {"Retry-After": str(workers.turn())})
 
 
-def _on(device: str) -> Callable[[Bench], bool]:
-    return lambda bench: bench.name == device  # holds nothing of the request, whose pictures are large
+def _on(device: str) -> Callable[[FillWorker], bool]:
+    return lambda worker: worker.name == device  # holds nothing of the request, whose pictures are large
 
 
 async def _left(request: Request) -> None:

@@ -12,10 +12,10 @@ from retouche.apps.server import schema, work
 from retouche.apps.server.bodies import BodyRoute, forget
 from retouche.apps.server.core import ALL_MEDIA, ERRORS, Here, Server, answer, picture_answer
 from retouche.apps.server.jobs import Left
-from retouche.apps.server.models import Bench
+from retouche.apps.server.models import FillWorker
 from retouche.apps.server.queue import Place
 from retouche.apps.server.safety import Refused
-from retouche.progress import Hear
+from retouche.progress import ProgressCallback
 
 NO_JOB = "no such job: it was never begun, or its picture has waited too long"
 
@@ -29,15 +29,15 @@ async def inpaint(request: Request, asked: schema.Inpaint, server: Here) -> Resp
     """Fill the hole of a picture. Headers of the answer: X-Seed, X-Retouche-Strategy, X-Retouche-Seconds,
     X-Retouche-Report (JSON)."""
 
-    made = await server.do(request, server.fillers, _act(server, asked), lambda place: server.admit(asked, place))
+    made = await server.do(request, server.fill_workers, _act(server, asked), lambda place: server.admit(asked, place))
     return answer(request, made)
 
 
-def _act(server: Server, asked: schema.Inpaint) -> Callable[[Bench, Hear], work.Answer]:
-    def act(bench: Bench, tell: Hear) -> work.Answer:
+def _act(server: Server, asked: schema.Inpaint) -> Callable[[FillWorker, ProgressCallback], work.Answer]:
+    def act(worker: FillWorker, report_progress: ProgressCallback) -> work.Answer:
         offered = server.catalogue.resolve(asked.model)
         source = server.catalogue.source(offered)
-        made, model = work.inpaint(server.desk, bench, asked, offered, source, tell)
+        made, model = work.inpaint(server.reader, worker, asked, offered, source, report_progress)
         server.catalogue.learn(offered, model)
         return made
 
@@ -55,7 +55,7 @@ async def start_job(request: Request, response: Response, asked: schema.Inpaint,
             server.admit(asked, place)
             admitted()
 
-        return await server.have_done(left, server.fillers, _act(server, asked), admit)
+        return await server.have_done(left, server.fill_workers, _act(server, asked), admit)
 
     await server.jobs.start(name, fill)
     address = response.headers["Location"] = f"/api/v1/jobs/{name}"

@@ -46,34 +46,34 @@ async def find_mask(request: Request, asked: Find, server: Here) -> Response:
     return answer(request, await server.read(request, found, asked))
 
 
-def found(desk: work.Desk, asked: Find) -> work.Answer:
+def found(reader: work.PictureReader, asked: Find) -> work.Answer:
     """The mask as a PNG."""
-    hole = FINDERS[asked.kind](desk, asked)
+    hole = FINDERS[asked.kind](reader, asked)
     headers = {"X-Retouche-Share": f"{hole.mean():.6f}"}
     content = encode(Picture(hole.astype(np.uint8) * np.uint8(255), "L"), "PNG")
     return work.Answer(content, "image/png", headers, {"found": asked.kind})
 
 
-def _dust(desk: work.Desk, asked: Find) -> Mask:
+def _dust(reader: work.PictureReader, asked: Find) -> Mask:
     if asked.image is None:
         raise InputError("image: give the picture to look at")
-    return find_dust(values(desk.picture(asked.image)), asked.widest, asked.sensitivity)
+    return find_dust(values(reader.picture(asked.image)), asked.widest, asked.sensitivity)
 
 
-def _date(desk: work.Desk, asked: Find) -> Mask:
+def _date(reader: work.PictureReader, asked: Find) -> Mask:
     if asked.image is None:
         raise InputError("image: give the picture to look at")
-    image = values(desk.picture(asked.image))
+    image = values(reader.picture(asked.image))
     row = find_row(image)
     return np.zeros(image.shape[:2], np.bool_) if row is None else date_mask(image, row)
 
 
-def _mark(desk: work.Desk, asked: Find) -> Mask:
+def _mark(reader: work.PictureReader, asked: Find) -> Mask:
     if len(asked.images) < FEWEST:
         raise InputError(f"images: give {FEWEST} or more, a mark shows in no fewer; there are {len(asked.images)}")
     stack: list[np.ndarray] = []
     for number, content in enumerate(asked.images):
-        picture = desk.picture(content, f"images.{number}")
+        picture = reader.picture(content, f"images.{number}")
         shape = (picture.height, picture.width, 3)
         if stack and shape != stack[0].shape:
             raise InputError(f"images.{number}: is {picture.width}x{picture.height}, the first is not: give one size")
@@ -93,4 +93,4 @@ def _mark(desk: work.Desk, asked: Find) -> Mask:
     return hole
 
 
-FINDERS: dict[str, Callable[[work.Desk, Find], Mask]] = {"dust": _dust, "date": _date, "mark": _mark}
+FINDERS: dict[str, Callable[[work.PictureReader, Find], Mask]] = {"dust": _dust, "date": _date, "mark": _mark}

@@ -10,8 +10,8 @@ from retouche import __version__
 from retouche.apps.server import schema
 from retouche.apps.server.bodies import BodyRoute
 from retouche.apps.server.core import ERRORS, Here, Server
-from retouche.apps.server.models import Bench
-from retouche.progress import Hear
+from retouche.apps.server.models import FillWorker
+from retouche.progress import ProgressCallback
 
 router = APIRouter(prefix="/api/v1", route_class=BodyRoute)
 
@@ -77,11 +77,11 @@ async def switch_model(request: Request, asked: schema.SwitchModel, server: Here
     """Make another model the one that fills where a request names none; it is loaded at once."""
     catalogue = server.catalogue
 
-    def act(bench: Bench, tell: Hear) -> str:
+    def act(worker: FillWorker, report_progress: ProgressCallback) -> str:
         name = catalogue.resolve(asked.name)
-        loaded, _ = bench.model(catalogue.source(name))
+        loaded, _ = worker.model(catalogue.source(name))
         catalogue.learn(name, loaded)
         return name
 
-    catalogue.current = await server.do(request, server.fillers, act)
+    catalogue.current = await server.do(request, server.fill_workers, act)
     return _about(server, catalogue.current)

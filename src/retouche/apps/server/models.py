@@ -22,7 +22,7 @@ from retouche.methods import CLASSICAL, DEFAULT, find
 from retouche.methods.catalogue import entries
 from retouche.methods.entries import BACKBONE, Entry
 from retouche.methods.loading import WEIGHT_SUFFIXES
-from retouche.progress import Hear
+from retouche.progress import ProgressCallback
 
 WARMING = 160, 160
 """Height and width of the picture that a worker fills first."""
@@ -158,14 +158,14 @@ def _title(name: str) -> str:
         return name
 
 
-class Clerk:
+class FileWorker:
     """A worker without a device."""
 
     def __init__(self) -> None:
         self.helper = Helper()
 
 
-class Bench:
+class FillWorker:
     """A worker's device and the models it has loaded there."""
 
     def __init__(self, device: torch.device, engine: str | None = None) -> None:
@@ -209,14 +209,14 @@ class Bench:
             self.model(source)[0](picture, hole)
 
     @contextmanager
-    def watched(self, progress: Hear) -> Iterator[tuple[Hear, Callable[[], None]]]:
+    def watched(self, progress: ProgressCallback) -> Iterator[tuple[ProgressCallback, Callable[[], None]]]:
         """Have `progress` asked before each layer of a network, too: a pass may take long and tells nothing inside.
 
         Yields: what hears the fraction done; and what repeats the last one to `progress`, which may raise
         """
         last = 0.0
 
-        def hear(fraction: float) -> None:
+        def on_progress(fraction: float) -> None:
             nonlocal last
             last = fraction
             progress(fraction)
@@ -226,7 +226,7 @@ class Bench:
 
         self._alive = alive
         try:
-            yield hear, alive
+            yield on_progress, alive
         finally:
             self._alive = _nothing
 

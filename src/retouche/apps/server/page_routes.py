@@ -38,7 +38,7 @@ router = APIRouter()
 @router.get("/health", tags=["server"])
 async def health(server: Here) -> dict[str, Any]:
     """That the server is there, and how many requests it has in hand."""
-    return {"status": "ok", "busy": server.fillers.places, "limit": server.fillers.limit}
+    return {"status": "ok", "busy": server.fill_workers.places, "limit": server.fill_workers.limit}
 
 
 @router.get("/docs", include_in_schema=False)

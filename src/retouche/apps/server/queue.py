@@ -65,7 +65,7 @@ class Place:
         self.failed = False
         self.unwanted = False
 
-    def tell(self, fraction: float) -> None:
+    def report_progress(self, fraction: float) -> None:
         """Note how much is done; on the worker's thread.
 
         Raises: Interrupted where nobody waits for the result any more

@@ -54,7 +54,7 @@ class Request(BaseModel):
     """Base of all: unknown fields are ignored, as archived clients send many."""
 
     large: ClassVar[bool] = True  # holds pictures
-    queue: ClassVar[Literal["fillers", "clerks"] | None] = "clerks"  # whose place it will take
+    queue: ClassVar[Literal["fills", "files"] | None] = "files"  # whose place it will take
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, protected_namespaces=())
 
 
@@ -73,7 +73,7 @@ class Options(Request):
 class Inpaint(Options):
     """Fill the hole of a picture."""
 
-    queue = "fillers"
+    queue = "fills"
     image: PictureBytes
     mask: PictureBytes | None = Field(
         None, description="white is the hole; of the picture's size; needed unless extend"
@@ -153,7 +153,7 @@ class SwitchModel(Request):
     """Make a model the one that fills where a request names none."""
 
     large = False
-    queue = "fillers"
+    queue = "fills"
     name: Annotated[str, Field(min_length=1, max_length=200)]
 
 

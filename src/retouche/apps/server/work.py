@@ -17,7 +17,7 @@ import torch
 
 from retouche import __version__
 from retouche.apps.server import files, schema
-from retouche.apps.server.models import Bench
+from retouche.apps.server.models import FillWorker
 from retouche.errors import InputError
 from retouche.image import Box, to_uint8
 from retouche.inference.model import Model
@@ -26,7 +26,7 @@ from retouche.masks import Mask, dilate, open_mask, open_sketch
 from retouche.pictures import Picture, decode, encode, open_picture
 from retouche.pictures.formats import BY_SUFFIX, FORMATS
 from retouche.pictures.margins import margins
-from retouche.progress import Hear
+from retouche.progress import ProgressCallback
 
 REPORT_BYTES = 6000
 """The largest report header; more holes than fit in it are counted only. Servers and proxies take 8 KiB a line."""
@@ -43,7 +43,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Desk:
+class PictureReader:
     """What is read and written for a request, in memory; errors call it by its field's name."""
 
     max_pixels: int
@@ -62,7 +62,12 @@ class Desk:
 
 
 def inpaint(
-    desk: Desk, bench: Bench, request: schema.Inpaint, offered: str, source: str, progress: Hear
+    reader: PictureReader,
+    worker: FillWorker,
+    request: schema.Inpaint,
+    offered: str,
+    source: str,
+    progress: ProgressCallback,
 ) -> tuple[Answer, Any]:
     """Fill; the answer is in the picture's own format, metadata kept, or a PNG of the part that has changed.
 
@@ -71,18 +76,18 @@ def inpaint(
     Returns: the answer, and the model that made it
     Raises: RetoucheError
     """
-    model, hashed = bench.model(source)
+    model, hashed = worker.model(source)
     marks = [time.perf_counter()]
-    with bench.watched(progress) as (hear, alive):
-        given = bench.helper.call(alive, _read, desk, request)
+    with worker.watched(progress) as (on_progress, alive):
+        given = worker.helper.call(alive, _read, reader, request)
         marks.append(time.perf_counter())
-        filled, report = _fill(model, given, request, hear)
+        filled, report = _fill(model, given, request, on_progress)
         marks.append(time.perf_counter())
         kind, answer, box = given.picture.source.format or "PNG", filled, None
         if request.answer == "hole" and given.hole is not None and report.extended is None:
             box = _changed(given.hole, report.dilate)
             kind, answer = "PNG", _part(filled, box)
-        content, noted = bench.helper.call(alive, _written, answer, kind)
+        content, noted = worker.helper.call(alive, _written, answer, kind)
         marks.append(time.perf_counter())
     picture = filled
     remarks = dict.fromkeys((*given.remarks, *report.remarks, *noted))
@@ -92,7 +97,7 @@ def inpaint(
         "X-Seed": str(request.seed),
         "X-Retouche-Strategy": report.strategy,
         "X-Retouche-Seconds": f"{report.seconds:.3f}",
-        "X-Retouche-Report": report_header(report, hashed, bench.name),
+        "X-Retouche-Report": report_header(report, hashed, worker.name),
         "Server-Timing": ", ".join(f"{name};dur={1000 * (end - start):.0f}" for name, start, end in stages),
     }
     if box is not None:
@@ -126,7 +131,13 @@ def _part(picture: Picture, box: Box) -> Picture:
 
 
 def fill_file(
-    desk: Desk, bench: Bench, request: schema.Batch, name: str, folders: tuple[Path, Path], source: str, progress: Hear
+    reader: PictureReader,
+    worker: FillWorker,
+    request: schema.Batch,
+    name: str,
+    folders: tuple[Path, Path],
+    source: str,
+    progress: ProgressCallback,
 ) -> tuple[list[str], Report, Any]:
     """Fill a picture of the first folder and save it in the second, under the same name.
 
@@ -137,16 +148,16 @@ def fill_file(
     if mask is None:
         raise InputError("no mask: give `mask` for all pictures, or one for this picture in `masks`")
     path = files.existing(folders[0], name)
-    model, _ = bench.model(source)
-    with bench.watched(progress) as (hear, alive):
-        given = bench.helper.call(alive, _read_file, desk, path, mask)
-        filled, report = _fill(model, given, request, hear)
+    model, _ = worker.model(source)
+    with worker.watched(progress) as (on_progress, alive):
+        given = worker.helper.call(alive, _read_file, reader, path, mask)
+        filled, report = _fill(model, given, request, on_progress)
         save = partial(files.save, overwrite=request.overwrite)
-        written = bench.helper.call(alive, save, folders[1], name, filled, None)
+        written = worker.helper.call(alive, save, folders[1], name, filled, None)
     return written, report, model
 
 
-def _fill(model: Model, given: _Given, options: schema.Options, progress: Hear) -> tuple[Picture, Report]:
+def _fill(model: Model, given: _Given, options: schema.Options, progress: ProgressCallback) -> tuple[Picture, Report]:
     return model(
         given.picture,
         given.hole,
@@ -173,26 +184,26 @@ class _Given:
     extend: str | None = None
 
 
-def _read(desk: Desk, request: schema.Inpaint) -> _Given:
-    picture = desk.picture(request.image)
+def _read(reader: PictureReader, request: schema.Inpaint) -> _Given:
+    picture = reader.picture(request.image)
     size = (picture.height, picture.width)
-    hole, remarks = (None, []) if request.mask is None else desk.mask(request.mask, size)
+    hole, remarks = (None, []) if request.mask is None else reader.mask(request.mask, size)
     if request.extend is not None:  # guides are of the new size
         left, top, right, bottom = margins(request.extend, size)
         size = (size[0] + top + bottom, size[1] + left + right)
-        if size[0] * size[1] > desk.max_pixels:
+        if size[0] * size[1] > reader.max_pixels:
             raise InputError(
-                f"extend: the picture would be {size[1]}x{size[0]}, more than {desk.max_pixels / 1e6:g} megapixels: "
+                f"extend: the picture would be {size[1]}x{size[0]}, more than {reader.max_pixels / 1e6:g} megapixels: "
                 "add less"
             )
-    sketch = None if request.sketch is None else desk.sketch(request.sketch, size)
-    structure = None if request.structure is None else desk.picture(request.structure, "structure")
+    sketch = None if request.sketch is None else reader.sketch(request.sketch, size)
+    structure = None if request.structure is None else reader.picture(request.structure, "structure")
     return _Given(picture, hole, remarks, sketch, structure, request.extend)
 
 
-def _read_file(desk: Desk, path: Path, mask: bytes) -> _Given:
-    picture = _opened(desk, path)
-    return _Given(picture, *desk.mask(mask, (picture.height, picture.width)), None, None)
+def _read_file(reader: PictureReader, path: Path, mask: bytes) -> _Given:
+    picture = _opened(reader, path)
+    return _Given(picture, *reader.mask(mask, (picture.height, picture.width)), None, None)
 
 
 def _written(picture: Picture, kind: str) -> tuple[bytes, list[str]]:
@@ -220,9 +231,9 @@ def report_header(report: Report, hashed: str, worker: str) -> str:
     return text
 
 
-def adjust_mask(desk: Desk, request: schema.AdjustMask) -> Answer:
+def adjust_mask(reader: PictureReader, request: schema.AdjustMask) -> Answer:
     """The mask grown or shrunk by a disc, or inverted: a PNG, white and opaque where the hole is, else clear."""
-    hole, _ = desk.mask(request.mask, None)
+    hole, _ = reader.mask(request.mask, None)
     if request.operate == "reverse":
         hole = ~hole
     elif request.operate == "expand":
@@ -233,25 +244,25 @@ def adjust_mask(desk: Desk, request: schema.AdjustMask) -> Answer:
     return Answer(encode(Picture(pixels, "RGBA"), "PNG"), "image/png", {}, {})
 
 
-def view(desk: Desk, request: schema.View) -> Answer:
+def view(reader: PictureReader, request: schema.View) -> Answer:
     """The picture upright as 8-bit PNG, alpha kept: for browsers, which do not show every file read here."""
-    return _shown(desk, desk.picture(request.image))
+    return _shown(reader, reader.picture(request.image))
 
 
-def view_file(desk: Desk, path: Path) -> Answer:
+def view_file(reader: PictureReader, path: Path) -> Answer:
     """A file below --input as 8-bit PNG."""
-    return _shown(desk, _opened(desk, path))
+    return _shown(reader, _opened(reader, path))
 
 
-def _opened(desk: Desk, path: Path) -> Picture:
+def _opened(reader: PictureReader, path: Path) -> Picture:
     """Open a file of the operator's folders; errors say its name, not where it is."""
     try:
-        return open_picture(path, desk.max_pixels)
+        return open_picture(path, reader.max_pixels)
     except InputError as error:
         raise InputError(str(error).replace(str(path), path.name)) from None
 
 
-def _shown(desk: Desk, picture: Picture) -> Answer:
+def _shown(reader: PictureReader, picture: Picture) -> Answer:
     pixels = to_uint8(picture.rgb())
     alpha = picture.alpha()
     shown = Picture(pixels, "RGB")
@@ -262,12 +273,12 @@ def _shown(desk: Desk, picture: Picture) -> Answer:
     return Answer(encode(shown, "PNG"), "image/png", {"X-Retouche-Depth": depth}, {})
 
 
-def cut(desk: Desk, request: schema.Cut, source: Path | None) -> Answer:
+def cut(reader: PictureReader, request: schema.Cut, source: Path | None) -> Answer:
     """A part of the source, with patches put into it before, as PNG of the source's own depth.
 
     Raises: RetoucheError
     """
-    picture = _patched(desk, request, source)
+    picture = _patched(reader, request, source)
     left, top, right, bottom = request.box
     if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
         raise InputError(
@@ -277,20 +288,20 @@ def cut(desk: Desk, request: schema.Cut, source: Path | None) -> Answer:
     return Answer(encode(_part(picture, request.box), "PNG"), "image/png", {}, {})
 
 
-def _patched(desk: Desk, request: schema.Save | schema.Cut, source: Path | None) -> Picture:
-    picture = desk.picture(request.image) if request.image is not None else _opened(desk, _given(source))
+def _patched(reader: PictureReader, request: schema.Save | schema.Cut, source: Path | None) -> Picture:
+    picture = reader.picture(request.image) if request.image is not None else _opened(reader, _given(source))
     for number, patch in enumerate(request.patches):
-        _put(desk, picture, patch, f"patches.{number}")
+        _put(reader, picture, patch, f"patches.{number}")
     return picture
 
 
-def save(desk: Desk, request: schema.Save, source: Path | None, output: Path | None) -> Answer | list[str]:
+def save(reader: PictureReader, request: schema.Save, source: Path | None, output: Path | None) -> Answer | list[str]:
     """Patches into the source's own pixels; as a file's bytes, or written below the output folder.
 
     Returns: the file, or the names written
     Raises: RetoucheError, files.Outside, files.Exists
     """
-    picture = _patched(desk, request, source)
+    picture = _patched(reader, request, source)
     kind = FORMATS[picture.source.format or "PNG"] if request.format is None else BY_SUFFIX[f".{request.format}"]
     if output is None:
         return Answer(encode(picture, kind.name), kind.media, {}, {})
@@ -307,9 +318,9 @@ def _given(source: Path | None) -> Path:
     return source
 
 
-def _put(desk: Desk, picture: Picture, patch: schema.Patch, name: str) -> None:
+def _put(reader: PictureReader, picture: Picture, patch: schema.Patch, name: str) -> None:
     """Replace pixels by a patch's, in the picture's own units; under a white mask, or everywhere."""
-    part = desk.picture(patch.image, f"{name}.image")
+    part = reader.picture(patch.image, f"{name}.image")
     box = (patch.left, patch.top, patch.left + part.width, patch.top + part.height)
     if box[2] > picture.width or box[3] > picture.height:
         raise InputError(
@@ -318,7 +329,7 @@ def _put(desk: Desk, picture: Picture, patch: schema.Patch, name: str) -> None:
         )
     here = np.ones((part.height, part.width), bool)
     if patch.mask is not None:
-        here, _ = desk.mask(patch.mask, (part.height, part.width), f"{name}.mask")
+        here, _ = reader.mask(patch.mask, (part.height, part.width), f"{name}.mask")
     hole = np.zeros((picture.height, picture.width), bool)
     hole[box[1] : box[3], box[0] : box[2]] = here
     picture.expect(hole)

@@ -27,7 +27,7 @@ CHUNK_FRAMES = 64
 OURS = re.compile(r"(about\.json|\d{9}\.npz)")
 
 Array = NDArray[Any]
-Hear = Callable[[int], None]
+FrameCallback = Callable[[int], None]
 
 
 @dataclass
@@ -125,8 +125,8 @@ def fill_clip(
     invent: Invent,
     output: Path,
     about: dict[str, Any],
-    hear: Hear,
-    write_hear: Hear,
+    on_progress: FrameCallback,
+    on_written: FrameCallback,
 ) -> Done:
     """Fill a hole through a film.
 
@@ -182,12 +182,12 @@ def fill_clip(
         fills.append(window[inside])
         if len(fills) >= CHUNK_FRAMES or sum(part.nbytes for part in fills) >= CHUNK_BYTES:
             keep()
-        hear(count)
+        on_progress(count)
     if fills:
         keep()
     if count < done or not count:
         raise InputError(f"{clip.path.name} has {count} frames, {done} are filled already: remove {work.folder}")
-    _write(clip, hole, output, work, write_hear)
+    _write(clip, hole, output, work, on_written)
     work.remove()
     return Done(count, steady.invented, *flicker.means, resumed)
 
@@ -200,7 +200,7 @@ def _usable(path: Path) -> dict[str, Array] | None:
         return None
 
 
-def _write(clip: Clip, hole: Array, output: Path, work: Work, hear: Hear) -> None:
+def _write(clip: Clip, hole: Array, output: Path, work: Work, on_progress: FrameCallback) -> None:
     fills = work.fills()
 
     def change(number: int, frame: Any) -> Any:
@@ -209,7 +209,7 @@ def _write(clip: Clip, hole: Array, output: Path, work: Work, hear: Hear) -> Non
         if fill is None:
             raise InputError(f"{clip.path.name} has changed meanwhile: run the same command again")
         rgb[hole] = fill
-        hear(number + 1)
+        on_progress(number + 1)
         return painted(frame, rgb, hole)
 
     with atomic_write(output) as temporary:
