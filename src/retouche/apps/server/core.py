@@ -137,7 +137,9 @@ class Server:
             raise _crowded(workers)
 
     async def read(self, request: Request, function: Callable[..., ResultT], *args: Any) -> ResultT:
-        """Have a function of files called that needs no device, in a file worker's helper; its first argument is the desk."""
+        """Have a function of files called that needs no device, in a file worker's helper; its first argument is
+        the reader.
+        """
 
         def act(worker: FileWorker, report_progress: ProgressCallback) -> ResultT:
             return worker.helper.call(lambda: report_progress(0.0), function, self.reader, *args)
