@@ -133,7 +133,7 @@ def test_an_existing_output_is_kept_unless_asked(here: Path) -> None:
 def test_an_empty_mask_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("L", (80, 60), 0).save(here / "mask.png")
     assert run(here) == 0
-    assert "remark: mask is empty" in capsys.readouterr().err
+    assert "warning: mask is empty" in capsys.readouterr().err
     assert np.array_equal(read(here / "out.png"), scene())
 
 

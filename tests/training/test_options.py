@@ -52,7 +52,10 @@ def test_a_schedule_may_change_and_keeps_the_optimiser(pictures, tmp_path):
     before = optimizers(tmp_path / "run", 6)
     said = []
     preset = dataclasses.replace(one.preset, steps=9, learning_rate=0.002)
-    train(dataclasses.replace(one, preset=preset, schedule="step:3,0.5", warm_up=8), Listener(remark=said.append))
+    train(
+        dataclasses.replace(one, preset=preset, schedule="step:3,0.5", warm_up=8),
+        Listener(note=said.append, warn=said.append),
+    )
     assert 'schedule was "constant" and is "step:3,0.5" from here on' in said
     assert "learning_rate was 0.01 and is 0.002 from here on" in said
     rates = [line["rates"]["generator"] for line in log(tmp_path / "run")]
@@ -235,7 +238,7 @@ def test_masks_the_wrong_way_round_are_asked_about(pictures, tmp_path):
     assert not (tmp_path / "run").exists()
     assert train(dataclasses.replace(one, invert="yes")).finished
     said = []
-    train(dataclasses.replace(one, folder=tmp_path / "as", invert="no"), Listener(remark=said.append))
+    train(dataclasses.replace(one, folder=tmp_path / "as", invert="no"), Listener(note=said.append, warn=said.append))
     assert any("holes cover 9" in words for words in said)
     assert parse_masks(str(tmp_path / "masks"), "invert=yes").folders[0][1].invert
 

@@ -27,7 +27,7 @@ from retouche.training.run import Listener, train
 
 def remarks(one, **changes):
     said: list[str] = []
-    outcome = train(dataclasses.replace(one, **changes), Listener(remark=said.append))
+    outcome = train(dataclasses.replace(one, **changes), Listener(note=said.append, warn=said.append))
     return outcome, said
 
 
@@ -263,7 +263,7 @@ def test_command_line(pictures, tmp_path, capsys):
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert "2 steps done, best validation score" in out
-    assert "remark: holes cover" in err and "step 2 of 2" in err
+    assert "note: holes cover" in err and "step 2 of 2" in err
     kept = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
     assert kept["network"]["width"] == 3
     assert kept["data"]["size"] == 12 and kept["data"]["masks"] == "wide:2,box:1" and kept["steps"] == 2

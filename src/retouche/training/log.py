@@ -2,7 +2,7 @@
 
 Every line has `step` (steps done when it was written) and `kind`: "train" (losses, gradient norms, learning rates,
 pictures per second, most memory so far in bytes, seconds trained), "validation" (mean absolute error inside the hole,
-0..1, PSNR, feature distance), "remark" (words).
+0..1, PSNR, feature distance), "note" and "warning" (words).
 """
 
 from __future__ import annotations

@@ -63,11 +63,13 @@ class Listener:
 
     Attributes:
         progress: called after each step
-        remark: called with words for the user
+        note: called with what is good to know
+        warn: called with what may not be as the user expects
     """
 
     progress: Callable[[Progress], None] = lambda progress: None
-    remark: Callable[[str], None] = lambda words: None
+    note: Callable[[str], None] = lambda text: None
+    warn: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def train(run: Run, listener: Listener | None = None) -> Outcome:
         said = remember(run, checkpoint.newest(run.folder) is not None) if engine.first else []
         engine.barrier()
         for words in said:
-            listener.remark(words)
+            listener.note(words)
         session = _Session(run, record, pictures, engine, listener if engine.first else Listener())
         try:
             return session.go(stop)
@@ -182,9 +184,9 @@ class _Session:
         self.log = RunLog(run.folder, self.training.step, run.wandb, run.as_json()) if engine.first else None
         self.since = time.monotonic()
         if resumed is not None:
-            listener.remark(f"resumed at step {self.training.step}")
+            listener.note(f"resumed at step {self.training.step}")
         for words in remarks:
-            self._remark(words)
+            self._warn(words)
 
     # Preparation
 
@@ -239,10 +241,10 @@ class _Session:
             for name, reason in sample.bad:
                 if name not in self.training.state["bad"]:
                     self.training.state["bad"][name] = reason
-                    self._remark(f"{name} is skipped: {reason}")
+                    self._warn(f"{name} is skipped: {reason}")
             if sample.enlarged and not self.training.state.get("enlarged"):
                 self.training.state["enlarged"] = True
-                self._remark(
+                self._warn(
                     f"{sample.name} is smaller than what is cut from it at --size {self.data.size} and is enlarged, "
                     "as are others like it"
                 )
@@ -312,7 +314,7 @@ class _Session:
             totals[role] = totals.get(role, 0.0) + value
         if not taken.overflowed:
             for words in self.health.note(totals, norms, taken.finite):
-                self._remark(words)
+                self._warn(words)
         speed = clock.pictures_per_second
         due = training.step % run.log_every == 0 or training.step == run.preset.steps or not taken.finite
         if due and self.log is not None:
@@ -393,7 +395,7 @@ class _Session:
         if self.log is not None:
             self.log.write(training.step, "validation", pictures=len(self.validation_samples), **score._asdict())
             features = "" if score.features is None else f", feature distance {score.features:.4f}"
-            self.listener.remark(
+            self.listener.note(
                 f"step {training.step}: error inside the hole {score.hole_l1:.4f} on {len(self.validation_samples)} "
                 f"pictures (mean colour: {score.mean_fill:.4f}), {score.psnr:.2f} dB{features}"
             )
@@ -421,7 +423,7 @@ class _Session:
         ratios = [hole_ratio(hole) for hole in holes]
         pixels = samples.mask_sheet(holes[:6], histogram(ratios), self.data.masks)
         self._picture("masks", "masks", pixels)
-        self._remark(f"holes cover {sum(ratios) / SHOWN:.0%} of the picture on average ({self.data.masks})")
+        self._note(f"holes cover {sum(ratios) / SHOWN:.0%} of the picture on average ({self.data.masks})")
 
     def _picture(self, file: str, name: str, pixels: Any) -> None:
         assert self.log is not None
@@ -435,10 +437,15 @@ class _Session:
         """How long the run has trained, over all its starts."""
         return float(self.training.state.get("seconds", 0.0)) + time.monotonic() - self.since
 
-    def _remark(self, words: str) -> None:
-        self.listener.remark(words)
+    def _note(self, text: str) -> None:
+        self.listener.note(text)
         if self.log is not None:
-            self.log.write(self.training.step, "remark", words=words)
+            self.log.write(self.training.step, "note", words=text)
+
+    def _warn(self, text: str) -> None:
+        self.listener.warn(text)
+        if self.log is not None:
+            self.log.write(self.training.step, "warning", words=text)
 
     def close(self) -> None:
         """Write out the log."""

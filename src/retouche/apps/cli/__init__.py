@@ -126,7 +126,7 @@ def _main(words: list[str], owns_process: bool) -> int:
             options = terminal.parse(module.Options, words[1:], name, module.__doc__ or "")
     except SystemExit as exit:  # tyro has printed the help (0) or what is wrong with the flags (2)
         return exit.code if isinstance(exit.code, int) else 2
-    terminal.show_remarks()
+    terminal.show_warnings()
     if owns_process:
         terminal.keep_freed_memory()
         terminal.hide_python_warnings()

@@ -91,7 +91,7 @@ def main(options: Options) -> int:
     else:
         print(explain(verdict))
         if not verdict.kept and not options.lossy and options.after.suffix.lower() in LOSSY:
-            terminal.remark(f"{options.after.name} may be lossy: --lossy allows for what encoding alone does")
+            terminal.warn(f"{options.after.name} may be lossy: --lossy allows for what encoding alone does")
     return 0 if verdict.kept else 1
 
 

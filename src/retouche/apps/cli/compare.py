@@ -79,7 +79,7 @@ def main(options: Options) -> int:
     picture = open_picture(options.image)
     hole, remarks = open_mask(options.mask, (picture.height, picture.width), invert=options.invert_mask)
     for text in (*picture.remarks, *remarks):
-        terminal.remark(text)
+        terminal.warn(text)
     before = pixels_rgb(picture)
     caption = f"{options.image.name}\n{picture.width}x{picture.height}, {100 * hole.mean():.1f} % hole"
     panels = [Panel(mark_hole(before, hole), caption)]

@@ -41,7 +41,7 @@ def main(options: Options) -> int:
     entry = choose(options.model)
     files = entry.files
     for licence in dict.fromkeys(weights.licence for weights in files):
-        terminal.remark(f"licence of {entry.name}: {licence}")
+        terminal.note(f"licence of {entry.name}: {licence}")
     columns = (TextColumn(files[0].file), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -159,7 +159,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
         write_pack(options.write_pack, options.write_pack.stem, preparation, made.items)
     for filler in fillers:
         if isinstance(filler, Outputs) and filler.changed:
-            terminal.remark(
+            terminal.warn(
                 f"{filler.name}: {filler.changed} outputs differ outside the hole; the original was put back there"
             )
     return made

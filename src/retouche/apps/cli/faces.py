@@ -128,4 +128,4 @@ def _say_sizes(pictures: list[Path]) -> None:
     looked = pictures[:: max(1, len(pictures) // 50)]
     sizes = Counter(_measured(path) for path in looked)
     said = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
-    terminal.remark(f"{said} by {len(looked)} of them: --size 256 writes copies that train many times as quickly")
+    terminal.note(f"{said} by {len(looked)} of them: --size 256 writes copies that train many times as quickly")

@@ -55,7 +55,7 @@ def run_all(
     try:
         facts = runner.start()
         for text in facts.remarks:
-            terminal.remark(text)
+            terminal.warn(text)
         check(facts)
         code = _one(planned, runner, doing, show) if planned.folder is None else 0
         if planned.folder is not None:
@@ -75,7 +75,7 @@ def _one(planned: Plan, runner: Runner, doing: str, show: Callable[[Outcome], No
     if outcome.error is not None:
         raise InputError(outcome.error)
     for text in outcome.remarks:
-        terminal.remark(text)
+        terminal.warn(text)
     show(outcome)
     return 0
 
@@ -88,9 +88,9 @@ def _batch(
         remove_leftovers({job.output.parent for job in jobs})
         jobs = manifest.undone(jobs)
         if len(jobs) < len(planned.jobs):
-            terminal.remark(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
+            terminal.note(f"{len(planned.jobs) - len(jobs)} of {len(planned.jobs)} pictures are done already")
     shards = Shards(planned.jobs, jobs)
-    remarks = terminal.Remarks()
+    remarks = terminal.WarningCounter()
     failed: list[Outcome] = []
     try:
         with contextlib.closing(manifest), terminal.progress(doing, len(jobs)) as on_progress:
@@ -265,7 +265,7 @@ def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | 
         "torch",
     )
     for text in planned.remarks:
-        terminal.remark(text)
+        terminal.warn(text)
 
     def show(outcome: Outcome) -> None:
         if options.json:

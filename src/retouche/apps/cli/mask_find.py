@@ -77,7 +77,7 @@ def main(options: Options) -> int:
         raise InputError("--infrared is for --kind dust: leave it out")
     found = find(options.image, "--image")
     if said := found.left_out.words():
-        terminal.remark(said)
+        terminal.warn(said)
     for folder in (options.output, options.recover):
         _empty(folder, options.overwrite)
     sources = list(found.pictures)
@@ -101,7 +101,7 @@ def _watermark(options: Options, sources: Sequence[Source]) -> int:
 
     series = same_size([source.path for source in sources])
     if series.left_out:
-        terminal.remark(
+        terminal.warn(
             f"{len(series.left_out)} pictures are not {series.size[1]}x{series.size[0]} and were left out "
             f"(first: {series.left_out[0]}): run again on them alone"
         )

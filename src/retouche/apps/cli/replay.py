@@ -92,7 +92,7 @@ def main(options: Options) -> int:
         if word not in models:
             models[word] = load(word, device=device)
             if fill.get("model_hash") not in (None, model_hash(models[word])):
-                terminal.remark(f'the model "{word}" is not the one of the edit (its hash differs): fills will differ')
+                terminal.warn(f'the model "{word}" is not the one of the edit (its hash differs): fills will differ')
         # it sees the fills beneath that it saw the first time
         seen = _field(fill, "over", list) if "over" in fill else range(number - 1)
         beneath = _composed(picture, [layer for at, layer in enumerate(layers) if at in seen])
@@ -106,7 +106,7 @@ def main(options: Options) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_picture(_composed(picture, shown), options.output, overwrite=options.overwrite)
     for text in picture.remarks:
-        terminal.remark(text)
+        terminal.warn(text)
     if options.json:
         terminal.show_json({"output": str(options.output), "fills": rows})
     else:
@@ -144,7 +144,7 @@ def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tu
         raise InputError(f"{name} has no mask: save the edit again")
     crops = fill.get("crops")
     if crops is None:
-        terminal.remark(f"{name} does not tell which part its model saw: it sees the whole picture")
+        terminal.warn(f"{name} does not tell which part its model saw: it sees the whole picture")
     grown, seconds = _field(fill, "dilate", int), 0.0
     layer: Layer = []
     for crop in [whole] if crops is None else [_box(each, whole, name) for each in crops]:

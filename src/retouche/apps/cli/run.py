@@ -146,10 +146,10 @@ def main(options: Options) -> int:
     )
     contents = _through_pipes(planned, options)
     for text in planned.remarks:
-        terminal.remark(text)
+        terminal.warn(text)
     for flag, value in (("--config", options.config), ("--model-dir", options.model_dir)):
         if value is not None:
-            terminal.remark(f"{flag} is IOPaint's and has no effect here")
+            terminal.warn(f"{flag} is IOPaint's and has no effect here")
 
     # torch is loaded only now: what is wrong with the paths of one process is said at once
     from retouche.apps.batch.fill import Fill, Settings

@@ -48,9 +48,14 @@ Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 """A flag without a value, off unless given."""
 
 
-def remark(text: str) -> None:
-    """One line on stderr for what a user should know."""
-    complain(f"remark: {text}")
+def warn(text: str) -> None:
+    """One line on stderr: something that may not be as the user expects."""
+    complain(f"warning: {text}")
+
+
+def note(text: str) -> None:
+    """One line on stderr: something good to know."""
+    complain(f"note: {text}")
 
 
 def complain(text: object) -> None:
@@ -68,8 +73,8 @@ def show_json(value: Any) -> None:
     print(as_json(value, sys.stdout.encoding or "utf-8"), flush=True)
 
 
-class Remarks:
-    """Remarks of a batch: each wording is shown once, with the first picture's name, and counted for the end."""
+class WarningCounter:
+    """Warnings of a batch: each wording is shown once, with the first picture's name, and counted for the end."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -78,27 +83,27 @@ class Remarks:
         """Show the new ones."""
         for text in remarks:
             if text not in self.counts:
-                remark(f"{name}: {text}")
+                warn(f"{name}: {text}")
             self.counts[text] += 1
 
     def end(self) -> None:
         """Say which were true of more than one picture."""
         for text, count in self.counts.items():
             if count > 1:
-                remark(f"on {count} pictures: {text}")
+                warn(f"on {count} pictures: {text}")
 
 
-class _WarningsToRemarks(logging.Handler):
+class _ToTerminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        if not getattr(record, "reported", False):  # a report's remarks are shown with their picture's name
-            remark(record.getMessage())
+        if not getattr(record, "reported", False):  # those of a report are shown with their picture's name
+            warn(record.getMessage())
 
 
-def show_remarks() -> None:
-    """The library's warnings become remarks on stderr."""
+def show_warnings() -> None:
+    """The library's warnings are shown on stderr."""
     logger = logging.getLogger("retouche")
-    if not any(isinstance(handler, _WarningsToRemarks) for handler in logger.handlers):
-        logger.addHandler(_WarningsToRemarks(logging.WARNING))
+    if not any(isinstance(handler, _ToTerminal) for handler in logger.handlers):
+        logger.addHandler(_ToTerminal(logging.WARNING))
 
 
 def take_any_encoding() -> None:

@@ -250,13 +250,13 @@ def main(options: Options) -> int:
     )
     shown = _Shown()
     try:
-        outcome = train(run, Listener(progress=shown.progress, remark=shown.remark))
+        outcome = train(run, Listener(progress=shown.progress, note=shown.note, warn=shown.warn))
     finally:
         shown.close()
     if not outcome.first:
         return 0 if outcome.finished else INTERRUPTED
     if not outcome.finished:
-        terminal.remark(f"stopped and saved at step {outcome.step}; the same command again goes on from there")
+        terminal.note(f"stopped and saved at step {outcome.step}; the same command again goes on from there")
         return INTERRUPTED
     best = "" if outcome.best is None else f", best validation score {outcome.best:.4f}"
     print(f"{options.run}: {outcome.step} steps done{best}; more: --steps N")
@@ -292,11 +292,17 @@ class _Shown:
     def _steps_per_second(self, now: Progress) -> float:
         return now.pictures_per_second / max(1, now.pictures_per_step)
 
-    def remark(self, words: str) -> None:
+    def note(self, text: str) -> None:
+        self._line(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        self._line(f"warning: {text}")
+
+    def _line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(f"remark: {words}", markup=False, highlight=False)
+            self._bar.console.print(text, markup=False, highlight=False)
         else:
-            terminal.remark(words)
+            terminal.complain(text)
 
     def close(self) -> None:
         if self._bar is not None:

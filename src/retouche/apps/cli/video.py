@@ -89,7 +89,7 @@ def main(options: Options) -> int:
         raise InputError(f"{options.mask.name} covers the whole film: leave something known to fill from")
     weight = feather_weight(hole, grown, min(grow, grow // 2 if feather is None else feather))
     for text in (*remarks, *(f"{stream} is left out" for stream in clip.left_out)):
-        terminal.remark(text)
+        terminal.warn(text)
     terminal.set_threads(options.threads)
     model = load(options.model).to(choose_device(options.device).device)
 
@@ -125,7 +125,7 @@ def main(options: Options) -> int:
         terminal.complain("retouche: stopped; the same command goes on")
         raise
     if done.resumed:
-        terminal.remark(f"{done.resumed} of {done.frames} frames were filled already")
+        terminal.note(f"{done.resumed} of {done.frames} frames were filled already")
     if options.json:
         terminal.show_json(
             {
