@@ -20,7 +20,7 @@ import torch
 from retouche.evaluation import plots
 from retouche.evaluation.backbones import Backbones
 from retouche.evaluation.evaluate import Evaluation, evaluate
-from retouche.evaluation.fillers import Filler, open_fillers
+from retouche.evaluation.evaluated import EvaluatedModel, open_models
 from retouche.evaluation.measures import MEASURES
 from retouche.evaluation.pictures import Item, Preparation, find_items
 from retouche.evaluation.report import Cache, Remembering, write_report
@@ -30,16 +30,16 @@ COLUMNS = ("hole_psnr", "psnr", "ssim", "ms_ssim", "hole_l1", "band_error", "sea
 
 
 class Timed:
-    """A filler that counts its own seconds."""
+    """A model that counts its own seconds."""
 
-    def __init__(self, filler: Filler) -> None:
-        self.filler, self.name, self.about = filler, filler.name, filler.about
+    def __init__(self, evaluated: EvaluatedModel) -> None:
+        self.evaluated, self.name, self.about = evaluated, evaluated.name, evaluated.about
         self.seconds = self.processor = 0.0
 
     def fill(self, item: Item, truth: np.ndarray, hole: np.ndarray) -> np.ndarray:
         begun, used = time.perf_counter(), time.process_time()
         try:
-            return self.filler.fill(item, truth, hole)
+            return self.evaluated.fill(item, truth, hole)
         finally:
             self.seconds += time.perf_counter() - begun
             self.processor += time.process_time() - used
@@ -78,14 +78,14 @@ def main() -> None:
 
     begun, used = time.perf_counter(), time.process_time()
     items, masks = find_items(options.data, None, options.limit)
-    timed = [Timed(filler) for filler in open_fillers(options.models, items, torch.device("cpu"), 0, None)]
+    timed = [Timed(evaluated) for evaluated in open_models(options.models, items, torch.device("cpu"), 0, None)]
     cache = Cache()
-    fillers = [Remembering(filler, cache) for filler in timed]
+    models = [Remembering(evaluated, cache) for evaluated in timed]
     preparation = Preparation(options.size, masks=masks)
     nothing = Backbones(None, None, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        made = evaluate(items, preparation, fillers, Path(folder), backbones=nothing, workers=options.workers)
-        write_report(Path(folder) / "index.html", made, preparation, fillers)
+        made = evaluate(items, preparation, models, Path(folder), backbones=nothing, workers=options.workers)
+        write_report(Path(folder) / "index.html", made, preparation, models)
     cache.close()
     seconds, processor = time.perf_counter() - begun, time.process_time() - used
 
@@ -93,17 +93,17 @@ def main() -> None:
     print()
     print(markdown(made))
     print()
-    own, own_processor = sum(filler.seconds for filler in timed), sum(filler.processor for filler in timed)
+    own, own_processor = sum(evaluated.seconds for evaluated in timed), sum(evaluated.processor for evaluated in timed)
     print(
         f"torch {torch.__version__}, {platform.machine()}, {options.threads} thread(s), {options.workers} worker(s): "
         f"{seconds:.1f} s, {seconds - own:.1f} s of them beyond the fills' own "
         f"({processor - own_processor:.1f} s of processor time)"
     )
     keys = [measure.key for measure in made.measures]
-    for number, filler in enumerate(timed):
+    for number, evaluated in enumerate(timed):
         seam, error, band = (made.values[:, number, keys.index(key)] for key in ("seam", "hole_psnr", "band_error"))
         print(
-            f"{filler.name}: {filler.seconds / len(items):.2f} s a picture; seam score against hole PSNR "
+            f"{evaluated.name}: {evaluated.seconds / len(items):.2f} s a picture; seam score against hole PSNR "
             f"{rank_correlation(seam, error):+.2f}, against band error {rank_correlation(seam, band):+.2f}"
         )
     if options.figures is not None:

@@ -198,17 +198,17 @@ def test_what_one_picture_ends_with_and_what_ends_all(
 ) -> None:
     """A picture that cannot be filled is left out of the table; a fault of ours leaves no table."""
     from retouche.errors import InputError
-    from retouche.evaluation.fillers import Network
+    from retouche.evaluation.evaluated import LoadedModel
 
-    fill = Network.fill
+    fill = LoadedModel.fill
 
     def refuses(error: Exception) -> None:
-        def filled(self: Network, item: Any, truth: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        def filled(self: LoadedModel, item: Any, truth: np.ndarray, hole: np.ndarray) -> np.ndarray:
             if item.number == 1:
                 raise error
             return fill(self, item, truth, hole)
 
-        monkeypatch.setattr(Network, "fill", filled)
+        monkeypatch.setattr(LoadedModel, "fill", filled)
 
     refuses(InputError("it cannot be filled: give another"))
     assert evaluate(folder, tmp_path / "a") == 1

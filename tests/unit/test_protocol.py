@@ -21,7 +21,7 @@ from retouche.data.mask_makers import parse_masks
 from retouche.errors import DataError, InputError
 from retouche.evaluation.backbones import Backbones
 from retouche.evaluation.evaluate import AHEAD, evaluate, file_name
-from retouche.evaluation.fillers import Network, Outputs, open_fillers
+from retouche.evaluation.evaluated import LoadedModel, Outputs, open_models
 from retouche.evaluation.measures import MEASURES, Measure
 from retouche.evaluation.pack import items_of, pack_of, read_pack, write_pack
 from retouche.evaluation.papers import PAPERS
@@ -300,8 +300,8 @@ def test_measures_have_distinct_keys() -> None:
 def run(folder: Path, into: Path, **options: object) -> dict[str, object]:
     into.mkdir()
     items, _ = find_items(folder, None)
-    fillers = [Network(name, load(name)) for name in ("harmonic", "mean")]
-    evaluate(items, Preparation(size=48), fillers, into, backbones=NOTHING, **options)  # type: ignore[arg-type]
+    models = [LoadedModel(name, load(name)) for name in ("harmonic", "mean")]
+    evaluate(items, Preparation(size=48), models, into, backbones=NOTHING, **options)  # type: ignore[arg-type]
     return json.loads((into / "table.json").read_text())
 
 
@@ -323,12 +323,12 @@ def test_the_table_is_the_same_twice_and_with_workers(folder: Path, tmp_path: Pa
 def test_kept_outputs_give_the_same_figures(folder: Path, tmp_path: Path) -> None:
     first = run(folder, tmp_path / "a", keep=True)
     items, _ = find_items(folder, None)
-    fillers = open_fillers([f"harmonic={tmp_path / 'a' / 'filled' / 'harmonic'}"], items, CPU, 0, None)
-    assert isinstance(fillers[0], Outputs)
+    models = open_models([f"harmonic={tmp_path / 'a' / 'filled' / 'harmonic'}"], items, CPU, 0, None)
+    assert isinstance(models[0], Outputs)
     (tmp_path / "c").mkdir()
-    made = evaluate(items, Preparation(size=48), fillers, tmp_path / "c", backbones=NOTHING)
+    made = evaluate(items, Preparation(size=48), models, tmp_path / "c", backbones=NOTHING)
     ours = [row for row in first["rows"] if row["model"] == "harmonic"]  # type: ignore[union-attr,attr-defined]
-    assert [row.as_json() for row in made.rows] == ours and fillers[0].changed == 0
+    assert [row.as_json() for row in made.rows] == ours and models[0].changed == 0
     assert (tmp_path / "a" / "inputs" / "0.png").is_file() and (tmp_path / "a" / "masks" / "0.png").is_file()
 
 
@@ -367,9 +367,9 @@ def test_the_network_never_sees_the_hole(folder: Path) -> None:
     truth, mask = picture(0), hole(0)
     other = truth.copy()
     other[mask] = 255 - other[mask]
-    filler = Network("harmonic", load("harmonic"))
+    evaluated = LoadedModel("harmonic", load("harmonic"))
     item = Item(0, "0.png", folder, None)
-    a, b = filler.fill(item, truth, mask), filler.fill(item, other, mask)
+    a, b = evaluated.fill(item, truth, mask), evaluated.fill(item, other, mask)
     assert np.array_equal(a, b) and np.array_equal(a[~mask], truth[~mask])
 
 
@@ -378,29 +378,29 @@ def test_foreign_outputs_are_checked_and_their_known_pixels_put_back(folder: Pat
     outputs = tmp_path / "theirs"
     outputs.mkdir()
     with pytest.raises(DataError, match="neither weights nor pictures"):
-        open_fillers([str(outputs)], items, CPU, 0, None)
+        open_models([str(outputs)], items, CPU, 0, None)
     for seed in range(2):
         Image.fromarray(picture(9)).save(outputs / f"{seed}.png")
     with pytest.raises(DataError, match=r"1 of 3 pictures have no output.*2.png"):
-        open_fillers([str(outputs)], items, CPU, 0, None)
+        open_models([str(outputs)], items, CPU, 0, None)
     Image.fromarray(picture(9, 50, 50)).save(outputs / "2.png")
-    (filler,) = open_fillers([f"lama={outputs}"], items, CPU, 0, None)
-    assert filler.name == "lama"
-    filled = filler.fill(items[0], picture(0), hole(0))
+    (evaluated,) = open_models([f"lama={outputs}"], items, CPU, 0, None)
+    assert evaluated.name == "lama"
+    filled = evaluated.fill(items[0], picture(0), hole(0))
     assert np.array_equal(filled[~hole(0)], picture(0)[~hole(0)]) and np.array_equal(
         filled[hole(0)], picture(9)[hole(0)]
     )
-    assert filler.about()["known_pixels_changed"] == 1
+    assert evaluated.about()["known_pixels_changed"] == 1
     with pytest.raises(DataError, match="50x50 but the evaluation is at 48x60"):
-        filler.fill(items[2], picture(2), hole(2))
+        evaluated.fill(items[2], picture(2), hole(2))
 
 
 def test_names_in_a_table_are_honest() -> None:
     with pytest.raises(InputError, match="--model zits=FOLDER"):
-        open_fillers(["zits"], [], CPU, 0, None)
+        open_models(["zits"], [], CPU, 0, None)
     with pytest.raises(InputError, match="would be called"):
-        open_fillers(["mean", "mean"], [], CPU, 0, None)
-    assert [filler.name for filler in open_fillers(["mean", "grey=mean"], [], CPU, 0, None)] == ["mean", "grey"]
+        open_models(["mean", "mean"], [], CPU, 0, None)
+    assert [evaluated.name for evaluated in open_models(["mean", "grey=mean"], [], CPU, 0, None)] == ["mean", "grey"]
     assert file_name("a/b: c") == "a-b--c"
 
 

@@ -25,7 +25,7 @@ from retouche import __version__
 from retouche.errors import DataError, InputError
 from retouche.evaluation import measures as figures
 from retouche.evaluation.backbones import Backbones
-from retouche.evaluation.fillers import Filler
+from retouche.evaluation.evaluated import EvaluatedModel
 from retouche.evaluation.measures import MEASURES, Measure
 from retouche.evaluation.pictures import EMPTY, Item, Preparation, Sample, Skipped, prepare
 from retouche.evaluation.protocol import METRICS_VERSION, Protocol, list_sha256, mask_words, size_words
@@ -119,7 +119,7 @@ class _Scored:
 def evaluate(
     items: Sequence[Item],
     preparation: Preparation,
-    fillers: Sequence[Filler],
+    models: Sequence[EvaluatedModel],
     folder: Path,
     *,
     backbones: Backbones,
@@ -137,11 +137,11 @@ def evaluate(
     Args:
         items: the pictures, from `find_items` or a pack
         preparation: their way to the evaluation's size
-        fillers: who is judged
+        models: those that are evaluated
         folder: exists; each file is written whole or not at all
         backbones: networks for LPIPS, FID, KID and the feature distance
         name: of the protocol
-        seed: which the fillers have, for the protocol
+        seed: which the models have, for the protocol
         workers: processes that decode and score; 1 = none but this one
         keep: also write inputs/, masks/ and filled/MODEL/ as PNG
         unknown: what the protocol leaves unsaid
@@ -155,7 +155,7 @@ def evaluate(
     ratios, values = array("d"), array("d")
     done: list[tuple[Item, str, str]] = []
     measures = (*MEASURES, *backbones.measures)
-    names = [filler.name for filler in fillers]
+    names = [evaluated.name for evaluated in models]
     with ExitStack() as stack:
         stack.callback(backbones.close)
         pool: Executor | None = None
@@ -165,7 +165,7 @@ def evaluate(
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         stream = stack.enter_context(atomic_write(folder / "pictures.jsonl"))
         file = stack.enter_context(stream.open("w", encoding="utf-8"))
-        judging = _Judging(items, preparation, fillers, backbones, folder if keep else None, pool)
+        judging = _Judging(items, preparation, models, backbones, folder if keep else None, pool)
         for scored in _in_order(judging, AHEAD * workers, skipped, advance):
             ratios.append(scored.ratio)
             done.append((scored.item, scored.picture_sha256, scored.mask_sha256))
@@ -186,7 +186,7 @@ def evaluate(
             first = f" (first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
             raise DataError(f"none of {len(items)} pictures could be scored{first}: mend or replace them")
         file.close()
-        table = np.frombuffer(values).reshape(len(ratios), len(fillers), len(measures))
+        table = np.frombuffer(values).reshape(len(ratios), len(models), len(measures))
         rows, differences = rows_and_differences(
             np.frombuffer(ratios), table, names, measures, [item.name for item, _, _ in done]
         )
@@ -216,7 +216,7 @@ def evaluate(
     )
     made = Evaluation(
         protocol,
-        [filler.about() for filler in fillers],
+        [evaluated.about() for evaluated in models],
         (*measures, *backbones.set_measures),
         rows,
         differences,
@@ -255,13 +255,13 @@ class _Judging:
         self,
         items: Sequence[Item],
         preparation: Preparation,
-        fillers: Sequence[Filler],
+        models: Sequence[EvaluatedModel],
         backbones: Backbones,
         keep: Path | None,
         pool: Executor | None,
     ) -> None:
         self.items = items
-        self._preparation, self._fillers, self._backbones = preparation, fillers, backbones
+        self._preparation, self._models, self._backbones = preparation, models, backbones
         self._keep, self._pool = keep, pool
 
     def jobs(self) -> Iterator[Job]:
@@ -273,7 +273,7 @@ class _Judging:
         return self.items[int(job.output.name)]
 
     def start(self) -> Facts:
-        """The fillers are ready."""
+        """The models are ready."""
         return Facts({})
 
     def read(self, job: Job) -> Sample | Skipped | Exception:
@@ -291,7 +291,7 @@ class _Judging:
         if not isinstance(given, Sample):
             return given
         try:
-            fills = tuple(filler.fill(given.item, given.truth, given.hole) for filler in self._fillers)
+            fills = tuple(evaluated.fill(given.item, given.truth, given.hole) for evaluated in self._models)
             extra = tuple(self._backbones.add(given.truth, given.hole, fills))
         except DataError as error:
             return error
@@ -309,7 +309,7 @@ class _Judging:
             return (), made
         try:
             if self._keep is not None:
-                _keep(self._keep, made.sample, [filler.name for filler in self._fillers], made.fills)
+                _keep(self._keep, made.sample, [evaluated.name for evaluated in self._models], made.fills)
             return (), _score(made) if self._pool is None else self._pool.submit(_score, made)
         except Exception as error:
             return (), error

@@ -15,7 +15,7 @@ from PIL import Image
 
 from retouche.evaluation import plots
 from retouche.evaluation.evaluate import Evaluation, write_text
-from retouche.evaluation.fillers import Filler
+from retouche.evaluation.evaluated import EvaluatedModel
 from retouche.evaluation.measures import Measure
 from retouche.evaluation.pictures import Item, Preparation, Sample, prepare
 from retouche.evaluation.table import ALL, BINS, Row, written
@@ -62,29 +62,31 @@ class Cache:
 
 
 class Remembering:
-    """A filler whose fills are kept for the report."""
+    """A model whose fills are kept for the report."""
 
-    def __init__(self, filler: Filler, cache: Cache) -> None:
-        self.filler, self.cache, self.name = filler, cache, filler.name
-        self.about = filler.about
+    def __init__(self, evaluated: EvaluatedModel, cache: Cache) -> None:
+        self.evaluated, self.cache, self.name = evaluated, cache, evaluated.name
+        self.about = evaluated.about
 
     def fill(self, item: Item, truth: Pixels, hole: NDArray[np.bool_]) -> Pixels:
-        """As the filler's own."""
+        """As the model's own."""
         kept = self.cache.get(item.number, self.name)
         if kept is None:
-            kept = self.filler.fill(item, truth, hole)
+            kept = self.evaluated.fill(item, truth, hole)
             self.cache.put(item.number, self.name, kept)
         return kept
 
 
-def write_report(path: Path, evaluation: Evaluation, preparation: Preparation, fillers: Sequence[Filler]) -> None:
+def write_report(
+    path: Path, evaluation: Evaluation, preparation: Preparation, models: Sequence[EvaluatedModel]
+) -> None:
     """Write the report.
 
     Args:
         path: index.html
         evaluation: the table
         preparation: how its pictures came to size, to show some of them again
-        fillers: the models in the table's order; asked again for the pictures shown
+        models: in the table's order; asked again for the pictures shown
     """
     names = evaluation.names
     samples: dict[int, Sample] = {}
@@ -103,7 +105,7 @@ def write_report(path: Path, evaluation: Evaluation, preparation: Preparation, f
         for word, place in _chosen(evaluation, number):
             one = sample(place)
             if one is not None:
-                rows.append(_row(word, place, one, number, evaluation, fillers))
+                rows.append(_row(word, place, one, number, evaluation, models))
         galleries.append(_gallery(name, number, rows))
     seams = []
     for number, name in enumerate(names):
@@ -111,7 +113,7 @@ def write_report(path: Path, evaluation: Evaluation, preparation: Preparation, f
         for place in _highest_seams(evaluation, number):
             one = sample(place)
             if one is not None:
-                fill = fillers[number].fill(one.item, one.truth, one.hole)
+                fill = models[number].fill(one.item, one.truth, one.hole)
                 at = [measure.key for measure in evaluation.measures].index("seam")
                 caption = f"{evaluation.values[place, number, at]:.1f} levels"
                 cells.append(_figure(fill, shown(one.item.label), caption, truth=_uri(one.truth)))
@@ -177,7 +179,9 @@ def _figure(pixels: Pixels, title: str, caption: str = "", truth: str = "", kind
     )
 
 
-def _row(word: str, place: int, sample: Sample, model: int, evaluation: Evaluation, fillers: Sequence[Filler]) -> str:
+def _row(
+    word: str, place: int, sample: Sample, model: int, evaluation: Evaluation, models: Sequence[EvaluatedModel]
+) -> str:
     """One picture: input, the model's fill, its errors, the truth, then the other models' fills."""
     keys = [measure.key for measure in evaluation.measures]
     psnr, band = keys.index("hole_psnr"), keys.index("band_error")
@@ -185,16 +189,16 @@ def _row(word: str, place: int, sample: Sample, model: int, evaluation: Evaluati
     def said(number: int) -> str:
         return f"{evaluation.values[place, number, psnr]:.2f} dB, {evaluation.values[place, number, band]:.2f} oct"
 
-    own = fillers[model].fill(sample.item, sample.truth, sample.hole)
+    own = models[model].fill(sample.item, sample.truth, sample.hole)
     cells = [
         _figure(hollow(sample.truth, sample.hole), "input", f"{sample.hole.mean():.0%} hole"),
         _figure(own, evaluation.names[model], said(model), "row", "own"),
         _figure(error_map(own, sample.truth, sample.hole), "error", "light is large"),
         _figure(sample.truth, "truth"),
     ]
-    for number, filler in enumerate(fillers):
+    for number, evaluated in enumerate(models):
         if number != model:
-            fill = filler.fill(sample.item, sample.truth, sample.hole)
+            fill = evaluated.fill(sample.item, sample.truth, sample.hole)
             cells.append(_figure(fill, evaluation.names[number], said(number), "row"))
     title = f"<h4>{word} <span>{escape(shown(sample.item.label))}</span></h4>"
     # the truth is in the page once per row: the fills show it under the pointer

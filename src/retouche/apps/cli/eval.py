@@ -118,7 +118,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     memory = terminal.parse_bytes(options.memory)
     from retouche.evaluation.backbones import Backbones
     from retouche.evaluation.evaluate import evaluate
-    from retouche.evaluation.fillers import Outputs, open_fillers
+    from retouche.evaluation.evaluated import Outputs, open_models
     from retouche.evaluation.pack import write_pack
     from retouche.evaluation.pictures import check_items
     from retouche.evaluation.report import Cache, Remembering, write_report
@@ -129,12 +129,12 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     if options.threads is None and options.workers > 1:
         terminal.set_threads(max(1, (os.cpu_count() or 1) - options.workers))
     device = choose_device(options.device).device
-    fillers = open_fillers(options.model, items, device, options.seed, memory, options.engine)
+    models = open_models(options.model, items, device, options.seed, memory, options.engine)
     backbones = Backbones(options.inception_weights, options.lpips_weights, device, options.features)
     options.report.mkdir(parents=True, exist_ok=True)
     cache = Cache()
     try:
-        remembering = [Remembering(filler, cache) for filler in fillers]
+        remembering = [Remembering(evaluated, cache) for evaluated in models]
         with terminal.progress("judging", len(items)) as on_progress:
             made = evaluate(
                 items,
@@ -157,10 +157,10 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     if options.write_pack is not None:
         options.write_pack.parent.mkdir(parents=True, exist_ok=True)
         write_pack(options.write_pack, options.write_pack.stem, preparation, made.items)
-    for filler in fillers:
-        if isinstance(filler, Outputs) and filler.changed:
+    for evaluated in models:
+        if isinstance(evaluated, Outputs) and evaluated.changed:
             terminal.warn(
-                f"{filler.name}: {filler.changed} outputs differ outside the hole; the original was put back there"
+                f"{evaluated.name}: {evaluated.changed} outputs differ outside the hole, where the original was put back"
             )
     return made
 

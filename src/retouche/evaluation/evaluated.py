@@ -1,4 +1,4 @@
-"""Who is judged: models of ours, published files, fills without weights, and the files another program wrote."""
+"""What is evaluated: models of ours, published files, fills without weights, and the files another program wrote."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from retouche.pictures.hidden import seen
 WEIGHTS = (".safetensors", ".pth", ".pt", ".pdparams", ".index", ".ckpt", ".bin", ".p")
 
 
-class Filler(Protocol):
+class EvaluatedModel(Protocol):
     """Something that fills.
 
     Attributes:
@@ -48,7 +48,7 @@ class Filler(Protocol):
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedModel:
     """A model of ours; it is never shown what the hole held."""
 
     name: str
@@ -113,14 +113,14 @@ def _stem(name: str) -> str:
     return Path(name).with_suffix("").as_posix()
 
 
-def open_fillers(
+def open_models(
     words: Sequence[str],
     items: Sequence[Item],
     device: torch.device,
     seed: int,
     memory: int | None,
     engine: str | None = None,
-) -> list[Filler]:
+) -> list[EvaluatedModel]:
     """The models of a command line.
 
     Args:
@@ -134,7 +134,7 @@ def open_fillers(
 
     Raises: InputError, WeightsError, DataError
     """
-    fillers: list[Filler] = []
+    models: list[EvaluatedModel] = []
     for word in words:
         label, given = _labelled(word)
         try:
@@ -143,15 +143,15 @@ def open_fillers(
             own = f"; or let that program fill the pictures and say --model {given}=FOLDER" if foreign(given) else ""
             raise InputError(f"{said}{own}") from None
         if isinstance(meant, Path) and meant.is_dir() and not _holds_weights(meant):
-            fillers.append(_outputs(label or meant.resolve().name, meant, items))
+            models.append(_outputs(label or meant.resolve().name, meant, items))
             continue
         called = label or (meant.stem if isinstance(meant, Path) else given)
-        fillers.append(Network(called, load(meant, device=device, engine=engine), seed, memory))
-    names = [filler.name for filler in fillers]
+        models.append(LoadedModel(called, load(meant, device=device, engine=engine), seed, memory))
+    names = [evaluated.name for evaluated in models]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f'two models would be called "{name}": give one another name, e.g. --model second={name}')
-    return fillers
+    return models
 
 
 def _labelled(word: str) -> tuple[str | None, str]:
