@@ -160,7 +160,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     for evaluated in models:
         if isinstance(evaluated, Outputs) and evaluated.changed:
             terminal.warn(
-                f"{evaluated.name}: {evaluated.changed} outputs differ outside the hole, where the original was put back"
+                f"{evaluated.name}: {evaluated.changed} outputs differ outside the hole; it was put back there"
             )
     return made
 
