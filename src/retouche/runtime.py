@@ -106,16 +106,17 @@ def fill(
     Raises: InputError, WeightsError
     """
     network = model if isinstance(model, Network) else load(model, engine, threads)
-    given, info = _pixels(picture, "picture")
-    hole = _hole(mask, given.shape[:2], "mask")
+    given = _picture(picture, "picture")
+    size = given.shape[:2] if isinstance(given, np.ndarray) else (given.height, given.width)
+    hole = _hole(mask, size, "mask")
     guides: dict[str, Any] = {}
     for name in network.inputs[2:]:
         if name == "sketch":
-            guides[name] = np.zeros_like(hole) if sketch is None else _hole(sketch, given.shape[:2], name)
+            guides[name] = np.zeros_like(hole) if sketch is None else _hole(sketch, size, name)
         elif structure is None:
             raise InputError(f"{network.facts['method']} needs a structure picture: give structure=")
         else:
-            guides[name] = _colours(_pixels(structure, name)[0])
+            guides[name] = _colours(np.asarray(_picture(structure, name)))
             if guides[name].shape[:2] != hole.shape:
                 raise InputError("structure has another size than the picture: give one of the same size")
     for name, one in (("sketch", sketch), ("structure", structure)):
@@ -123,37 +124,42 @@ def fill(
             raise InputError(f"{network.facts['method']} takes no {name}: leave it out")
     if hole.all():
         raise InputError("the mask covers the whole picture: leave something known to fill from")
+    spots = [_spot(box, size, network.window) for box in boxes(hole)]
     filled = given.copy()
-    colours = _colours(given).copy()
-    left = hole.copy()
-    for box in boxes(hole):
-        _fill_box(network, colours, left, box, guides)
-    made = colours if given.ndim == 3 else np.asarray(Image.fromarray(colours).convert("L"))
-    if given.ndim == 3 and given.shape[2] > 3:
-        filled[hole, :3] = made[hole]
-    else:
-        filled[hole] = made[hole]
-    if isinstance(picture, np.ndarray):
-        return filled
-    image = Image.fromarray(filled)
-    image.info.update(info)
-    return image
+    if spots:
+        part = _around(spots)
+        here = (slice(part[1], part[3]), slice(part[0], part[2]))
+        levels = _filled(network, _cut(given, part), hole[here], [spot.seen_from(part) for spot in spots], guides, here)
+        if isinstance(filled, np.ndarray):
+            filled[here] = levels
+        else:
+            filled.paste(Image.fromarray(levels), part[:2])
+    if not isinstance(filled, np.ndarray):
+        filled.info = {key: given.info[key] for key in ("icc_profile", "dpi") if key in given.info}
+    return filled
 
 
 # Pictures and masks
 
 
-def _pixels(picture: Any, word: str) -> tuple[Array, dict[str, Any]]:
-    """The array of a picture, and what is kept beside it."""
+def _picture(picture: Any, word: str) -> Any:
+    """An array or a PIL image of a kind that can be filled; a path is opened."""
     if isinstance(picture, np.ndarray):
         fits = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
         if picture.dtype != np.uint8 or not fits or not picture.size:
             raise InputError(f"{word} is {picture.shape} {picture.dtype}: give (H, W), (H, W, 3) or (H, W, 4) uint8")
-        return picture, {}
+        return picture
     image = picture if isinstance(picture, Image.Image) else _opened_image(picture, word)
     if image.mode not in MODES:
         raise InputError(f"{word} has mode {image.mode}: convert it to RGB, RGBA or L")
-    return np.asarray(image), {key: image.info[key] for key in ("icc_profile", "dpi") if key in image.info}
+    return image
+
+
+def _cut(picture: Any, part: Box) -> Array:
+    """A part's values, the picture's no longer."""
+    if isinstance(picture, np.ndarray):
+        return np.array(picture[part[1] : part[3], part[0] : part[2]])
+    return np.array(picture.crop(part))
 
 
 def _opened_image(path: Any, word: str) -> Image.Image:
@@ -235,11 +241,60 @@ def crop_of(box: Box, size: tuple[int, int], window: dict[str, Any]) -> tuple[Bo
     return crop, min(shrunk, window["side"] / max(crop[2] - crop[0], crop[3] - crop[1]))
 
 
-def _fill_box(network: Network, colours: Array, left: Hole, box: Box, guides: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class _Spot:
+    """A box to fill and what is shown of its surroundings.
+
+    Attributes:
+        crop: may reach beyond the picture
+        rows, columns: of the picture, that the crop shows; mirrored beyond the border
+        scale: size seen / size in the picture
+    """
+
+    box: Box
+    crop: Box
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    scale: float
+
+    def seen_from(self, part: Box) -> _Spot:
+        """The same in the coordinates of a part of the picture."""
+        left, top = part[:2]
+        box, crop = ((each[0] - left, each[1] - top, each[2] - left, each[3] - top) for each in (self.box, self.crop))
+        return _Spot(box, crop, self.rows - top, self.columns - left, self.scale)
+
+
+def _spot(box: Box, size: tuple[int, int], window: dict[str, Any]) -> _Spot:
+    crop, scale = crop_of(box, size, window)
+    rows, columns = (_mirrored(crop[at], crop[at + 2], size[1 - at]) for at in (1, 0))
+    return _Spot(box, crop, rows, columns, scale)
+
+
+def _around(spots: list[_Spot]) -> Box:
+    """The part of the picture that they show."""
+    ends = [(spot.columns.min(), spot.rows.min(), -spot.columns.max() - 1, -spot.rows.max() - 1) for spot in spots]
+    left, top, right, bottom = np.min(ends, 0).tolist()
+    return (left, top, -right, -bottom)
+
+
+def _filled(
+    network: Network, levels: Array, hole: Hole, spots: list[_Spot], guides: dict[str, Any], here: tuple[slice, slice]
+) -> Array:
+    """A part's values with its hole filled, in place; `here` is where the part lies in the guides."""
+    grey = levels.ndim == 2
+    colours = _colours(levels)  # a view, unless it is grey
+    left = hole.copy()
+    for spot in spots:
+        _fill_box(network, colours, left, spot, {name: guide[here] for name, guide in guides.items()})
+    if grey:
+        levels[hole] = np.asarray(Image.fromarray(colours).convert("L"))[hole]
+    return levels
+
+
+def _fill_box(network: Network, colours: Array, left: Hole, spot: _Spot, guides: dict[str, Any]) -> None:
     """Fill one box in place; what is filled is known from then on."""
-    window = network.window
-    crop, scale = crop_of(box, (left.shape[0], left.shape[1]), window)
-    rows, columns = (_mirrored(crop[at], crop[at + 2], left.shape[1 - at]) for at in (1, 0))
+    window, box, crop = network.window, spot.box, spot.crop
+    rows, columns = spot.rows, spot.columns
     here = np.ix_(rows, columns)
     unknown = left[here]
     seen = colours[here]
@@ -247,7 +302,7 @@ def _fill_box(network: Network, colours: Array, left: Hole, box: Box, guides: di
         unknown = _inside(crop, box, unknown)
         seen = np.where((left[here] & ~unknown)[..., None], _mean(seen, ~left[here]), seen)
     size = (len(rows), len(columns))
-    target = (window["only"],) * 2 if window["only"] else tuple(max(1, round(side * scale)) for side in size)
+    target = (window["only"],) * 2 if window["only"] else tuple(max(1, round(side * spot.scale)) for side in size)
     given = {name: guide[here] for name, guide in guides.items()}
     if target != size:
         seen, unknown = _shrunk(seen, unknown, target)

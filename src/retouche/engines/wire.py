@@ -20,7 +20,11 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """
     at, end = 0, len(data)
     while at < end:
-        key, at = _varint(data, at)
+        key = data[at]  # most numbers are of one byte, and files have tens of thousands
+        if key < 128:
+            at += 1
+        else:
+            key, at = _varint(data, at)
         number, kind = key >> 3, key & 7
         if number == 0:
             raise _damaged()
@@ -29,7 +33,10 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             yield number, value
             continue
         if kind == 2:
-            length, at = _varint(data, at)
+            if at < end and data[at] < 128:
+                length, at = data[at], at + 1
+            else:
+                length, at = _varint(data, at)
         elif kind in (1, 5):
             length = 8 if kind == 1 else 4
         else:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from retouche.errors import InputError, reason
+from retouche.export.branches import branched, marked
 from retouche.export.forms import NetworkForm
 from retouche.layers.exporting import in_export_form
 
@@ -27,7 +28,9 @@ OPSET = 17
 """Version of ONNX's operators: every engine has it, ONNX Runtime Web and phones' too."""
 
 
-def recorded(form: NetworkForm, example: Mapping[str, Tensor], output: str, axes: Mapping[int, str]) -> Any:
+def recorded(
+    form: NetworkForm, example: Mapping[str, Tensor], output: str, axes: Mapping[int, str], *, branches: bool = True
+) -> Any:
     """The form's operations as an `onnx.ModelProto`.
 
     Args:
@@ -35,6 +38,7 @@ def recorded(form: NetworkForm, example: Mapping[str, Tensor], output: str, axes
         example: input name -> tensor, in order; of two samples at least, so that no size is 1 by chance
         output: name of what comes out
         axes: axis -> name, of the sizes that vary, the same for inputs and output
+        branches: whether parts that a picture does not need are left out while the graph runs
 
     Raises: InputError where the package `onnx` is missing, or an operation cannot be recorded
     """
@@ -66,7 +70,9 @@ def recorded(form: NetworkForm, example: Mapping[str, Tensor], output: str, axes
                 )
             except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
                 raise InputError(f"this network cannot be recorded: {reason(error)}") from error
-    return _declared(tidied(onnx.load_model_from_string(buffer.getvalue())), axes)
+    graph = onnx.load_model_from_string(buffer.getvalue())
+    tidy = tidied(marked(graph))  # constants that both sides of a choice read are made one here
+    return _declared(branched(tidy) if branches else tidy, axes)
 
 
 def tidied(model: Any) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+CHOICE = "retouche::Choice"
+"""What `where_needed` is called while operations are recorded; `export.branches` writes ONNX's own in its place."""
 
 
 def exporting() -> bool:
@@ -16,6 +20,35 @@ def exporting() -> bool:
 def at_hand(x: Tensor) -> bool:
     """Whether a look at a tensor's values costs nothing: a GPU would stop until all that was asked of it is done."""
     return x.device.type == "cpu" and not exporting()
+
+
+def where_needed(needed: Tensor, make: Callable[[], Tensor], otherwise: Tensor) -> Tensor:
+    """What `make` gives if any of `needed` is set, else `otherwise`; an exported graph runs `make` only then, too.
+
+    Args:
+        needed: 0 and 1, any shape
+        otherwise: of the shape and type that `make` gives
+    """
+    if at_hand(needed):
+        return make() if bool(needed.any()) else otherwise
+    wanted = needed.float().amax() > 0
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]  # not in its list of public names
+        chosen: Tensor = _Choice.apply(wanted, make(), otherwise)
+        return chosen
+    return torch.where(wanted, make(), otherwise)
+
+
+class _Choice(torch.autograd.Function):
+    """`torch.where` under a name that the recorded graph keeps."""
+
+    @staticmethod
+    def forward(ctx: Any, wanted: Tensor, made: Tensor, otherwise: Tensor) -> Tensor:
+        return torch.where(wanted, made, otherwise)
+
+    @staticmethod
+    def symbolic(g: Any, wanted: Any, made: Any, otherwise: Any) -> Any:
+        """How PyTorch's exporter writes it."""
+        return g.op(CHOICE, wanted, made, otherwise).setType(otherwise.type())
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.layers.exporting import where_needed
 from retouche.methods import layout as layouts
 from retouche.methods import thin as thins
 from retouche.methods.catalogue import shipped
@@ -52,14 +53,21 @@ class PortableGenerator(Generator):
         image, mask = checked(self, image, mask)
         hole = (mask > 0.5).to(image)
         thick = thick_parts(hole)
-        thin = self.thin(image, hole).refined
-        assert thin is not None
+        thin = where_needed(hole * (1 - thick), lambda: self.made(self.thin(image, hole)), image)
         known = torch.where(hole > thick, thin, image)
         strokes = torch.zeros_like(hole) if sketch is None else sketch.to(hole).expand_as(hole) * thick
-        plan = self.laid_out(known, thick, strokes)
-        finished = self.refining(known, thick, structure=plan).refined
-        assert finished is not None
-        return Prediction(refined=torch.where(thick > 0, finished, thin), coarse=plan)
+
+        def finished() -> Tensor:
+            plan = self.laid_out(known, thick, strokes)
+            return self.made(self.refining(known, thick, structure=plan))
+
+        return Prediction(refined=torch.where(thick > 0, where_needed(thick, finished, known), thin))
+
+    @staticmethod
+    def made(prediction: Prediction) -> Tensor:
+        """The picture of a network that makes one."""
+        assert prediction.refined is not None
+        return prediction.refined
 
     def laid_out(self, image: Tensor, mask: Tensor, sketch: Tensor) -> Tensor:
         """(N, 3, H, W): the layout network's fill at a low resolution, enlarged; as `guided.laid_out`."""
