@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from retouche.backbones.vgg import vgg
 from retouche.errors import InputError, WeightsError
-from retouche.losses.structural import (
+from retouche.losses import (
     binary_critic,
     binary_generator,
     feature_reconstruction,

@@ -10,7 +10,7 @@ from torch.autograd import gradcheck
 
 from retouche.backbones.vgg import vgg
 from retouche.errors import InputError
-from retouche.losses.structural import (
+from retouche.losses import (
     binary_critic,
     binary_generator,
     feature_reconstruction,

@@ -2,6 +2,8 @@
 
 from retouche.backbones.vgg import VGG
 from retouche.losses.adversarial import (
+    binary_critic,
+    binary_generator,
     gradient_penalty,
     hinge_critic,
     hinge_generator,
@@ -18,15 +20,14 @@ from retouche.losses.adversarial import (
 )
 from retouche.losses.correctness import sampling_correctness
 from retouche.losses.partial import hole_and_valid, perceptual_and_style_of_both, total_variation
-from retouche.losses.perceptual import perceptual_and_style, perceptual_loss, style_loss
-from retouche.losses.reconstruction import box_discounted_l1, discounted_l1, l1
-from retouche.losses.structural import (
-    binary_critic,
-    binary_generator,
+from retouche.losses.perceptual import (
     feature_reconstruction,
-    overlap_reconstruction,
+    perceptual_and_style,
+    perceptual_loss,
     structural_loss,
+    style_loss,
 )
+from retouche.losses.reconstruction import box_discounted_l1, discounted_l1, l1, overlap_reconstruction
 
 __all__ = [
     "VGG",

@@ -66,6 +66,29 @@ def logistic_generator(fake: Tensor) -> Tensor:
     return functional.softplus(-fake).mean()
 
 
+def binary_critic(real: Tensor, fake: Tensor, weight: float = 1.0) -> Tensor:
+    """Cross entropy of a discriminator that should say 1 to real and 0 to filled pictures: the logistic loss, weighted.
+
+    Args:
+        real, fake: logits of any shape
+        weight: 0.1 in structural inpainting's code, 1 in the context encoder's (arXiv 1803.10348, 1604.07379)
+
+    Returns: a scalar, 2 ln 2 times the weight for an undecided discriminator
+    """
+    return weight * logistic_critic(real, fake)
+
+
+def binary_generator(fake: Tensor) -> Tensor:
+    """Cross entropy of filled pictures against "real": what the generator lowers.
+
+    Args:
+        fake: logits of any shape
+
+    Returns: a scalar, unweighted (0.1 in structural inpainting, 0.001 in the context encoder)
+    """
+    return logistic_generator(fake)
+
+
 def r1_penalty(scores: Tensor, image: Tensor) -> Tensor:
     """The squared gradient norm of a critic at originals, averaged over pictures; Mescheder et al. 2018, without 1/2.
 

@@ -16,14 +16,19 @@ from torch import Tensor, nn
 
 from retouche.backbones.efficientnet import NAME
 from retouche.backbones.vgg import VGG
-from retouche.errors import InputError
+from retouche.losses.reconstruction import overlap_reconstruction, same_size
 
 Features = Mapping[str, Tensor]
 
 PERCEPTUAL_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_LAYERS = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
 """The layers of AOT-GAN, StructureFlow and EdgeConnect, all of VGG19."""
-
+STRUCTURAL_LAYERS = ("relu1_1", "relu2_1", "relu3_1")
+"""The paper of structural inpainting compares sets of VGG16's layers (its figure 3) and finds conv1_1, conv2_1, conv3_1
+best; the published code takes them after their ReLU."""
+UNIT = {"caffe": 1 / 255, "torchvision": 0.226, "none": 1.0}
+"""What features are multiplied by so that squared differences have the same size whatever the backbone's input range.
+Caffe's 1/255 is structural inpainting's; torchvision's backbone has its input divided by 0.226 on average."""
 
 MAGNITUDES = (6.4, 8.8, 7.7, 6.4, 2.7)
 """Root mean square of EfficientNet-Lite0's features at each resolution, over 60 photographs of 256 pixels. Variants 1
@@ -62,8 +67,7 @@ def features(backbone: VGG, prediction: Tensor, image: Tensor, layers: Sequence[
 
     Raises: InputError if the sizes differ
     """
-    if prediction.shape != image.shape:
-        raise InputError(f"prediction is {tuple(prediction.shape)} but image is {tuple(image.shape)}: give one size")
+    same_size(prediction, image)
     with torch.no_grad():
         wanted = backbone(image, layers)
     return backbone(prediction, layers), wanted
@@ -126,6 +130,56 @@ def perceptual_and_style(
     """`perceptual_loss` and `style_loss` from the same features, at the price of one of them."""
     found = features(backbone, prediction, image, list(dict.fromkeys([*perceptual_layers, *style_layers])))
     return feature_distance(*found, perceptual_layers), style_distance(*found, style_layers)
+
+
+def feature_reconstruction(
+    prediction: Tensor,
+    target: Tensor,
+    network: VGG,
+    layers: Sequence[str] = STRUCTURAL_LAYERS,
+    unit: float | None = None,
+) -> dict[str, Tensor]:
+    """Mean squared difference of VGG features, layer by layer; the feature reconstruction loss is their sum.
+
+    Args:
+        prediction: (N, 3, H, W), -1..1
+        target: the original, same shape and range
+        network: VGG16 for the published numbers, with Caffe's weights
+        layers: which; after the ReLU unless named conv*
+        unit: what features are multiplied by; by default as `UNIT` says for the backbone
+
+    Returns: layer -> scalar, 0 when both agree
+    Raises: InputError if the sizes differ
+    Source: Vo, Duong, Perez 2018 (arXiv 1803.10348); divisors as in github.com/jonzhaocn/structural_inpainting.
+    """
+    unit = UNIT[network.normalisation] if unit is None else unit
+    found, wanted = features(network, prediction, target, layers)
+    return {layer: ((wanted[layer] - found[layer]) * unit).square().mean() for layer in layers}
+
+
+def structural_loss(
+    prediction: Tensor,
+    target: Tensor,
+    network: VGG,
+    layers: Sequence[str] = STRUCTURAL_LAYERS,
+    overlap: int = 4,
+    overlap_weight: float = 10.0,
+    feature_weight: float = 1.0,
+) -> dict[str, Tensor]:
+    """What structural inpainting lowers beside the adversarial loss; the structural loss is the sum of all terms.
+
+    Args:
+        prediction: (N, 3, H, W), -1..1, the block that the network predicts
+        target: the original's block, same shape and range
+        network, layers: as in `feature_reconstruction`
+        overlap, overlap_weight: as in `overlap_reconstruction`; squared errors are those of pictures in 0..1
+        feature_weight: of every layer; 1 in the published code
+
+    Returns: "centre", "overlap" and one entry per layer, weighted scalars
+    """
+    centre, ring = overlap_reconstruction((prediction + 1) / 2, (target + 1) / 2, overlap, overlap_weight)
+    terms = feature_reconstruction(prediction, target, network, layers)
+    return {"centre": centre, "overlap": ring, **{name: feature_weight * value for name, value in terms.items()}}
 
 
 def sum_of(terms: Sequence[Tensor]) -> Tensor:

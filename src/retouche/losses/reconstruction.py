@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from retouche.errors import InputError
 
@@ -22,7 +23,7 @@ def l1(prediction: Tensor, image: Tensor, region: Tensor | None = None) -> Tenso
     Returns: a scalar; sum(error * region) / sum(region), 0 for an empty region
     Raises: InputError if the sizes differ
     """
-    _same_size(prediction, image)
+    same_size(prediction, image)
     error = (prediction - image).abs()
     if region is None:
         return error.mean()
@@ -46,7 +47,7 @@ def discounted_l1(prediction: Tensor, image: Tensor, mask: Tensor, gamma: float 
     Raises: InputError if the sizes differ
     Source: Yu et al. 2018 (arXiv 1801.07892). Published code knows box holes only, `box_discounted_l1`.
     """
-    _same_size(prediction, image)
+    same_size(prediction, image)
     if mask.shape[-2:] != image.shape[-2:]:
         raise InputError(f"mask is {tuple(mask.shape)} but image is {tuple(image.shape)}: give both at one size")
     weight = (gamma ** distance_to_known(mask)).to(prediction)
@@ -66,13 +67,39 @@ def box_discounted_l1(prediction: Tensor, image: Tensor, gamma: float = 0.9) -> 
     Source: JiahuiYu/generative_inpainting. Row and column 0 have distance 0 and the last ones distance 1; the table
         belongs to the whole box, whatever smaller hole lies in it.
     """
-    _same_size(prediction, image)
+    same_size(prediction, image)
     h, w = image.shape[-2:]
     rows, columns = torch.arange(h, device=image.device), torch.arange(w, device=image.device)
     rows, columns = torch.minimum(rows, h - rows), torch.minimum(columns, w - columns)
     depth = torch.minimum(rows[:, None], columns)  # (h, w); max(gamma^a, gamma^b) = gamma^min(a, b)
     weight = (gamma ** depth.to(_exact(prediction))).to(prediction)
     return ((prediction - image).abs() * weight).mean()
+
+
+def overlap_reconstruction(
+    prediction: Tensor, target: Tensor, overlap: int = 4, weight: float = 10.0
+) -> tuple[Tensor, Tensor]:
+    """Mean squared error of a block whose border, the overlap with known surroundings, counts more.
+
+    Both means are over the whole block, so that their sum is one weighted mean.
+
+    Args:
+        prediction: (N, C, H, W), the block that the network predicts
+        target: the original's block, same shape and range
+        overlap: width of the border, in pixels
+        weight: of the border; 10 in both papers' codes
+
+    Returns: two scalars in the squared unit of the arguments: inside the border; the border, weighted
+    Raises: InputError if the sizes differ or the border leaves nothing inside
+    Source: Pathak et al. 2016 (arXiv 1604.07379), Vo, Duong, Perez 2018 (arXiv 1803.10348).
+    """
+    same_size(prediction, target)
+    h, w = prediction.shape[-2:]
+    if not 0 <= 2 * overlap < min(h, w):
+        raise InputError(f"an overlap of {overlap} pixels leaves nothing of a {w}x{h} block: make it smaller")
+    inside = functional.pad(prediction.new_ones(1, 1, h - 2 * overlap, w - 2 * overlap), (overlap,) * 4)
+    error = (target - prediction) ** 2
+    return (error * inside).mean(), (weight * error * (1 - inside)).mean()
 
 
 def distance_to_known(mask: Tensor) -> Tensor:
@@ -100,9 +127,13 @@ def distance_to_known(mask: Tensor) -> Tensor:
         return torch.cat(parts).view(n, 1, h, w).sqrt()
 
 
-def _same_size(prediction: Tensor, image: Tensor) -> None:
+def same_size(prediction: Tensor, image: Tensor) -> None:
+    """Raises: InputError if the shapes differ"""
     if prediction.shape != image.shape:
-        raise InputError(f"prediction is {tuple(prediction.shape)} but image is {tuple(image.shape)}: give one size")
+        raise InputError(
+            f"prediction is {tuple(prediction.shape)} but image is {tuple(image.shape)}: "
+            "crop one of them to give both at one size"
+        )
 
 
 def _exact(x: Tensor) -> torch.dtype:

@@ -26,7 +26,8 @@ from torch.nn import functional
 from retouche.errors import InputError
 from retouche.image import composite
 from retouche.layers.centre import Centre
-from retouche.losses.structural import binary_critic, binary_generator, overlap_reconstruction
+from retouche.losses.adversarial import binary_critic, binary_generator
+from retouche.losses.reconstruction import overlap_reconstruction
 from retouche.methods.method import (
     Batch,
     DataConfig,

@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.layers.centre import Centre
-from retouche.losses.structural import binary_critic, binary_generator, structural_loss
+from retouche.losses.adversarial import binary_critic, binary_generator
+from retouche.losses.perceptual import structural_loss
 from retouche.methods.method import Batch, DataConfig, Generator, Method, Prediction, RecipeContext, Scope, checked
 from retouche.methods.recipe import AdamRecipe, critic_scores, initialise
 from retouche.weights.layout import Layout, Part, Parts, Tensors
