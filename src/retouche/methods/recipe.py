@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.layers.spectral import SpectralConv2d
-from retouche.methods.method import Batch, RecipeContext
+from retouche.methods.recipe_protocol import Batch, PresetOptions, RecipeContext, options_of
 
 
 class Rates(Protocol):
-    """What every preset says of its optimisers; `critic_learning_rate` and `epsilon` beside it where they differ."""
+    """What every preset of these recipes says of its optimisers; `PresetOptions` has what some say beside it."""
 
     @property
     def learning_rate(self) -> float: ...
@@ -43,11 +43,11 @@ class AdamRecipe(Generic[TrainingT]):
 
     def optimizer(self, role: str) -> torch.optim.Optimizer:
         """The generator's rate is everybody's where a preset has none for critics."""
-        training = self.training
+        training, options = self.training, options_of(self.training, PresetOptions)
         rate = training.learning_rate
-        if role != "generator":
-            rate = getattr(training, "critic_learning_rate", rate)
-        return adam(self.networks[role], rate, training.betas, getattr(training, "epsilon", 1e-8))
+        if role != "generator" and options.critic_learning_rate is not None:
+            rate = options.critic_learning_rate
+        return adam(self.networks[role], rate, training.betas, options.epsilon)
 
 
 def adam(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from retouche.methods.method import Batch, Recipe
+from retouche.methods.recipe_protocol import Batch, Recipe, RecipeOptions, options_of
 from retouche.training.engine import Engine
 from retouche.training.scaler import Scaler
 
@@ -95,7 +95,7 @@ def take_step(
 
 def _group(recipe: Recipe, role: str) -> tuple[str, ...]:
     """The networks that step with this one."""
-    together: tuple[str, ...] = getattr(recipe, "together", ())
+    together = options_of(recipe, RecipeOptions).together
     return together if role in together else (role,)
 
 

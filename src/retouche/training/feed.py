@@ -1,0 +1,80 @@
+"""Batches for a running training: read by workers, put together, and sent to the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from retouche.data.datasets import Failure, Sample, TrainingSet, keep_list, stacked
+from retouche.data.sampler import Sampler
+from retouche.errors import DataError
+from retouche.methods.recipe_protocol import Batch
+from retouche.training.process import start_worker
+from retouche.training.session import Session
+
+
+def batches(session: Session) -> Iterator[list[Batch]]:
+    """For each step, its batches' parts one after another, from the present step on."""
+    run, engine = session.run, session.engine
+    each = run.accumulate * session.recipe.batches
+    sampler = Sampler(
+        count=len(session.pictures.train.names),
+        batch=session.data.batch // run.accumulate,
+        seed=run.seed,
+        first=session.training.step * each,
+        process=engine.process,
+        processes=engine.processes,
+    )
+    loader: DataLoader[Any] = DataLoader(
+        TrainingSet(session.pictures.train, session.pictures.maker, run.seed),
+        batch_sampler=sampler,  # places, not whole numbers
+        collate_fn=keep_list,
+        num_workers=run.workers,
+        worker_init_fn=start_worker,
+        generator=torch.Generator(),  # so that starting workers draws nothing from the run's random numbers
+        pin_memory=False,
+    )
+    step: list[Batch] = []
+    for made in loader:
+        if isinstance(made, Failure):
+            raise DataError(made.words)
+        step.append(_batch(session, made))
+        if len(step) == each:
+            yield step
+            step = []
+
+
+def _batch(session: Session, made: list[Sample]) -> Batch:
+    state = session.training.state
+    for sample in made:
+        for name, reason in sample.bad:
+            if name not in state["bad"]:
+                state["bad"][name] = reason
+                session.warn(f"{name} is skipped: {reason}")
+        if sample.enlarged and not state.get("enlarged"):
+            state["enlarged"] = True
+            session.warn(
+                f"{sample.name} is smaller than what is cut from it at --size {session.data.size} and is enlarged, "
+                "as are others like it"
+            )
+    device = session.engine.device
+    layout = torch.channels_last if session.channels_last else torch.contiguous_format
+
+    def moved(tensor: Tensor) -> Tensor:
+        """To the device, which goes on computing meanwhile."""
+        return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+    structure, sketch = (stacked([getattr(sample, guide) for sample in made]) for guide in ("structure", "sketch"))
+    return Batch(
+        image=moved(torch.cat([sample.image for sample in made])).contiguous(memory_format=layout),
+        mask=moved(torch.cat([sample.mask for sample in made])),
+        structure=None if structure is None else moved(structure),
+        sketch=None if sketch is None else moved(sketch),
+        # read by the program itself, number by number: they stay here
+        keys=torch.tensor([sample.key for sample in made]),
+        box=stacked([sample.box for sample in made]),
+    )
