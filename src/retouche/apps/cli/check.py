@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 from retouche.pictures.formats import JPEG_SUFFIXES
 
@@ -46,16 +46,14 @@ class Options:
     """The mask it was filled with; left out where the picture was only extended."""
     dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
     """The --dilate it was filled with. auto: the longest side / 256, at least 1."""
-    invert_mask: terminal.Switch = False
-    """Black is the hole."""
+    invert_mask: flags.InvertMask = False
     lossy: terminal.Switch = False
     """Allow what re-encoding alone does to a JPEG, AVIF, HEIC or lossy WebP."""
     extend: Annotated[str | None, terminal.without_default("SIDE=N[,SIDE=N ...]")] = None
     """The --extend it was filled with."""
     pages: Annotated[str | None, terminal.without_default("all|N|A-B")] = None
     """The --pages it was filled with; the other pages must be the same everywhere. Default: all."""
-    json: terminal.Switch = False
-    """One JSON object on stdout."""
+    json: flags.Json = False
 
 
 def main(options: Options) -> int:

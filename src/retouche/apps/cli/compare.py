@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 
 ORDERS: tuple[Literal["rgb", "bgr"], ...] = ("rgb", "bgr")
@@ -33,21 +33,16 @@ class Options:
     """Names, weight files or folders; `retouche models` lists the names."""
     output: Annotated[Path, tyro.conf.arg(metavar="P")]
     """The sheet: a file, its format by its suffix."""
-    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    device: flags.Device = "auto"
     dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
     """Grow the hole by N pixels. auto: the longest side / 256, at least 1."""
-    invert_mask: terminal.Switch = False
-    """Black is the hole."""
+    invert_mask: flags.InvertMask = False
     orders: terminal.Switch = False
     """Show each model twice: as one trained on red, green, blue, and as one trained on blue, green, red. On a strongly
     coloured picture the right one is plain to see."""
-    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
-    """What one pass of a model may take."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads. Default: all cores."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """For models that draw at random."""
+    memory: flags.MemoryOfEach = "2GiB"
+    threads: flags.Threads = None
+    seed: flags.Seed = 0
     overwrite: terminal.Switch = False
     """Replace the sheet if it exists."""
     json: terminal.Switch = False

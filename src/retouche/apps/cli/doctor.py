@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 
 CORE = ("torch", "numpy", "pillow", "safetensors", "tyro", "rich", "tifffile")
 EXTRAS = {  # extra -> the modules it brings
@@ -34,8 +34,7 @@ EXTRAS = {  # extra -> the modules it brings
 
 @dataclass(frozen=True)
 class Options:
-    json: terminal.Switch = False
-    """One JSON object on stdout."""
+    json: flags.Json = False
 
 
 def main(options: Options) -> int:

@@ -27,12 +27,12 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from retouche.apps.batch.pairing import check_writable
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,17 +60,14 @@ class Options:
     is. Default: whole pictures as they are."""
     masks_per_picture: Annotated[int | None, terminal.without_default("N")] = None
     """Draw N masks for each picture; specifications between semicolons take turns. Default: 1, or the pack's."""
-    limit: Annotated[int | None, terminal.without_default("N")] = None
-    """Take the first N pictures only."""
+    limit: flags.Limit = None
     pack: Annotated[str | None, terminal.without_default("FILE|NAME")] = None
     """Repeat a protocol: a pack's file, or a paper's by name (deepfill-v1, deepfill-v2, aot-gan, sii-gan,
     structure-flow, partial-conv, context-encoder, structural, lama, mmagic-deepfill-v1, mmagic-deepfill-v2)."""
     write_pack: Annotated[Path | None, terminal.without_default("FILE")] = None
     """Write a pack of this evaluation: list, hashes, size and masks."""
-    invert_mask: terminal.Switch = False
-    """Black is the hole."""
-    large_holes: terminal.Switch = False
-    """Masks that are mostly hole are meant so, not inverted."""
+    invert_mask: flags.InvertMask = False
+    large_holes: flags.LargeHoles = False
     inception_weights: Annotated[str | None, terminal.without_default("FILE|inception")] = None
     """Inception's weights; FID, KID, P-IDS and U-IDS are computed with them."""
     lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("TRUNK HEADS")] = None
@@ -80,21 +77,13 @@ class Options:
     with one variant is judged by another."""
     keep: terminal.Switch = False
     """Also write what was filled: inputs/, masks/ and filled/MODEL/ in the report's folder."""
-    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
-    engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
-        None
-    )
-    """Who runs the networks. Default: torch, and ONNX Runtime for a FILE.onnx. Weights are exported for another engine
-    once (extras: onnx, openvino)."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads that fill. Default: all cores, less the workers."""
+    device: flags.Device = "auto"
+    engine: flags.EngineName = None
+    threads: flags.ThreadsBesideWorkers = None
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes that decode and score beside the models."""
-    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
-    """What one pass of a model may take."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Of drawn masks, and for models that draw at random."""
+    memory: flags.MemoryOfEach = "2GiB"
+    seed: flags.SeedOfMasks = 0
     json: terminal.Switch = False
     """table.json on stdout instead of the table for people."""
 

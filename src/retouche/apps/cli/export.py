@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 
 
@@ -41,8 +41,7 @@ class Options:
     """Write what --precision takes below 40 dB, too."""
     overwrite: terminal.Switch = False
     """Write over the output if it is there."""
-    json: terminal.Switch = False
-    """One JSON object on stdout."""
+    json: flags.Json = False
 
 
 def main(options: Options) -> int:

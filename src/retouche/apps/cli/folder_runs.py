@@ -16,7 +16,7 @@ from retouche.apps.batch.far import manifest_in, write_parquet
 from retouche.apps.batch.manifest import NAME, Manifest, remove_leftovers
 from retouche.apps.batch.pairing import Plan, plan
 from retouche.apps.batch.shards import Shards
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far
 from retouche.runners.beside import beside
@@ -57,8 +57,16 @@ def run_all(
         for text in facts.remarks:
             terminal.warn(text)
         check(facts)
-        code = _one(planned, runner, doing, show) if planned.folder is None else 0
-        if planned.folder is not None:
+        if planned.folder is None:
+            code = 0
+            with terminal.fraction(doing) as on_progress:
+                (outcome,) = runner.run(planned.jobs, on_progress)
+            if outcome.error is not None:
+                raise InputError(outcome.error)
+            for text in outcome.remarks:
+                terminal.warn(text)
+            show(outcome)
+        else:
             manifest = manifest_in(planned.folder, facts.about)
             code = _batch(planned, runner, manifest, doing, resume, show)
             if parquet:
@@ -67,17 +75,6 @@ def run_all(
     finally:
         runner.close(at_once=at_once)
     return code
-
-
-def _one(planned: Plan, runner: Runner, doing: str, show: Callable[[Outcome], None]) -> int:
-    with terminal.fraction(doing) as on_progress:
-        (outcome,) = runner.run(planned.jobs, on_progress)
-    if outcome.error is not None:
-        raise InputError(outcome.error)
-    for text in outcome.remarks:
-        terminal.warn(text)
-    show(outcome)
-    return 0
 
 
 def _batch(
@@ -184,15 +181,12 @@ class Options:
     """A file, or a folder for many, where names are kept."""
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes that work on a batch side by side."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads of each process. Default: all cores, shared among the workers."""
+    threads: flags.ThreadsOfEach = None
     resume: terminal.Switch = False
     """Skip the pictures that an earlier run with the same files and options has done
     (OUTPUT/manifest.jsonl says so)."""
-    overwrite: terminal.Switch = False
-    """Replace files that exist, even the input itself."""
-    json: terminal.Switch = False
-    """One JSON object for each picture on stdout."""
+    overwrite: flags.Overwrite = False
+    json: flags.JsonOfEach = False
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,12 +52,9 @@ class Options:
     """The picture. Default: the one inside the edit file."""
     other_picture: terminal.Switch = False
     """Use the edit on a picture that it was not made for, of the same size."""
-    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads. Default: all cores."""
-    overwrite: terminal.Switch = False
-    """Replace the output if it exists."""
+    device: flags.Device = "auto"
+    threads: flags.Threads = None
+    overwrite: flags.OverwriteOutput = False
     json: terminal.Switch = False
     """What was done as one JSON object on stdout."""
 

@@ -27,7 +27,7 @@ from typing import Annotated
 import tyro
 
 from retouche.apps.cli import eval as evaluation
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,19 @@ class Options:
     """Where table and report go. Default: reproduced-PACK in this folder."""
     anyway: terminal.Switch = False
     """Measure pictures that are not the paper's, and say so."""
-    limit: Annotated[int | None, terminal.without_default("N")] = None
-    """Take the first N pictures only."""
-    invert_mask: terminal.Switch = False
-    """Black is the hole."""
-    large_holes: terminal.Switch = False
-    """Masks that are mostly hole are meant so, not inverted."""
+    limit: flags.Limit = None
+    invert_mask: flags.InvertMask = False
+    large_holes: flags.LargeHoles = False
     inception_weights: Annotated[str | None, terminal.without_default("FILE|inception")] = None
     """Inception's weights, for FID, P-IDS and U-IDS."""
     lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("TRUNK HEADS")] = None
     """AlexNet's or VGG16's weights and LPIPS' heads for it."""
-    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads that fill. Default: all cores, less the workers."""
+    device: flags.Device = "auto"
+    threads: flags.ThreadsBesideWorkers = None
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes that decode and score beside the model."""
-    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
-    """What one pass of the model may take."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Of drawn masks, and for models that draw at random."""
+    memory: flags.Memory = "2GiB"
+    seed: flags.SeedOfMasks = 0
     json: terminal.Switch = False
     """reproduction.json on stdout instead of the table for people."""
 

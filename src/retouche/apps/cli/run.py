@@ -30,7 +30,7 @@ import tyro
 
 from retouche.apps.batch.pairing import ALPHA, Plan, absolute, plan
 from retouche.apps.batch.pipes import STDIN, STDOUT, check_receiver, deliver, is_pipe, read_pipes
-from retouche.apps.cli import folder_runs, terminal
+from retouche.apps.cli import flags, folder_runs, terminal
 from retouche.errors import InputError
 from retouche.pictures.formats import FORMATS
 from retouche.pictures.margins import SIDES, parsed
@@ -52,25 +52,17 @@ class Options:
     mask: Annotated[tuple[str, ...], terminal.without_default("P|alpha")] = ()
     """The hole, white on black, of the picture's size: a file, folder, glob, list file or pipe. "alpha", or nothing,
     takes it from where the picture is transparent; the result is opaque."""
-    model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
-    """Who fills: a name, NAME:TAG, a weight file or a folder; `retouche models` lists the names."""
-    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
-    engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
-        None
-    )
-    """Who runs the networks. Default: torch, and ONNX Runtime for a FILE.onnx. Weights are exported for another engine
-    once (extras: onnx, openvino)."""
+    model: flags.ModelName = "default"
+    device: flags.Device = "auto"
+    engine: flags.EngineName = None
     sketch: Annotated[str | None, terminal.without_default("P")] = None
     """White strokes on black that the fill should follow, for models that listen to them: a file, or a folder."""
     structure: Annotated[str | None, terminal.without_default("P")] = None
     """A smoothed picture that keeps the edges, for models that take one: a file, or a folder."""
     dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
     """Grow the hole by N pixels. auto: the longest side / 256, at least 1. 0: exactly the mask."""
-    feather: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
-    """Width in pixels of the soft edge inside the grown ring. auto: half of --dilate."""
-    invert_mask: terminal.Switch = False
-    """Black is the hole."""
+    feather: flags.Feather = "auto"
+    invert_mask: flags.InvertMask = False
     extend: Annotated[str | None, terminal.without_default("SIDE=N[,SIDE=N ...]")] = None
     """Enlarge the canvas and fill what is new: left, top, right, bottom, in pixels or percent of the picture's side.
     Masks are of the picture's own size and may be left out; guides are of the new size."""
@@ -78,8 +70,7 @@ class Options:
     """Let the model refine its fill of large pictures, where it can (lama): many times slower."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
     """What one pass of the model may take; larger pictures are cropped, scaled or tiled to fit."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads of each process. Default: all cores, shared among the workers."""
+    threads: flags.ThreadsOfEach = None
     workers: Annotated[int | None, terminal.without_default("N")] = None
     """Processes that fill a batch side by side. Default: one; on a cluster as many as there is room for."""
     cluster: Annotated[str | None, terminal.without_default("auto|ADDRESS")] = None
@@ -92,12 +83,10 @@ class Options:
     resume: terminal.Switch = False
     """Skip the pictures that an earlier run with the same files, options and model has done
     (OUTPUT/manifest.jsonl says so)."""
-    overwrite: terminal.Switch = False
-    """Replace files that exist, even the input itself."""
+    overwrite: flags.Overwrite = False
     report: terminal.Switch = False
     """Say what was done: strategy for each hole, crop, scale, passes, seconds, memory."""
-    json: terminal.Switch = False
-    """One JSON object for each picture on stdout."""
+    json: flags.JsonOfEach = False
     pages: Annotated[str | None, terminal.without_default("all|N|A-B")] = None
     """Fill these pages of TIFFs and frames of GIFs, counted from 1, each with the one mask, or with its own of a mask
     file of as many pages. All others, times and loops are kept."""

@@ -18,12 +18,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from retouche.apps.batch.pairing import check_writable
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError, RetoucheError
 from retouche.pictures.formats import BY_SUFFIX
 
@@ -48,11 +48,7 @@ class Options:
     """A folder whose weight files the page offers by their names; each is loaded at its first fill."""
     device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
     """auto, cpu, cuda, cuda:N or mps; several have a worker each, and a request, or the page, may name one of them."""
-    engine: Annotated[Literal["torch", "onnx", "openvino"] | None, terminal.without_default("torch|onnx|openvino")] = (
-        None
-    )
-    """Who runs the networks. Default: torch, and ONNX Runtime for a FILE.onnx. Weights are exported for another engine
-    once (extras: onnx, openvino)."""
+    engine: flags.EngineName = None
     queue: Annotated[int, tyro.conf.arg(metavar="N")] = 16
     """Requests that may wait; more are told to try again (429)."""
     max_bytes: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "256MiB"
@@ -65,8 +61,7 @@ class Options:
     """Connections that one address may hold; more are told to try again (429)."""
     allow_origin: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL [URL ...]", help_behavior_hint="")] = ()
     """Other sites whose pages may call the API, e.g. https://example.org; none unless listed."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads. Default: all cores."""
+    threads: flags.Threads = None
     open_browser: terminal.Switch = False
     """Open the page."""
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ class Options:
     """Processes that read pictures. Default: one less than the cores, at most 8."""
     log_every: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """Steps between lines of log.jsonl."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads. Default: all cores."""
+    threads: flags.Threads = None
     method: tyro.conf.Suppress[str] = ""
     preset_name: tyro.conf.Suppress[str] = ""
 

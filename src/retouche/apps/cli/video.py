@@ -21,7 +21,7 @@ from typing import Annotated
 
 import tyro
 
-from retouche.apps.cli import terminal
+from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 
 SPREAD = 4  # pixels that a mark's colours reach beyond it: they are stored at half the size, and encoded
@@ -35,26 +35,17 @@ class Options:
     """The hole, white on black, of the film's size as it is shown."""
     output: Annotated[Path, tyro.conf.arg(metavar="P")]
     """The film to write: .mp4, .m4v, .mov, .mkv, .webm, .avi or .ts."""
-    model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
-    """Who fills: a name, NAME:TAG, a weight file or a folder; `retouche models` lists the names."""
-    device: Annotated[str, tyro.conf.arg(metavar="D")] = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
+    model: flags.ModelName = "default"
+    device: flags.Device = "auto"
     dilate: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
     """Grow the hole by N pixels. auto: the longest side / 256, at least 4: in films colours spread as far."""
-    feather: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
-    """Width in pixels of the soft edge inside the grown ring. auto: half of --dilate."""
-    invert_mask: terminal.Switch = False
-    """Black is the hole."""
-    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
-    """What one pass of the model may take."""
-    threads: Annotated[int | None, terminal.without_default("N")] = None
-    """CPU threads. Default: all cores."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """For models that draw at random."""
-    overwrite: terminal.Switch = False
-    """Replace the output if it exists."""
-    json: terminal.Switch = False
-    """One JSON object on stdout."""
+    feather: flags.Feather = "auto"
+    invert_mask: flags.InvertMask = False
+    memory: flags.Memory = "2GiB"
+    threads: flags.Threads = None
+    seed: flags.Seed = 0
+    overwrite: flags.OverwriteOutput = False
+    json: flags.Json = False
 
 
 def main(options: Options) -> int:
