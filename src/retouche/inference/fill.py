@@ -15,7 +15,7 @@ from torch import Tensor
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.inference.canvas import Part, canvases, doubled, nearer, placed
-from retouche.inference.filling import Canvas, Guides, Job, fill_all
+from retouche.inference.filling import Canvas, Guides, Job, fill_region, fill_together, passes
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
 from retouche.inference.strategy import MEMORY_BYTES, plan
@@ -36,7 +36,7 @@ from retouche.methods.method import Route, Scope
 from retouche.pictures import Picture, PictureLike, open_picture
 from retouche.pictures.extending import extended, padded
 from retouche.pictures.margins import Margins, margins
-from retouche.progress import listening, rising
+from retouche.progress import listening, part, rising
 
 if TYPE_CHECKING:
     from retouche.inference.model import Model
@@ -100,12 +100,19 @@ class Filling:
         planned = [self._plan(picture, mask) for picture, mask in pairs]
         if told is not None:
             told(0.0)
-        if any(each.jobs for each in planned):
+        jobs = [job for each in planned for job in each.jobs]
+        if jobs:
             warn_of_spinning()
+        done: dict[int, HoleReport] = {}
         with listening(None if told is None else _unfinished(told)), plain_torch():
-            holes = iter(fill_all([job for each in planned for job in each.jobs]))
+            for numbers, share in passes(jobs):
+                with part(*share):
+                    several = [jobs[number] for number in numbers]
+                    holes = fill_together(several) if len(several) > 1 else [fill_region(several[0])]
+                done |= zip(numbers, holes, strict=True)
+        found = (done[number] for number in range(len(jobs)))
         seconds = (time.perf_counter() - started) / len(planned)
-        reports = [self._report(each, [next(holes) for _ in each.jobs], seconds) for each in planned]
+        reports = [self._report(each, [next(found) for _ in each.jobs], seconds) for each in planned]
         filled = [
             each.canvas.picture if isinstance(picture, Picture) else each.canvas.picture.as_given()
             for each, (picture, _) in zip(planned, pairs, strict=True)
@@ -208,21 +215,21 @@ class Filling:
         model, jobs = self.model, list[Job]()
         choose = model.record.route
         left = hole.copy()
-        for part in parts:
-            box = part.box
+        for added in parts:
+            box = added.box
             at = (slice(box[1], box[3]), slice(box[0], box[2]))
             if not left[at].any():
                 continue
             shape = left[at].shape
-            here = doubled(left[at], part.side).copy()
+            here = doubled(left[at], added.side).copy()
             left[at] = False
             for route in (Route("", here, ""),) if choose is None else choose(here):
                 path = model if choose is None else model.paths[route.path]
-                own = nearer(route.hole, shape, part.side)
+                own = nearer(route.hole, shape, added.side)
                 jobs += [
                     Job(canvas, path, region, own, route.why, box[:2])
                     for planned in plan(route.hole, path.scope, canvas.memory)
-                    if (region := placed(planned, part)) is not None
+                    if (region := placed(planned, added)) is not None
                 ]
         return jobs
 

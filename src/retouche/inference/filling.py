@@ -96,25 +96,21 @@ class Job:
         return found
 
 
-def fill_all(jobs: Sequence[Job]) -> list[HoleReport]:
-    """Fill the regions in place, telling how far it is by the pixels that each method sees of its region.
+def passes(jobs: Sequence[Job]) -> Iterator[tuple[list[int], tuple[float, float]]]:
+    """Which jobs go together in one pass, decided when it is their turn, by what is unknown then.
 
     Args:
         jobs: of one picture or several, each picture's in the order in which they count as known for the next
 
-    Returns: what was done, in the jobs' order
+    Yields: numbers of jobs, and from which to which fraction of the whole the pass leads, by the pixels that each
+        method sees of its region
     """
     costs = [_seen(job.region) for job in jobs]
     total, done = sum(costs) or 1.0, 0.0
-    reports: dict[int, HoleReport] = {}
     for batch in _batches(jobs):
         cost = sum(costs[number] for number in batch)
-        with part(done / total, (done + cost) / total):
-            made = _fill_region(jobs[batch[0]]) if len(batch) == 1 else None
-            for number, report in zip(batch, [made] if made else _fill_together([jobs[n] for n in batch]), strict=True):
-                reports[number] = report
+        yield batch, (done / total, (done + cost) / total)
         done += cost
-    return [reports[number] for number in range(len(jobs))]
 
 
 def _seen(region: Region) -> float:
@@ -128,7 +124,7 @@ def _seen(region: Region) -> float:
 
 
 def _batches(jobs: Sequence[Job]) -> Iterator[list[int]]:
-    """Numbers of jobs to carry out in one pass; decided when it is their turn, by what is unknown then."""
+    """Numbers of jobs to carry out in one pass."""
     for wave in in_waves(jobs):
         alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number in wave:
@@ -189,7 +185,7 @@ def _meet(boxes: np.ndarray, one: np.ndarray) -> np.ndarray:
 # One pass -------------------------------------------------------------------------------------------------------------
 
 
-def _fill_region(job: Job) -> HoleReport:
+def fill_region(job: Job) -> HoleReport:
     """Fill one region, window by window."""
     region, unknown = job.region, job.canvas.unknown
     pixels, smallest = _pixels(job), region.scale
@@ -207,7 +203,7 @@ def _fill_region(job: Job) -> HoleReport:
     return _report(job, pixels, smallest)
 
 
-def _fill_together(jobs: Sequence[Job]) -> list[HoleReport]:
+def fill_together(jobs: Sequence[Job]) -> list[HoleReport]:
     """Fill regions of one window each, all seen at one size, by one pass of their network."""
     windows = [job.region.windows[0] for job in jobs]
     pixels = [_pixels(job) for job in jobs]
