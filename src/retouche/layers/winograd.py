@@ -61,7 +61,7 @@ def convolved(maps: Sequence[Tensor], kernels: Sequence[Sequence[Tensor | None]]
     rows = max(1, TILES // (n * across))
     for first in range(0, down, rows):
         last = min(first + rows, down)
-        tiles = [_tiles(x, first, last, across) for x in spread]
+        tiles = [_tiles(x, first, last) for x in spread]
         for result, row in zip(results, lifted, strict=True):
             total: Tensor | None = None
             for tile, kernel in zip(tiles, row, strict=True):
@@ -74,7 +74,7 @@ def convolved(maps: Sequence[Tensor], kernels: Sequence[Sequence[Tensor | None]]
     return [result[:, :h, :w].permute(0, 3, 1, 2) for result in results]
 
 
-def _tiles(x: Tensor, first: int, last: int, across: int) -> Tensor:
+def _tiles(x: Tensor, first: int, last: int) -> Tensor:
     """(N, h, w, C) -> the 36 values of all tiles of these rows of tiles: (36, tiles, C)."""
     band = x[:, MADE * first : MADE * last + KERNEL - 1]
     cut = band.unfold(1, TILE, MADE).unfold(2, TILE, MADE)  # (N, rows, across, C, 6, 6)

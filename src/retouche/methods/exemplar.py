@@ -335,7 +335,7 @@ def _finish(
     colours = image[0].flatten(1)
     crisp = colours[:, source][None]  # (1, 3, bottom - top, right - left)
     filled = crisp - _blurred((crisp - votes[box]) * inside, CRISP)
-    plain = 1 / (1 + (_busyness(filled, inside) / BUSY).square())
+    plain = 1 / (1 + (_busyness(filled) / BUSY).square())
     known = ~hole.flatten()
     jumps = _jumps(colours, known, source, w, 1, 2), _jumps(colours, known, source, w, w, 1)
     jumps = jumps[0] * plain[:, :, 1:].minimum(plain[:, :, :-1]), jumps[1] * plain[:, 1:].minimum(plain[:, :-1])
@@ -347,7 +347,7 @@ def _finish(
     return result
 
 
-def _busyness(picture: Tensor, inside: Tensor) -> Tensor:
+def _busyness(picture: Tensor) -> Tensor:
     """(1, h, w): the deviation of grey from its surroundings' mean, in a neighbourhood of a few pixels; tells a sky,
     where a seam shows, from a hedge, where it does not."""
     grey = picture.mean(1, keepdim=True)

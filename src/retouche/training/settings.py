@@ -44,7 +44,7 @@ class Run:
         ema: decay of the generator's averaged weights; 0 = none, None = the recipe's own
         snapshots: steps between weights that are kept for good; 0 = none
         best: what the best weights are chosen by: "auto" is the feature distance where an EfficientNet-Lite is at hand,
-            else "l1"; or one of `validation.FIGURES`
+            else "l1"
         invert: whether black is the hole in mask files: "ask" refuses folders that look the wrong way round
         compile: whether networks are compiled by torch.compile
         wandb: project to log to beside the run folder's own log; "" = none

@@ -19,8 +19,6 @@ from retouche.methods.method import Prediction
 from retouche.training.engine import Engine
 
 AT_ONCE = 4  # pictures
-FIGURES = ("l1", "psnr", "features")
-"""What the best weights may be chosen by."""
 
 
 class Score(NamedTuple):
@@ -38,9 +36,9 @@ class Score(NamedTuple):
     psnr: float
     features: float | None = None
 
-    def by(self, figure: str) -> float:
-        """The figure of a word of `FIGURES`, turned so that lower is better."""
-        value = {"l1": self.hole_l1, "psnr": -self.psnr, "features": self.features}[figure]
+    def by(self, metric: str) -> float:
+        """One of these by its word ("l1", "psnr", "features"), turned so that lower is better."""
+        value = {"l1": self.hole_l1, "psnr": -self.psnr, "features": self.features}[metric]
         assert value is not None
         return value
 
