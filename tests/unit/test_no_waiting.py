@@ -16,7 +16,7 @@ from torch import Tensor
 
 from retouche.layers.attention import contextual_attention
 from retouche.methods import find, methods
-from retouche.methods.method import Batch, Tools
+from retouche.methods.method import Batch, RecipeContext
 from retouche.training.loop import take_step
 
 NETWORKS = sorted(name for name in methods() if find(name).build is not None)
@@ -90,8 +90,8 @@ def test_a_training_step_looks_once_a_turn(name: str, looks: list[str]) -> None:
         batch = Batch(torch.empty(2, 3, 256, 256), torch.empty(2, 1, 256, 256))
     # what the program itself reads stays on the CPU
     batch = replace(batch, keys=torch.tensor([3, 4]), box=torch.tensor([[10, 10, 138, 138]] * 2))
-    recipe = record.recipe(preset, networks, Tools(lambda *depth: None, device=torch.device("meta")))
-    optimizers = {player: recipe.optimizer(player) for player in recipe.players}
+    recipe = record.recipe(preset, networks, RecipeContext(lambda *depth: None, device=torch.device("meta")))
+    optimizers = {role: recipe.optimizer(role) for role in recipe.networks}
     turns = 0
 
     def backward(loss: Tensor, weights: list[Tensor]) -> None:
@@ -99,7 +99,7 @@ def test_a_training_step_looks_once_a_turn(name: str, looks: list[str]) -> None:
         turns += 1
         torch.autograd.backward(loss, inputs=list(weights))
 
-    engine: Any = SimpleNamespace(backward=backward, settle=lambda weights: None, any=lambda flag: flag)
+    engine: Any = SimpleNamespace(backward=backward, all_reduce_gradients=lambda weights: None, any=lambda flag: flag)
     take_step(recipe, optimizers, [[batch] * recipe.batches], 0, engine)
     assert turns >= 2
     assert len(looks) == turns, looks

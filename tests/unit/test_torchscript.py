@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 import retouche
 from retouche.methods.lama import LamaConfig, LamaGenerator
-from retouche.methods.mi_gan import LamaConfig as Small
-from retouche.methods.mi_gan import MIGANGenerator
+from retouche.methods.mi_gan import MIGANConfig, MIGANGenerator
 from retouche.weights.read import read_tensors
 
 
@@ -47,7 +46,7 @@ def lama() -> LamaGenerator:
     return network
 
 
-NETWORKS = [(lama(), 16), (MIGANGenerator(Small(side=32)), 32)]
+NETWORKS = [(lama(), 16), (MIGANGenerator(MIGANConfig(side=32)), 32)]
 
 
 @pytest.mark.parametrize(("network", "side"), NETWORKS, ids=["lama", "mi-gan"])
