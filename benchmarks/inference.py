@@ -103,7 +103,8 @@ def plain_aot(network: AOTGenerator, image: Tensor, mask: Tensor) -> Tensor:
     convolve = functional.conv2d
     x = functional.pad(torch.cat([image * (1 - mask) + mask, mask], 1), (3, 3, 3, 3), mode="reflect")
     for layer in network.encoder:
-        x = functional.relu(convolve(x, layer.weight.contiguous(), layer.bias, layer.stride, layer.padding))  # type: ignore[arg-type]
+        kernel, options = layer.weight.contiguous(), (layer.bias, layer.stride, layer.padding)  # type: ignore[operator]
+        x = functional.relu(convolve(x, kernel, *options))  # type: ignore[call-overload]
     for block in network.blocks:
         views = []
         for rate, branch in zip(block.rates, block.branches, strict=True):  # type: ignore[arg-type]
@@ -112,7 +113,7 @@ def plain_aot(network: AOTGenerator, image: Tensor, mask: Tensor) -> Tensor:
             views.append(functional.relu(made))
         joined, gate = (
             convolve(functional.pad(y, (1, 1, 1, 1), mode="reflect"), layer.weight.contiguous(), layer.bias)
-            for y, layer in ((torch.cat(views, 1), block.fuse), (x, block.gate))  # type: ignore[arg-type]
+            for y, layer in ((torch.cat(views, 1), block.fuse), (x, block.gate))
         )
         mean, deviation = gate.mean((2, 3), keepdim=True), gate.std((2, 3), keepdim=True) + 1e-9
         share = torch.sigmoid(5 * (2 * (gate - mean) / deviation - 1))
@@ -252,7 +253,7 @@ def cases(name: str, variant: str, size: int) -> tuple[Run, Run, Run | None]:
         return plain(copy.deepcopy(network).double(), image.double(), mask.double())  # type: ignore[arg-type]
 
     return (
-        lambda: network(image, mask, structure=image if name == "structure-flow" else None).refined,  # type: ignore[arg-type]
+        lambda: network(image, mask, structure=image if name == "structure-flow" else None).refined,  # type: ignore[return-value]
         lambda: plain(network, image, mask),  # type: ignore[arg-type]
         exact if size <= 512 else None,
     )
