@@ -112,7 +112,7 @@ def plain_aot(network: AOTGenerator, image: Tensor, mask: Tensor) -> Tensor:
             made = convolve(padded, branch.dilated.weight.contiguous(), branch.dilated.bias, dilation=rate)
             views.append(functional.relu(made))
         joined, gate = (
-            convolve(functional.pad(y, (1, 1, 1, 1), mode="reflect"), layer.weight.contiguous(), layer.bias)
+            convolve(functional.pad(y, (1, 1, 1, 1), mode="reflect"), layer.weight.contiguous(), layer.bias)  # type: ignore[union-attr, operator, arg-type]
             for y, layer in ((torch.cat(views, 1), block.fuse), (x, block.gate))
         )
         mean, deviation = gate.mean((2, 3), keepdim=True), gate.std((2, 3), keepdim=True) + 1e-9
