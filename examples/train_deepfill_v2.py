@@ -65,7 +65,7 @@ def main() -> None:
         validate=str(options.folder / "validation"),
         save_every=max(1, options.steps // 3),
     )
-    train(run, Listener(progress=lambda now: print(f"step {now.step}", end="\r"), remark=print))
+    train(run, Listener(progress=lambda now: print(f"step {now.step}", end="\r"), note=print, warn=print))
 
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     scores = [line for line in lines if line.get("kind") == "validation"]

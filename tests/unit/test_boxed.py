@@ -77,10 +77,10 @@ def lively(network: Generator, gain: float) -> Generator:
 
 
 NETWORKS = {
-    "v1": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.Network(width=8)),
+    "v1": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.DeepFillV1Config(width=8)),
     "v1 daa233": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.replace(deepfill_v1.DAA233, width=8)),
     "v1 mmagic": lambda: deepfill_v1.DeepFillV1Generator(deepfill_v1.replace(deepfill_v1.MMAGIC, width=8)),
-    "v2": lambda: deepfill_v2.DeepFillV2Generator(deepfill_v2.Network(width=8, decoder_width=8)),
+    "v2": lambda: deepfill_v2.DeepFillV2Generator(deepfill_v2.DeepFillV2Config(width=8, decoder_width=8)),
     "v2 mmagic": lambda: deepfill_v2.DeepFillV2Generator(
         deepfill_v2.replace(deepfill_v2.MMAGIC, width=8, decoder_width=8)
     ),
