@@ -26,6 +26,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_it_makes_passes_the_tests_of_every_method(source: Path, tmp_path: Path) -> None:
     name = "fresh-net2"
     made = new_method(name, "--title", "Fresh net (Somebody 2026)", "--source", str(source))
