@@ -92,6 +92,7 @@ def test_the_mark_goes_and_all_else_stays(here: Path, capsys: pytest.CaptureFixt
     assert sorted(path.name for path in here.iterdir()) == ["a.mp4", "b.mp4", "mask.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "pixels", "suffix"),
     [
@@ -125,6 +126,7 @@ def test_a_frame_keeps_its_values_outside_the_hole(here: Path) -> None:
                 assert not (apart[..., 0] & ~clip._any(HOLE, (step, step))).any() and apart.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_turned_films_stay_turned_and_masks_are_as_shown(here: Path, quarters: int) -> None:
     film(here / "flat.mp4", sound=False)
@@ -169,6 +171,7 @@ def test_a_stopped_run_goes_on_and_leaves_nothing_half(
     assert not (here / ".b.mp4.retouche").exists()
 
 
+@pytest.mark.slow
 def test_another_mask_begins_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film(here / "a.mp4", sound=False)
     monkeypatch.setattr(filling, "write", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt()))
