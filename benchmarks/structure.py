@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from retouche.layers import gaussian_sample, rtv, structure
-from retouche.layers.structure import SETTINGS, Setting
+from retouche.layers import gaussian_sample, rtv
+from retouche.numerics import structure
+from retouche.numerics.structure import SETTINGS, Setting
 
 
 def picture(path: str | None, size: int) -> Tensor:

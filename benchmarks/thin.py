@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 import retouche
 from retouche import metrics
-from retouche.methods import classical
+from retouche.fills import classical
 
 
 def specks(height: int, width: int, count: int, seed: int) -> np.ndarray:

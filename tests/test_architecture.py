@@ -20,16 +20,19 @@ ROOMS = {  # room -> rooms it may import
     "mask_reading": {"pictures", "conventions", "errors"},
     "masks": {"mask_reading", "pictures", "image", "errors"},
     "backbones": {"weights", "errors"},
-    "layers": {"image", "masks", "progress", "errors"},
+    "numerics": {"progress", "errors"},
+    "layers": {"numerics", "image", "masks", "progress", "errors"},
+    "fills": {"numerics", "image", "masks", "progress", "errors"},
     "losses": {"backbones", "layers", "image", "masks", "errors"},
     "weights": {"files", "errors"},
-    "methods": {"backbones", "weights", "layers", "losses", "image", "masks", "progress", "ambient", "errors"},
-    "data": {"layers", "folders", "pictures", "image", "masks", "errors"},
+    "methods": {"backbones", "weights", "numerics", "layers", "fills", "losses"}
+    | {"image", "masks", "progress", "ambient", "errors"},
+    "data": {"numerics", "folders", "pictures", "image", "masks", "errors"},
     "metrics": {"image", "masks", "errors"},
-    "inference": {"engines", "export", "methods", "weights", "pictures", "image", "masks"}
+    "inference": {"engines", "export", "methods", "fills", "weights", "pictures", "image", "masks"}
     | {"progress", "ambient", "errors"},
     "finders": {"layers", "pictures", "image", "masks", "errors"},
-    "training": {"backbones", "methods", "weights", "data", "metrics", "layers", "losses"}
+    "training": {"backbones", "methods", "weights", "data", "metrics", "numerics", "losses"}
     | {"files", "image", "masks", "errors"},
     "evaluation": {
         "backbones",
@@ -59,7 +62,7 @@ ROOMS = {  # room -> rooms it may import
         "engines",
         "methods",
         "weights",
-        "layers",
+        "numerics",
         "data",
         "files",
         "folders",
@@ -71,9 +74,15 @@ ROOMS = {  # room -> rooms it may import
         "errors",
     },
 }
+APPS = {  # app -> apps it may import
+    "batch": set(),
+    "video": set(),
+    "server": {"batch"},
+    "cli": {"batch", "video", "server"},
+}
 FORBIDDEN_ANYWHERE = {"torchvision", "scipy", "cv2", "ray", "lightning_fabric", "fastapi", "tensorflow", "onnxruntime"}
 FORBIDDEN_ANYWHERE |= {"onnx", "openvino"}
-NETWORKS = {"layers", "losses"}
+NETWORKS = {"numerics", "fills", "layers", "losses"}
 HANDS_OFF = {"os", "pathlib", "argparse", "json"}
 
 
@@ -105,6 +114,26 @@ def test_imports_point_down(path: Path) -> None:
     used = {name.split(".")[1] for name in imports(path) if name.startswith("retouche.")}
     used &= ROOMS.keys()
     assert used <= ROOMS[here] | {here}, f"{here} may not import {sorted(used - ROOMS[here] - {here})}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "apps"], ids=lambda path: path.stem)
+def test_apps_import_down(path: Path) -> None:
+    inner = path.relative_to(SOURCE / "apps").parts
+    here = inner[0].removesuffix(".py")
+    if here == "__init__":
+        return
+    assert here in APPS, f"{here}: a new app needs its line in APPS"
+    used = {name.split(".")[2] for name in imports(path) if name.startswith("retouche.apps.")}
+    assert used <= APPS[here] | {here}, f"apps/{here} may not import {sorted(used - APPS[here] - {here})}"
+
+
+def test_rooms_and_apps_form_no_circle() -> None:
+    for rooms in (ROOMS, APPS):
+        left = {name: set(below) for name, below in rooms.items()}
+        while left:
+            lowest = [name for name, below in left.items() if not below & left.keys()]
+            assert lowest, f"these import each other: {sorted(left)}"
+            left = {name: below for name, below in left.items() if name not in lowest}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from retouche.apps.cli import main
 from retouche.layers import rtv
-from retouche.layers.structure import SETTINGS
+from retouche.numerics.structure import SETTINGS
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.layers import gaussian_sample
-from retouche.layers.structure import structure_of_known
 from retouche.methods import structure_flow
 from retouche.methods.loading import load_file
 from retouche.methods.structure_flow import METHOD, StructureFlowConfig
+from retouche.numerics.structure import structure_of_known
 from retouche.weights.layout import load_strictly
 
 

@@ -9,10 +9,11 @@ import torch
 from helpers import about, arrays, assert_close, filled
 
 from retouche.backbones.vgg import VGG, vgg
-from retouche.layers import rtv, structure
-from retouche.layers.structure import SETTINGS
+from retouche.layers import rtv
 from retouche.losses import perceptual_loss, sampling_correctness, style_loss
 from retouche.losses.correctness import correctness_map
+from retouche.numerics import structure
+from retouche.numerics.structure import SETTINGS
 
 CORRECTNESS, RTV = "structureflow-correctness", "structureflow-rtv"
 

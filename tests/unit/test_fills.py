@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from retouche.layers.laplace import membrane
-from retouche.layers.patchmatch import (
+from retouche.methods import WITHOUT_WEIGHTS, find
+from retouche.numerics.laplace import membrane
+from retouche.numerics.patchmatch import (
     components,
     describe,
     describe_targets,
@@ -17,7 +18,6 @@ from retouche.layers.patchmatch import (
     search_everywhere,
     vote,
 )
-from retouche.methods import WITHOUT_WEIGHTS, find
 
 SIZES = ((1, 1), (1, 2), (7, 5), (1, 400), (300, 1), (16, 16), (33, 64), (90, 71))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from retouche.layers.first_fill import first_fill
-from retouche.layers.laplace import membrane
+from retouche.numerics.laplace import membrane
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (16, 16), (33, 50)], ids=str)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import retouche
-from retouche.methods.grain import matched
+from retouche.fills.grain import matched
 
 SIDE = 128
 

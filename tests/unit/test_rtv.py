@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from retouche.errors import InputError
-from retouche.layers import conjugate_gradient, dissection, rtv, structure
-from retouche.layers.structure import SETTINGS, structure_of_known
+from retouche.layers import rtv
+from retouche.numerics import conjugate_gradient, dissection, structure
+from retouche.numerics.structure import SETTINGS, structure_of_known
 
 SIZES = [(1, 1), (1, 9), (7, 1), (2, 3), (13, 30), (29, 17)]
 

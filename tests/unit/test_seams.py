@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from retouche.layers.laplace import seamless
+from retouche.fills.exemplar import MOST_OFF, _jumps
 from retouche.methods import find
-from retouche.methods.exemplar import MOST_OFF, _jumps
+from retouche.numerics.laplace import seamless
 
 
 def dense(jumps: tuple[Tensor, Tensor], hole: np.ndarray, hold: float) -> np.ndarray:

@@ -26,8 +26,8 @@ from retouche.data.sources import Source, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
 from retouche.folders.pairing import companion
 from retouche.image import to_uint8
-from retouche.layers.structure import SETTINGS, rtv
 from retouche.masks import hole_ratio, open_mask, open_sketch
+from retouche.numerics.structure import SETTINGS, rtv
 from retouche.pictures import Picture, open_picture
 from retouche.pictures.hidden import seen
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.inference.canvas import Part, canvases, doubled, nearer, placed
-from retouche.inference.filling import Canvas, Guides, Job, fill_region, fill_together, passes
+from retouche.inference.passes import Canvas, Guides, Job, fill_region, fill_together, passes
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
 from retouche.inference.strategy import MEMORY_BYTES, plan

@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from retouche.layers.attention import contextual_attention
     from retouche.layers.partial import PartialConv2d
     from retouche.layers.sampling import gaussian_sample
-    from retouche.layers.structure import rtv
+    from retouche.numerics.structure import rtv
 
 __all__ = ["PartialConv2d", "contextual_attention", "gaussian_sample", "rtv"]
 
 _HOMES = {
-    "PartialConv2d": "partial",
-    "contextual_attention": "attention",
-    "gaussian_sample": "sampling",
-    "rtv": "structure",
+    "PartialConv2d": "retouche.layers.partial",
+    "contextual_attention": "retouche.layers.attention",
+    "gaussian_sample": "retouche.layers.sampling",
+    "rtv": "retouche.numerics.structure",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

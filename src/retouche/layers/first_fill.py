@@ -1,8 +1,8 @@
 """A smooth first fill for networks to start from: close to the membrane, cheap, and for whole batches at once.
 
 Known colours are averaged on ever coarser grids until nothing is missing; on the way back each finer grid's missing
-values are the coarser ones, relaxed a few times towards the mean of their neighbours. `layers.laplace.membrane` solves
-the same equation exactly at several times the cost.
+values are the coarser ones, relaxed a few times towards the mean of their neighbours. `numerics.laplace.membrane`
+solves the same equation exactly at several times the cost.
 """
 
 from __future__ import annotations

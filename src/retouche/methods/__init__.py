@@ -37,15 +37,15 @@ METHODS = {
     "retouche": "retouche.methods.retouche",
     "guided": "retouche.methods.guided",
     # fills that nobody trains
-    "exemplar": "retouche.methods.exemplar",
-    "harmonic": "retouche.methods.harmonic",
-    "mean": "retouche.methods.mean",
+    "exemplar": "retouche.methods.fills:EXEMPLAR",
+    "harmonic": "retouche.methods.fills:HARMONIC",
+    "mean": "retouche.methods.fills:MEAN",
 }
 WITHOUT_WEIGHTS = ("retouche", "guided", "exemplar", "harmonic", "mean")
 CLASSICAL = {  # baselines of tables, behind the extra `classical`; known by name only, not listed
-    "telea": "retouche.methods.classical:TELEA",
-    "navier-stokes": "retouche.methods.classical:NAVIER_STOKES",
-    "fsr": "retouche.methods.classical:FSR",
+    "telea": "retouche.methods.fills:TELEA",
+    "navier-stokes": "retouche.methods.fills:NAVIER_STOKES",
+    "fsr": "retouche.methods.fills:FSR",
 }
 STAND_INS = {"portable": "retouche.methods.portable"}  # networks of exported files alone; known by name only
 DEFAULT = "retouche"

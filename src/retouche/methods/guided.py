@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retouche.layers.laplace import membrane
-from retouche.methods import exemplar
+from retouche.fills import exemplar
 from retouche.methods.catalogue import shipped
+from retouche.methods.fills import EXEMPLAR
 from retouche.methods.layout import OVERVIEW
 from retouche.methods.method import Method, at_any_size
+from retouche.numerics.laplace import membrane
 from retouche.progress import part
 
 FINISHING = 0.15
@@ -134,9 +135,9 @@ def _overview(image: Tensor, hole: Tensor, sketch: Tensor | None) -> tuple[Tenso
 
 METHOD = Method(
     title="Collage guided by the layout network",
-    source="src/retouche/methods/guided.py, layout.py and exemplar.py",
+    source="src/retouche/methods/guided.py, layout.py and src/retouche/fills/exemplar.py",
     fill=fill,
-    scope=exemplar.METHOD.scope,
+    scope=EXEMPLAR.scope,
     listens=lambda config: frozenset({"sketch"}),
     networks=("layout", "refine"),
 )

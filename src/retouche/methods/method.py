@@ -252,7 +252,7 @@ class Method:
         listens: configuration -> which guides it takes: "sketch", "structure"; a fill that takes a sketch has a further
             argument `sketch`, (N, 1, H, W), 1 = stroke
         networks: of a fill: names of the methods whose shipped networks it asks
-        grain: whether its fills get the noise of their surroundings where they lack it (`methods.grain`)
+        grain: whether its fills get the noise of their surroundings where they lack it (`fills.grain`)
         paths: names of the methods that `route` may send holes to
         route: (hole (H, W), True = hole) -> which of the paths fills which part, in this order
         stand_in: of a fill: name of the method whose network stands for it where only networks can be: exported files

@@ -128,7 +128,7 @@ class DataConfig:
         flip: mirror half of the pictures left to right
         jitter: largest change of brightness, contrast, saturation and hue, 0..1
         degrade: share of pictures that get noise or JPEG's blocks before their hole is cut, 0..1
-        structure: setting of the structure pictures (retouche.layers.structure.SETTINGS), "" where none are needed
+        structure: setting of the structure pictures (retouche.numerics.structure.SETTINGS), "" where none are needed
         sketch: whether the method learns from sketches
         local_box: side of the local box around the hole as a fraction of `size`, 0 where no critic needs one
     """

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from retouche.fills.grain import matched
+from retouche.fills.harmonic import fill as harmonic
 from retouche.masks import dilate, opened
 from retouche.methods import guided
 from retouche.methods.catalogue import shipped
-from retouche.methods.grain import matched
-from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import Method, Route, at_any_size
 
 THICK = 12

@@ -24,7 +24,6 @@ from torch.nn import functional
 from retouche.errors import InputError
 from retouche.layers.exporting import at_hand
 from retouche.layers.spectral import SpectralConv2d
-from retouche.layers.structure import structure_of_known
 from retouche.losses.adversarial import least_squares_critic, least_squares_generator
 from retouche.losses.correctness import EPSILON, LAYER, correctness_map
 from retouche.losses.perceptual import PERCEPTUAL_LAYERS, STYLE_LAYERS, Features, feature_distance, style_distance
@@ -42,6 +41,7 @@ from retouche.methods.method import (
 )
 from retouche.methods.recipe import AdamRecipe
 from retouche.methods.structure_flow_networks import Block, StructureNetwork, TextureNetwork
+from retouche.numerics.structure import structure_of_known
 from retouche.weights.layout import Layout, Part, Parts
 
 
@@ -56,7 +56,7 @@ class StructureFlowConfig:
     width: int = 64
     """Channels of the first layer; the deepest have eight times as many."""
     smoothing: str = "script"
-    """How structure pictures were made (`layers.structure.SETTINGS`): "script" for the published Places2 and Paris
+    """How structure pictures were made (`numerics.structure.SETTINGS`): "script" for the published Places2 and Paris
     files, "example" for CelebA, as their example pictures tell."""
 
 

@@ -10,8 +10,8 @@ from retouche.data.mask_files import check_polarity
 from retouche.data.mask_makers import Masks, parse_masks
 from retouche.data.sources import Source, UnreadableError, hold_out, open_source
 from retouche.errors import InputError
-from retouche.layers.structure import SETTINGS
 from retouche.methods.method import DataConfig
+from retouche.numerics.structure import SETTINGS
 from retouche.training.settings import Run
 
 

@@ -74,7 +74,7 @@ def make(given: Given, options: Options) -> Given:
     """The structure in the picture's place."""
     import torch
 
-    from retouche.layers.structure import SETTINGS, rtv, structure_of_known
+    from retouche.numerics.structure import SETTINGS, rtv, structure_of_known
 
     picture, hole, _ = given
     if hole is None:

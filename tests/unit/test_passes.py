@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import retouche
-from retouche.inference import filling
+from retouche.inference import passes as waves
 from retouche.inference.model import Model
 from retouche.inference.strategy import CPU_PIXELS, plan, together
 from retouche.methods import find
@@ -69,7 +69,7 @@ def test_together_is_the_same_as_one_after_another(method: str, monkeypatch: pyt
     filled, report = model(image, hole, dilate=0, report=True)
     assert max(counted) > 1 and sum(counted) <= len(report.holes) and len(counted) < 0.8 * sum(counted)
     counted.clear()
-    monkeypatch.setattr(filling, "in_waves", lambda jobs: [[number] for number in range(len(jobs))])
+    monkeypatch.setattr(waves, "in_waves", lambda jobs: [[number] for number in range(len(jobs))])
     alone = model(image, hole, dilate=0)
     assert max(counted) == 1
     assert np.abs(filled.astype(int) - alone).max() <= 1
@@ -123,14 +123,14 @@ def test_a_pass_takes_what_memory_allows() -> None:
 
 def test_waves_keep_the_order_of_windows_that_touch() -> None:
     model = retouche.load("harmonic")
-    canvas = filling.Canvas(None, np.zeros((100, 400), bool), None, filling.Guides(), 0, 1 << 30)  # type: ignore[arg-type]
+    canvas = waves.Canvas(None, np.zeros((100, 400), bool), None, waves.Guides(), 0, 1 << 30)  # type: ignore[arg-type]
 
-    def job(crop: tuple[int, int, int, int]) -> filling.Job:
+    def job(crop: tuple[int, int, int, int]) -> waves.Job:
         target = (crop[0] + 20, crop[1] + 20, crop[2] - 20, crop[3] - 20)
-        region = filling.Region(target, "crop", 1.0, (filling.Window(crop, target),))
-        return filling.Job(canvas, model, region, canvas.unknown, "")
+        region = waves.Region(target, "crop", 1.0, (waves.Window(crop, target),))
+        return waves.Job(canvas, model, region, canvas.unknown, "")
 
     apart, near = (0, 0, 100, 100), (70, 0, 170, 100)
-    assert filling.in_waves([job(apart), job((200, 0, 300, 100)), job(near)]) == [[0, 1], [2]]
-    assert filling.in_waves([job(near), job(apart), job(near)]) == [[0], [1], [2]]
-    assert filling.in_waves([]) == []
+    assert waves.in_waves([job(apart), job((200, 0, 300, 100)), job(near)]) == [[0, 1], [2]]
+    assert waves.in_waves([job(near), job(apart), job(near)]) == [[0], [1], [2]]
+    assert waves.in_waves([]) == []

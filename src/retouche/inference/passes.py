@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import WeightsError
+from retouche.fills.grain import matched
+from retouche.fills.harmonic import fill as harmonic
 from retouche.image import Box
 from retouche.inference.report import HoleReport
 from retouche.inference.strategy import Region, Window, in_turn, together, with_something_known
 from retouche.inference.windows import box_read, enlarged, mirrored, read_window, size_seen
-from retouche.methods.grain import matched
-from retouche.methods.harmonic import fill as harmonic
 from retouche.methods.method import at_any_size, boxes_near
 from retouche.pictures import Picture
 from retouche.progress import part, report_progress

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from retouche.layers.laplace import membrane
-from retouche.methods.method import Method, Scope
+from retouche.numerics.laplace import membrane
 
 
 def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
@@ -23,11 +22,3 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
     Returns: (N, 3, H, W)
     """
     return membrane(image, mask.expand(len(image), 1, *image.shape[-2:]))
-
-
-METHOD = Method(
-    title="Harmonic (membrane) interpolation, Perez et al. 2003",
-    source="https://doi.org/10.1145/882262.882269",
-    fill=fill,
-    scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=0.25, pixel_bytes=350.0),
-)

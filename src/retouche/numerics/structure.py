@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.errors import InputError
-from retouche.layers import conjugate_gradient, dissection
+from retouche.numerics import conjugate_gradient, dissection
 from retouche.progress import part, report_progress
 
 Solver = Literal["exact", "published"]

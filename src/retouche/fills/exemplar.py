@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retouche.layers.laplace import membrane, seamless
-from retouche.layers.patchmatch import (
+from retouche.numerics.laplace import membrane, seamless
+from retouche.numerics.patchmatch import (
     Patches,
     components,
     describe,
@@ -32,7 +32,6 @@ from retouche.layers.patchmatch import (
     search_everywhere,
     vote,
 )
-from retouche.methods.method import Method, Scope
 from retouche.progress import part, shares
 
 OWN = 5  # channels of a level's features but for the guide's: colours and two texture energies
@@ -395,11 +394,3 @@ def _blurred(values: Tensor, sigma: float) -> Tensor:
     planes = values.transpose(0, 1)  # (C, 1, h, w)
     planes = F.conv2d(planes, bell.view(1, 1, -1, 1), padding=(radius, 0))
     return F.conv2d(planes, bell.view(1, 1, 1, -1), padding=(0, radius)).transpose(0, 1)
-
-
-METHOD = Method(
-    title="Exemplar synthesis after Wexler et al. 2007, Barnes et al. 2009, Newson et al. 2014",
-    source="https://doi.org/10.1109/TPAMI.2007.60, https://doi.org/10.1145/1531326.1531330, arXiv 1503.05528",
-    fill=fill,
-    scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=700.0),
-)

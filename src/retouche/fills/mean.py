@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from retouche.methods.method import Method, Scope
-
 
 def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
     """The mean colour of each sample's known pixels, everywhere.
@@ -23,11 +21,3 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
     total = torch.where(known, image, 0).sum((2, 3), keepdim=True, dtype=torch.float64)
     colour = total / known.sum((2, 3), keepdim=True)
     return colour.to(image.dtype).expand_as(image).clone()
-
-
-METHOD = Method(
-    title="Mean colour",
-    source="the mean of the known pixels",
-    fill=fill,
-    scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=1.0, pixel_bytes=60.0),
-)

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from retouche.errors import InputError
 from retouche.image import to_uint8
-from retouche.methods.method import Method, Scope
 
 RADIUS = 3  # pixels around each hole pixel that Telea and Navier-Stokes read; OpenCV's examples use 3
 
@@ -72,7 +71,7 @@ def _mirrored(paint: Paint, smallest: int) -> Paint:
     return painted
 
 
-def _fill(paint: Paint) -> Callable[[Tensor, Tensor, int], Tensor]:
+def _of(paint: Paint) -> Callable[[Tensor, Tensor, int], Tensor]:
     def fill(image: Tensor, mask: Tensor, seed: int = 0) -> Tensor:
         """Image (N, 3, H, W) -1..1, mask (N or 1, 1, H, W) 1 = hole -> (N, 3, H, W); the seed is unused."""
         masks = mask.expand(len(image), 1, *image.shape[-2:])
@@ -89,23 +88,6 @@ def _fill(paint: Paint) -> Callable[[Tensor, Tensor, int], Tensor]:
     return fill
 
 
-def _method(title: str, source: str, paint: Paint, context: float) -> Method:
-    scope = Scope(side=1 << 20, hole=1 << 20, context=context, pixel_bytes=100.0)
-    return Method(title=title, source=source, fill=_fill(paint), scope=lambda config: scope)
-
-
-TELEA = _method(
-    "Fast marching, Telea 2004 (OpenCV)", "https://doi.org/10.1080/10867651.2004.10487596", _mirrored(_telea, 4), 0.25
-)
-NAVIER_STOKES = _method(
-    "Navier-Stokes, Bertalmio et al. 2001 (OpenCV)",
-    "https://doi.org/10.1109/CVPR.2001.990497",
-    _mirrored(_navier_stokes, 4),
-    0.25,
-)
-FSR = _method(
-    "Frequency selective reconstruction, Genser et al. 2018 (OpenCV contrib)",
-    "https://docs.opencv.org/4.x/dc/d2f/tutorial_xphoto_inpainting.html",
-    _mirrored(_fsr, 64),  # it reconstructs blocks of a power of two
-    1.0,
-)
+telea = _of(_mirrored(_telea, 4))
+navier_stokes = _of(_mirrored(_navier_stokes, 4))
+fsr = _of(_mirrored(_fsr, 64))  # it reconstructs blocks of a power of two
