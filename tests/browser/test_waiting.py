@@ -127,6 +127,39 @@ def test_waiting_then_running(server: str, look: Callable[..., Any], picture: Pa
     page.wait_for_selector("#chip:not([hidden])")
 
 
+def test_a_lost_answer_does_not_end_the_progress(server: str, look: Callable[..., Any], picture: Path) -> None:
+    page = painted(ready(look(server, expected="Failed to load")), picture)
+    held = Held(page)
+    held.tell("waiting", place=12)
+    losses = [lambda route: route.fulfill(body="no JSON"), lambda route: route.abort()]
+    page.route("**/api/v1/jobs/*", lambda route: losses.pop()(route) if losses else route.fallback())
+    page.keyboard.press("Enter")
+    shows(page, "Waiting, 11 more before it")
+    assert not losses
+    held.go()
+    page.wait_for_selector("#progress", state="hidden")
+
+
+def test_only_the_hole_is_drawn_while_it_is_filled(server: str, look: Callable[..., Any], picture: Path) -> None:
+    page = painted(ready(look(server)), picture)
+    held = Held(page)
+    page.keyboard.press("Enter")
+    shows(page, "Filling, ")
+    frames = page.evaluate(
+        """async () => {
+          const { film, overlay, document } = (await import("/work.js")).work.view, areas = [];
+          for (let last = film.composed; areas.length < 6; last = film.composed) {
+            while (film.composed === last) await new Promise(requestAnimationFrame);
+            areas.push((film.composed - last) / (overlay.width * overlay.height));
+          }
+          const { box } = [...document.pending][0];
+          return { areas, hole: ((box.right - box.left) * (box.bottom - box.top)) / (document.width * document.height) };
+        }"""
+    )
+    held.go()
+    assert sorted(frames["areas"])[2] <= 1.5 * frames["hole"]  # half of the frames: others may be drawn for other reasons
+
+
 def test_crops_are_one_whole(server: str, look: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     photograph(size=(1400, 2200)).save(path)

@@ -111,25 +111,31 @@ export const jobName = () =>
   [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 const ASK_FIRST = 250, // milliseconds
-  ASK_AGAIN = 400;
+  ASK_AGAIN = 400,
+  ASK_LATER = 6400, // at the most, after answers that failed
+  ANSWER_LATEST = 10_000; // later it is taken for lost
 
 /**
- * Ask again and again how far a request is.
+ * Ask again and again how far a request is. An answer that fails or does not come ends nothing: the next is asked for
+ * after a longer pause, and what is wrong with the request is told by the request itself.
  * @param {string} name as sent with it
  * @param {(state: {state: string, place: number | null, fraction: number | null}) => void} heard
  * @returns {() => void} ends it
  */
 export function follow(name, heard) {
   let over = false,
+    wait = ASK_AGAIN,
     timer = setTimeout(look, ASK_FIRST);
   async function look() {
     try {
-      const state = await json(`/api/v1/jobs/${name}`, null, { patient: false });
+      const signal = AbortSignal.timeout(ANSWER_LATEST),
+        state = await (await ask(`/api/v1/jobs/${name}`, { signal }, { patient: false })).json();
       if (!over) heard(state);
+      wait = ASK_AGAIN;
     } catch {
-      return; // the request itself tells what is wrong
+      wait = Math.min(ASK_LATER, wait * 2);
     }
-    if (!over) timer = setTimeout(look, ASK_AGAIN);
+    if (!over) timer = setTimeout(look, wait);
   }
   return () => {
     over = true;

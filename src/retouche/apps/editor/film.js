@@ -54,6 +54,8 @@ export class Film {
     this.pointed = null;
     this.sprites = new WeakMap(); // hole -> {key, at, canvas}
     this.frame = this.resting = this.ticking = 0;
+    this.lights = false; // the next frame is for them alone
+    this.composed = 0; // device pixels put together since the page was opened, for tests
     this.held = 0; // requests being made ready, before which no rim is made
     this.made = 0; // device pixels made since the page was opened, for tests
   }
@@ -79,9 +81,10 @@ export class Film {
     this.draw();
   }
 
-  /** The film alone, in the next frame. */
-  draw() {
-    this.frame ||= requestAnimationFrame(() => this.paint());
+  /** The film alone, in the next frame. @param {boolean} [lights] only the holes being filled and the last fill's outline */
+  draw(lights = false) {
+    this.lights = lights && (this.lights || !this.frame);
+    this.frame ||= requestAnimationFrame(() => this.paint(this.lights));
   }
 
   /**
@@ -104,25 +107,33 @@ export class Film {
     this.pointed = { hole, since: performance.now() };
   }
 
-  paint() {
+  /** @param {boolean} [lights] only these have changed */
+  paint(lights = false) {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
+    this.lights = false;
     const { view, canvas } = this;
     if (!view.document) return this.context.clearRect(0, 0, canvas.width, canvas.height);
     const { whole, parts } = this.keep();
     for (const part of parts) this.render(part);
-    this.compose(whole || !view.drawing || !parts.length ? this.all : parts.reduce(union));
+    if (lights) for (const hole of this.lit) parts.push(grown(view.onScreen(hole.box), 2));
+    this.compose(whole || !(lights || view.drawing) || !parts.length ? this.all : parts.reduce(union));
     if (this.unrimmed && !view.drawing && !this.held) {
       clearTimeout(this.resting);
       this.resting = setTimeout(() => this.growth(), REST);
     }
     // what shows a preview stands still: the machine has better things to do
-    const moves = [...view.document.pending].some((hole) => !view.previews.has(hole));
+    const moves = !view.quiet.matches && [...view.document.pending].some((hole) => !view.previews.has(hole));
     if ((moves || this.pointed) && !this.ticking)
       this.ticking = setTimeout(() => {
         this.ticking = 0;
-        this.draw();
+        this.draw(true);
       }, 50);
+  }
+
+  /** @returns {Hole[]} that change by themselves */
+  get lit() {
+    return [...this.view.document.pending, ...(this.pointed ? [this.pointed.hole] : [])];
   }
 
   /** Whether the mask itself is to be seen. */
@@ -291,6 +302,7 @@ export class Film {
     const { context, view } = this,
       box = intersection(region, this.all);
     if (!box) return;
+    this.composed += (box.right - box.left) * (box.bottom - box.top);
     const now = performance.now();
     context.save();
     context.beginPath();
