@@ -51,6 +51,28 @@ class _Choice(torch.autograd.Function):
         return g.op(CHOICE, wanted, made, otherwise).setType(otherwise.type())
 
 
+def cut_to(x: Tensor, like: Tensor) -> Tensor:
+    """x (N, C, H, W) without the rows and columns that `like` (N, C, h, w) does not have."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        cut: Tensor = _Cut.apply(x, like)
+        return cut
+    return x[..., : like.shape[2], : like.shape[3]]
+
+
+class _Cut(torch.autograd.Function):
+    """The slice as two operators: its sizes one by one would be seven."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, like: Tensor) -> Tensor:
+        return x[..., : like.shape[2], : like.shape[3]].clone()
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, like: Any) -> Any:
+        """How PyTorch's exporter writes it."""
+        first, axes = (g.op("Constant", value_t=torch.tensor(pair)) for pair in ([0, 0], [2, 3]))
+        return g.op("Slice", x, first, g.op("Shape", like, start_i=2), axes).setType(x.type().with_sizes([None] * 4))
+
+
 @runtime_checkable
 class ExportForm(Protocol):
     """A layer whose form for use cannot be recorded, or would record work that can be done once."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from retouche.layers.exporting import exporting
+from retouche.layers.exporting import cut_to, exporting
 
 SWEEPS = 4
 """Relaxations on each grid."""
@@ -32,28 +32,32 @@ def first_fill(image: Tensor, mask: Tensor) -> Tensor:
         dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
         hole = mask > 0.5
         values = image.to(dtype).masked_fill(hole, 0)
-        levels = LEVELS if exporting() else None
-        return torch.where(hole, _filled(values, (~hole).to(dtype), levels), image.to(dtype))
+        known = (~hole).to(dtype)
+        filled = _recorded(values, known, LEVELS) if exporting() else _filled(values, known)
+        return torch.where(hole, filled, image.to(dtype))
 
 
-def _filled(values: Tensor, known: Tensor, levels: int | None) -> Tensor:
-    """values (N, C, h, w), 0 where `known` (N, 1, h, w) is 0 -> without gaps.
-
-    Coarser grids than needed change nothing: `levels`, where given, says how many there are.
-    """
+def _filled(values: Tensor, known: Tensor) -> Tensor:
+    """values (N, C, h, w), 0 where `known` (N, 1, h, w) is 0 -> without gaps."""
     h, w = known.shape[-2:]
-    if levels == 0 if levels is not None else max(h, w) == 1 or bool((known > 0).all()):
+    if max(h, w) == 1 or bool((known > 0).all()):
         return values
-    odd = levels is not None or h % 2 or w % 2
+    odd = h % 2 or w % 2
     even = [functional.pad(part, (0, w % 2, 0, h % 2)) if odd else part for part in (known, values)]
     share, mean = (functional.avg_pool2d(part, 2) for part in even)
-    if levels is None:
-        coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known), None)
-        return _refined(values, known[:, 0] == 0, coarse)
-    coarse = _filled(mean / share.clamp_min(1e-6), (share > 0).to(known), levels - 1)
-    up = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
+    return _refined(values, known[:, 0] == 0, _filled(mean / share.clamp_min(1e-6), (share > 0).to(known)))
+
+
+def _recorded(values: Tensor, known: Tensor, levels: int) -> Tensor:
+    """The same on so many grids, whatever is missing, in few operators: more grids than needed change nothing."""
+    if levels == 0:
+        return values
+    # a line more than an even side has is left out by the pool
+    share, mean = (functional.avg_pool2d(functional.pad(part, (0, 1, 0, 1)), 2) for part in (known, values))
+    coarse = _recorded(mean / share.clamp_min(1e-6), (share > 0).to(known), levels - 1)
+    up = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
     gap = known == 0
-    x = torch.where(gap, up, values)
+    x = torch.where(gap, cut_to(up, values), values)
     for _ in range(SWEEPS):
         around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
         x = torch.where(gap, functional.conv2d(around, _cross(x), groups=int(x.shape[1])), x)

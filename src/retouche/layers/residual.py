@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -64,7 +66,8 @@ class AttentionBlock(nn.Module):
             part.reshape(n, self.heads, c // self.heads, h * w).transpose(2, 3)
             for part in self.queries_keys_values(self.before(x)).chunk(3, 1)
         )
-        seen = functional.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(n, c, h, w)
+        scale = 1 / math.sqrt(c // self.heads)  # a number to exported graphs, which would compute it
+        seen = functional.scaled_dot_product_attention(q, k, v, scale=scale).transpose(2, 3).reshape(n, c, h, w)
         x = x + self.merge(seen)
         return x + self.narrow(activate(self.filter(activate(self.widen(self.between(x)), fresh=True)), fresh=True))
 

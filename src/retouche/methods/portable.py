@@ -84,7 +84,8 @@ class PortableGenerator(Generator):
         strokes = (averaged(sketch) > 0).to(sketch)
         made = self.layout(small, small_mask, sketch=strokes).refined
         assert made is not None
-        large = functional.interpolate(made, image.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
+        up, along = (enlarging(image.select(1, 0).select(0, 0), axis) for axis in (0, 1))
+        large = (up @ functional.pad(made, (2, 2, 2, 2), mode="replicate") @ along.t()).clamp(-1, 1)
         return torch.where(mask > 0, large, image)
 
 
@@ -112,15 +113,34 @@ def shares(image: Tensor, axis: int) -> Tensor:
     Args:
         image: (H, W), whose sizes are wanted
     """
+    at, row, step = steps(image, axis)
+    overlap = torch.minimum((row + 1) * step, at + 1) - torch.maximum(row * step, at)
+    return overlap.clamp_min(0) / step
+
+
+def enlarging(image: Tensor, axis: int) -> Tensor:
+    """The way back, bicubic: (side, small side + 4), to multiply what has its border pixels twice more on either side.
+
+    As `torch.nn.functional.interpolate` without aligned corners; a product of matrices is several times quicker than
+    engines' own operator.
+    """
+    at, row, step = steps(image, axis, more=4)
+    far = ((at[:, None] + 0.5) / step - 0.5 - (row.t() - 2)).abs()
+    # Keys 1981 with PyTorch's a = -0.75
+    near = (1.25 * far - 2.25) * far * far + 1
+    beyond = ((-0.75 * far + 3.75) * far - 6) * far + 3
+    return torch.where(far <= 1, near, torch.where(far < 2, beyond, torch.zeros_like(far)))
+
+
+def steps(image: Tensor, axis: int, more: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels (side,), small pixels and so many `more` (small side + more, 1), each counted from 0, and size of a small one."""
     sides = [torch.ones_like(image.select(1 - each, 0)).sum() for each in (0, 1)]
     longest = torch.maximum(*sides)
     factor = torch.minimum(OVERVIEW / longest, torch.ones_like(longest))
     small = ((sides[axis] * factor / 8).round() * 8).clamp(16, OVERVIEW)
-    at = torch.ones_like(image.select(1 - axis, 0)).cumsum(0) - 1  # (side,): 0, 1, 2, ...
-    row = torch.arange(small.long(), device=image.device).to(image)[:, None]  # type: ignore[call-overload]
-    step = sides[axis] / small
-    overlap = torch.minimum((row + 1) * step, at + 1) - torch.maximum(row * step, at)
-    return overlap.clamp_min(0) / step
+    at = torch.ones_like(image.select(1 - axis, 0)).cumsum(0) - 1
+    row = torch.arange(small.long() + more, device=image.device).to(image)[:, None]  # type: ignore[call-overload]
+    return at, row, sides[axis] / small
 
 
 def assembled() -> PortableGenerator:
