@@ -9,12 +9,13 @@ import pytest
 import torch
 from exported import photograph
 from PIL import Image, ImageFilter
+from torch.nn import functional
 
 import retouche
 from retouche.export.write import network_of
 from retouche.inference.model import Model
 from retouche.masks import dilate, opened
-from retouche.methods.portable import assembled, shares, thick_parts
+from retouche.methods.portable import assembled, enlarging, shares, thick_parts
 from retouche.methods.retouche import THICK
 
 
@@ -66,6 +67,15 @@ def test_overviews_average_all_pixels(size: tuple[int, int]) -> None:
         assert (table.sum(0) * side / table.shape[0] - 1).abs().max() < 1e-3
     if max(size) <= 128:
         assert torch.equal(down, torch.eye(size[0]))
+
+
+@pytest.mark.parametrize("size", [(512, 300), (61, 93), (64, 96)], ids=str)
+def test_the_way_back_is_bicubic(size: tuple[int, int]) -> None:
+    image = torch.zeros(size)
+    small = torch.rand(2, 3, *(len(shares(image, axis)) for axis in (0, 1)), generator=torch.Generator().manual_seed(0))
+    expected = functional.interpolate(small.double(), size, mode="bicubic", align_corners=False)
+    around = functional.pad(small, (2, 2, 2, 2), mode="replicate")
+    assert (enlarging(image, 0) @ around @ enlarging(image, 1).t() - expected).abs().max() < 5e-5
 
 
 def test_the_stand_in_is_made_of_shipped_weights() -> None:

@@ -63,6 +63,17 @@ def test_nothing_outside_changes_and_the_type_stays(form: str, mode: str) -> Non
     assert isinstance(fill(before, mask, exported(form)), np.ndarray)
 
 
+def test_a_turned_file_is_filled_upright(tmp_path: Path) -> None:
+    picture, mask = photograph(60, 90), np.zeros((90, 60), bool)
+    mask[20:30, 20:30] = True
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right
+    Image.fromarray(picture).save(tmp_path / "p.png", exif=exif)
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    filled = np.asarray(fill(tmp_path / "p.png", tmp_path / "m.png", exported("network")))
+    assert np.array_equal(filled[~mask], np.rot90(picture, -1)[~mask])
+
+
 def test_a_hole_larger_than_the_network_is_at_home_with() -> None:
     picture, mask = photograph(700, 900), np.zeros((700, 900), bool)
     mask[100:600, 200:750] = True
@@ -98,3 +109,8 @@ def test_what_cannot_be_used_is_said() -> None:
         fill(picture, mask, exported("network"), sketch=mask)
     with pytest.raises(retouche.InputError, match="cannot be read"):
         fill(picture, mask, "nowhere.onnx")
+    with pytest.raises(retouche.InputError, match=r"nowhere\.png"):  # while the network is being opened
+        fill("nowhere.png", mask, str(exported("network")))
+    given = Image.fromarray(picture)
+    mask[20:30, 20:30] = True
+    assert fill(given, mask, exported("network")) is not given and np.array_equal(np.asarray(given), picture)
