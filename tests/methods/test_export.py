@@ -64,3 +64,21 @@ def test_exported_file_computes_what_pytorch_does(name: str, form: str, tmp_path
     assert facts["method"] == name and facts["form"] == form and len(facts["weights_sha256"]) == 64
     assert facts["window"]["multiple"] == model.generator.multiple and facts["licence"]
     assert facts["parity"] == [dataclasses.asdict(each) for each in made.parity]
+    if not fixed and form == "network":
+        assert_no_size_is_recorded(model, made.path)
+
+
+def assert_no_size_is_recorded(model: retouche.Model, path: Path) -> None:
+    """Recorded from another batch and size, the graph is the same to the last number: no size can be left in it."""
+    import onnx
+
+    from retouche.export import parity
+    from retouche.export.graph import recorded
+    from retouche.export.write import AXES, OUTPUTS, form_of
+
+    form = form_of(model, "network")
+    height, width = parity.sizes(form)[0]
+    example = parity.examples(form, height + form.generator.multiple, width + 2 * form.generator.multiple, batch=2)
+    written, again = onnx.load(path).graph, recorded(form, example, OUTPUTS["network"], AXES["network"]).graph
+    assert list(written.node) == list(again.node)
+    assert list(written.initializer) == list(again.initializer)

@@ -133,7 +133,7 @@ def enlarging(image: Tensor, axis: int) -> Tensor:
 
 
 def steps(image: Tensor, axis: int, more: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels (side,), small ones and so many `more` (small side + more, 1), counted from 0, and the size of a small one."""
+    """Pixels (side,), small ones and so many `more` (small side + more, 1), from 0; a small one's size."""
     sides = [torch.ones_like(image.select(1 - each, 0)).sum() for each in (0, 1)]
     longest = torch.maximum(*sides)
     factor = torch.minimum(OVERVIEW / longest, torch.ones_like(longest))
