@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editor_page import at, drag, mask_of, open_file, ready, until
+from editor_page import at, drag, mask_of, open_file, photograph, ready, until
+from PIL import Image
 
 from retouche.apps.server.app import EDITOR
 from retouche.methods import CLASSICAL, METHODS
@@ -60,6 +61,45 @@ def test_the_whole_simple_path_by_keys(server: str, look: Callable[..., Any]) ->
     with page.expect_download() as waiting:
         page.keyboard.press("Control+s")
     assert waiting.value.suggested_filename == "example_filled.jpg"
+
+
+def test_a_file_is_opened_its_specks_found_filled_and_saved_by_keys(
+    server: str, look: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "dusty.png"
+    dusty = photograph()
+    for x, y in ((90, 50), (150, 120), (200, 30)):
+        dusty.paste((0, 0, 0), (x, y, x + 3, y + 3))
+    dusty.save(path)
+    page = ready(look(server, face="simple"))
+
+    def reach(name: str, key: str = "Tab") -> None:
+        """Press the key until the element has the focus."""
+        for _ in range(60):
+            if page.evaluate("document.activeElement.id") == name:
+                return
+            page.keyboard.press(key)
+        raise AssertionError(f"{name} is not reached by {key}")
+
+    page.on("filechooser", lambda chooser: chooser.set_files(path))
+    reach("choose")
+    page.keyboard.press("Enter")
+    page.locator("#name", has_text=path.name).wait_for()
+    assert page.evaluate("document.activeElement.id") == "overlay"
+    reach("face", "Shift+Tab")
+    page.keyboard.press("Enter")
+    reach("size", "F6")
+    reach("find")
+    page.keyboard.press("Enter")
+    page.locator("#message", has_text="Found").wait_for()
+    assert mask_of(page)[51, 91]
+    reach("overlay", "F6")
+    page.keyboard.press("Enter")
+    until(lambda: fills(page) == 1)
+    with page.expect_download() as waiting:
+        page.keyboard.press("Control+s")
+    waiting.value.save_as(tmp_path / "clean.png")
+    assert min(Image.open(tmp_path / "clean.png").getpixel((151, 121))) > 40
 
 
 def test_the_face_is_remembered(server: str, look: Callable[..., Any], picture: Path) -> None:

@@ -141,6 +141,7 @@ export function openAll() {
   if (stale() && !batch?.running) {
     batch = null;
     element("allgrid").replaceChildren();
+    element("all-pictures").style.removeProperty("--count");
   }
   showState();
   element("all-pictures").showModal();
@@ -176,6 +177,7 @@ function start() {
   };
   for (const item of batch.items) show(item);
   element("allgrid").replaceChildren(...batch.items.map(({ cell }) => cell));
+  element("all-pictures").style.setProperty("--count", String(batch.items.length));
   for (let at = 0; at < AT_ONCE; at++) runner(batch);
 }
 

@@ -2,19 +2,17 @@
 // picture of its own, fills so far included.
 
 import * as api from "./api.js";
+import { SIDES, room, setUpEdges } from "./edges.js";
 import { filling } from "./fill.js";
 import { openPicture } from "./open.js";
 import { fileOf } from "./save.js";
 import { t } from "./strings.js";
 import { device, element, say, sayError, update, work } from "./work.js";
 
-const SIDES = ["left", "top", "right", "bottom"];
 let extending = false;
 
-/** @returns {[string, number][]} sides that get room, and pixels */
-const asked = () =>
-  SIDES.map((side) => /** @type {[string, number]} */ ([side, Math.max(0, Math.round(Number(element(side).value)) || 0)]))
-    .filter(([, pixels]) => pixels);
+/** @returns {string[]} as the server reads it, of sides that get room: "left=20" */
+const asked = () => SIDES.filter(room).map((side) => `${side}=${room(side)}`);
 
 async function extend() {
   const { document, settings } = work,
@@ -34,7 +32,7 @@ async function extend() {
     body.append("image", file, "picture");
     const fields = { job, model: settings.model, seed: settings.seed ?? 0, feather: settings.feather, device: device() };
     for (const [field, value] of Object.entries(fields)) if (value !== null) body.append(field, String(value));
-    body.append("extend", sides.map((side) => side.join("=")).join(","));
+    body.append("extend", sides.join(","));
     const blob = await (await api.ask("/api/v1/inpaint", { method: "POST", body })).blob();
     if (document !== work.document || document.fills !== fills) return; // it went on without this
     document.saved = document.visible; // they live on in what is opened
@@ -52,8 +50,11 @@ async function extend() {
 }
 
 export function setUpExtend() {
-  const show = () => (element("extend").disabled = !work.document || extending || filling() || !asked().length);
+  const show = () =>
+    (element("extend").disabled = element("extendhere").disabled =
+      !work.document || extending || filling() || !asked().length);
   for (const side of SIDES) element(side).addEventListener("input", show);
   element("extend").addEventListener("click", extend);
+  setUpEdges();
   work.changed.add(show);
 }

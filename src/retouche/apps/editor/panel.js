@@ -4,6 +4,7 @@ import { ACTIONS, redo, undo, use } from "./actions.js";
 import { showChip } from "./chip.js";
 import { choosing, keep } from "./choice.js";
 import { setUpDivider } from "./divider.js";
+import { placeEdges } from "./edges.js";
 import { simple } from "./face.js";
 import * as filling from "./fill.js";
 import { help } from "./help.js";
@@ -101,6 +102,7 @@ export function setUpPanel() {
     outline();
     cursor();
     placeBadges();
+    placeEdges();
   };
   work.changed.add(() => {
     showTools();

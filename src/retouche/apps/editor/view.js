@@ -150,17 +150,19 @@ export class View {
 
   // Place -----------------------------------------------------------------------------------------------------------
 
-  fit() {
+  /** @param {Box} [box] of the picture and around it; else the picture */
+  fit(box = this.document?.box) {
     if (!this.document) return;
-    const { width, height } = this.document,
+    const width = box.right - box.left,
+      height = box.bottom - box.top,
       edge = 24 * this.ratio,
       low = Math.max(edge, this.room * this.ratio);
     const across = (this.picture.width - edge * 2) / width,
       down = (this.picture.height - edge - low) / height;
     this.zoom = Math.max(0.01, Math.min(across, down, this.ratio * 4));
-    this.left = width / 2 - this.picture.width / this.zoom / 2;
-    this.top = height / 2 - (this.picture.height - low + edge) / this.zoom / 2;
-    this.fitted = true;
+    this.left = box.left + width / 2 - this.picture.width / this.zoom / 2;
+    this.top = box.top + height / 2 - (this.picture.height - low + edge) / this.zoom / 2;
+    this.fitted = box.left === 0 && width === this.document.width && height === this.document.height;
     this.draw();
     this.moved();
   }
