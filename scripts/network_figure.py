@@ -72,9 +72,9 @@ def layers(method: Method, preset: str) -> list[Layer]:
             module.register_forward_hook(hook(name))
     image, mask = torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side)
     mask[..., side // 2 - 8 : side // 2 + 8, side // 2 - 8 : side // 2 + 8] = 1
-    listens = method.listens(config)
-    guides = {"structure": image} if "structure" in listens else {}
-    guides |= {"sketch": mask} if "sketch" in listens else {}
+    conditioning = method.conditioning(config)
+    guides = {"structure": image} if "structure" in conditioning else {}
+    guides |= {"sketch": mask} if "sketch" in conditioning else {}
     with torch.enable_grad():  # ours compute near the hole alone where nobody wants gradients, past their own layers
         network(image, mask, **guides)
     return found

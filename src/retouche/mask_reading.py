@@ -169,8 +169,8 @@ def _by_brightness(values: NDArray[Any], called: str, word: str, labels: bool) -
                 f"{called} has several colours of the same brightness: either is the {hole}; {_remedy(word)}"
             )
         whole = bool(lowest > half or (labels and lowest == 1))
-        said = [] if whole or not lowest else [f"{word} holds the value {lowest:g} only, taken as black"]
-        return np.full(plane.shape, whole), said
+        remarks = [] if whole or not lowest else [f"{word} holds the value {lowest:g} only, taken as black"]
+        return np.full(plane.shape, whole), remarks
     middle = (plane != lowest) & (plane != highest)
     if plane.dtype.kind != "f" and not middle.any():
         plain = not lowest and (highest == white or (labels and highest == 1))
@@ -186,8 +186,8 @@ def _by_brightness(values: NDArray[Any], called: str, word: str, labels: bool) -
             f"or the light ones; {_remedy(word)}"
         )
     grey = int(np.count_nonzero((plane > 0) & (plane < white)))
-    said = [f"{word} holds {grey} grey values between black and white (a JPEG?): the lighter half is {hole}"]
-    return plane > half, said if grey else []
+    remarks = [f"{word} holds {grey} grey values between black and white (a JPEG?): the lighter half is {hole}"]
+    return plane > half, remarks if grey else []
 
 
 def _luma(values: NDArray[Any]) -> NDArray[Any]:

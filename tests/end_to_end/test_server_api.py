@@ -274,7 +274,7 @@ def test_a_network_of_the_operator_is_offered_by_its_file_name(tmp_path: Path) -
     with serving(models=("mean", str(file))) as client:
         row = next(row for row in client.get("/api/v1/models").json() if row["name"] == "mine.safetensors")
         assert str(tmp_path) not in json.dumps(client.get("/api/v1/server-config").json())
-        assert row["listens"] == sorted(retouche.load(file).listens)
+        assert row["conditioning"] == row["listens"] == sorted(retouche.load(file).conditioning)
         unknown = client.post("/api/v1/model", json={"name": str(file)})
         assert unknown.status_code == 422 and str(tmp_path) not in unknown.text.partition("offered")[2]
 

@@ -65,7 +65,7 @@ def test_text_is_compressed_and_pictures_are_not(client: httpx.Client) -> None:
 def test_patience_is_as_long_as_works_take() -> None:
     async def work(seconds: float) -> list[int]:
         workers = Workers([None], 3)
-        before = workers.patience()
+        before = workers.retry_after()
 
         async def stays() -> None:
             await asyncio.sleep(60)
@@ -75,7 +75,7 @@ def test_patience_is_as_long_as_works_take() -> None:
             await workers.run(place, lambda _: time.sleep(seconds), 60, stays())
             (took,) = workers._durations
             places = [stack.enter_context(workers.place()) for _ in range(4)]  # full: three of them wait
-            found = [before, workers.patience()]
+            found = [before, workers.retry_after()]
             turns = [workers.turn() for _ in range(200)]
         assert len(places) == 4
         assert (

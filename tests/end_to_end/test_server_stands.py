@@ -205,7 +205,7 @@ def test_a_helper_calls_replaces_and_is_replaced() -> None:
     helper._kill()  # while idle, as by whoever looks for memory
     time.sleep(0.1)
     assert helper.call(lambda: None, len, b"abcd") == 4
-    foreign._nursery()._process.kill()
+    foreign._fork_server()._process.kill()
     helper.end()
     assert helper.call(lambda: None, len, b"abcde") == 5
     helper.end()

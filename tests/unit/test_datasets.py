@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, recoloured
-from retouche.data.datasets import Failure, Guides, Maker, TrainingSet, fixed_samples
+from retouche.data.datasets import Failure, GuideConfig, SampleMaker, TrainingSet, fixed_samples
 from retouche.data.mask_makers import parse_masks
 from retouche.data.sampler import place
 from retouche.data.sketches import edges
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 def maker(**changes):
     crop = Crop(**{"size": 16, **{k: v for k, v in changes.items() if k in Crop._fields}})
-    return Maker(crop, parse_masks("box"), changes.get("guides", Guides()))
+    return SampleMaker(crop, parse_masks("box"), changes.get("guides", GuideConfig()))
 
 
 def test_folder_tree(folder):
@@ -194,7 +194,7 @@ def test_sketches_are_thin_lines():
 
 def test_guides_on_the_fly_and_from_files(folder, tmp_path):
     source = open_source(folder)
-    guides = Guides(structure="script", sketch=True, local_box=0.5)
+    guides = GuideConfig(structure="script", sketch=True, local_box=0.5)
     sample = TrainingSet(source, maker(guides=guides), 0)[place(0, 0, 3)]
     assert sample.structure.shape == sample.image.shape and sample.structure.abs().max() <= 1
     assert sample.sketch.shape == sample.mask.shape
@@ -206,7 +206,7 @@ def test_guides_on_the_fly_and_from_files(folder, tmp_path):
         for stem in ("a", "b", "deep/c"):
             made = Image.new("RGB", (30, 20), (255, 0, 0)) if name == "structure" else Image.new("L", (30, 20), 255)
             made.save(tmp_path / name / f"{stem}.png")
-    ready = Guides("script", tmp_path / "structure", True, tmp_path / "sketch")
+    ready = GuideConfig("script", tmp_path / "structure", True, tmp_path / "sketch")
     sample = TrainingSet(source, maker(guides=ready), 0)[place(0, 0, 3)]
     assert sample.structure[:, 0].min() == 1 and sample.structure[:, 1:].max() == -1 and sample.sketch.min() == 1
     (tmp_path / "structure" / "b.png").unlink()
@@ -271,7 +271,7 @@ def test_masks_paired_by_name_are_cut_like_their_pictures(tmp_path):
     Image.fromarray(hole).save(masks / "a.png")
     red = np.zeros((40, 60, 3), np.uint8)
     red[:, :30, 0] = 255  # red where the hole is
-    paired = Maker(Crop(16, "random", 1.0, flip=True), parse_masks(f"paired:{masks}"))
+    paired = SampleMaker(Crop(16, "random", 1.0, flip=True), parse_masks(f"paired:{masks}"))
     seen = set()
     for key in range(12):
         sample = paired.sample("a.jpg", open_picture(Image.fromarray(red)), key)
@@ -302,8 +302,10 @@ def test_guides_made_while_training_are_those_made_before(tmp_path, size):
     for verb in ("structure", "sketch"):
         assert main([verb, "--image", str(tmp_path / "photos"), "--output", str(tmp_path / verb)]) == 0
     crop = Crop(size=size, flip=True, jitter=0.2)
-    made = Maker(crop, parse_masks("box"), Guides("script", None, True, None))
-    ready = Maker(crop, parse_masks("box"), Guides("script", tmp_path / "structure", True, tmp_path / "sketch"))
+    made = SampleMaker(crop, parse_masks("box"), GuideConfig("script", None, True, None))
+    ready = SampleMaker(
+        crop, parse_masks("box"), GuideConfig("script", tmp_path / "structure", True, tmp_path / "sketch")
+    )
     source = open_source(tmp_path / "photos")
     for key in range(4):
         one, other = (each.sample("a.png", source.read(0), key) for each in (made, ready))

@@ -15,7 +15,7 @@ from retouche.evaluation.pack import items_of, read_pack, write_pack
 from retouche.evaluation.pictures import (
     Item,
     Preparation,
-    Sample,
+    PreparedItem,
     Skipped,
     check_items,
     find_items,
@@ -159,7 +159,7 @@ def test_hashes_are_of_names_files_and_bits(folder: Path) -> None:
     assert list_sha256([("a", "1")]) != list_sha256([("b", "1")])
     items, _ = find_items(folder, None)
     first = prepare(items[0], Preparation(size=32))
-    assert isinstance(first, Sample) and first.truth.shape == (32, 32, 3) and first.hole.shape == (32, 32)
+    assert isinstance(first, PreparedItem) and first.truth.shape == (32, 32, 3) and first.hole.shape == (32, 32)
     broken = Item(0, "0.png", items[0].image, items[0].mask, picture_sha256="0" * 64)
     with pytest.raises(DataError, match="not the picture of the pack"):
         prepare(broken, Preparation())
@@ -171,7 +171,7 @@ def test_drawn_masks_depend_on_seed_and_number_alone(folder: Path) -> None:
     items, spec = find_items(folder / "images", "strokes")
     same = [prepare(items[1], Preparation(size=64, masks=spec, mask_seed=3)) for _ in range(2)]
     other = prepare(items[1], Preparation(size=64, masks=spec, mask_seed=4))
-    assert isinstance(same[0], Sample) and isinstance(same[1], Sample) and isinstance(other, Sample)
+    assert isinstance(same[0], PreparedItem) and isinstance(same[1], PreparedItem) and isinstance(other, PreparedItem)
     assert same[0].mask_sha256 == same[1].mask_sha256 != other.mask_sha256
 
 
@@ -195,17 +195,19 @@ def test_several_masks_for_each_picture(folder: Path, tmp_path: Path) -> None:
     assert [item.label for item in again[:5]] == ["0.png", "0-mask2.png", "0-mask3.png", "0-mask4.png", "1.png"]
     preparation = Preparation(48, "crop", spec, 0, False, 4)
     samples = [prepare(item, preparation) for item in again]
-    assert all(isinstance(one, Sample) for one in samples)
-    ratios = [float(one.hole.mean()) for one in samples if isinstance(one, Sample)]
+    assert all(isinstance(one, PreparedItem) for one in samples)
+    ratios = [float(one.hole.mean()) for one in samples if isinstance(one, PreparedItem)]
     assert max(ratios[::2]) < 0.06 < 0.2 < min(ratios[1::2])  # the two specifications take turns
-    assert len({one.mask_sha256 for one in samples if isinstance(one, Sample)}) == 12
-    done = [(one.item, one.picture_sha256, one.mask_sha256) for one in samples if isinstance(one, Sample)]
+    assert len({one.mask_sha256 for one in samples if isinstance(one, PreparedItem)}) == 12
+    done = [(one.item, one.picture_sha256, one.mask_sha256) for one in samples if isinstance(one, PreparedItem)]
     write_pack(tmp_path / "pack.json", "several", preparation, done)
     repeated, how = items_of(read_pack(str(tmp_path / "pack.json")), None, None, None)
     assert [item.label for item in repeated] == [item.label for item in again] and how == preparation
     for one, item in zip(samples, repeated, strict=True):
         other = prepare(item, how)
-        assert isinstance(one, Sample) and isinstance(other, Sample) and np.array_equal(one.hole, other.hole)
+        assert (
+            isinstance(one, PreparedItem) and isinstance(other, PreparedItem) and np.array_equal(one.hole, other.hole)
+        )
     with pytest.raises(InputError, match="give 1 or more"):
         several(items, 0)
     with pytest.raises(InputError, match="give a specification"):

@@ -87,8 +87,8 @@ def test_few_pictures_wait_for_their_scores(monkeypatch: pytest.MonkeyPatch) -> 
         def run(self, jobs: range) -> Iterator[Score]:
             yield from map(Score, jobs)
 
-    monkeypatch.setattr(evaluation, "Inline", lambda judging: judging)
-    monkeypatch.setattr(evaluation, "_ended", lambda judging, outcome: outcome)
+    monkeypatch.setattr(evaluation, "Inline", lambda scoring: scoring)
+    monkeypatch.setattr(evaluation, "_ended", lambda scoring, outcome: outcome)
     told: list[float] = []
     results = evaluation._in_order(Judging(), 2 * AHEAD, [], told.append)  # type: ignore[arg-type]
     assert next(results) == 0 and len(told) == 2 * AHEAD  # type: ignore[comparison-overlap]

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import retouche
-from retouche.inference.canvas import BAND, Part, canvases, doubled, nearer, placed
+from retouche.inference.canvas import BAND, CanvasPart, canvases, doubled, nearer, placed
 from retouche.inference.strategy import Region, Window, plan
 from retouche.inference.windows import read_window
 from retouche.methods.method import Scope
@@ -161,7 +161,7 @@ def test_a_band_is_shown_beside_its_mirror_image(side: int) -> None:
 
 
 def test_nothing_of_a_region_behind_the_border_is_planned() -> None:
-    part = Part((3, 5, 33, 25), 2)
+    part = CanvasPart((3, 5, 33, 25), 2)
     behind = Region((40, 2, 50, 9), "crop", 1.0, (Window((20, 0, 60, 20), (40, 2, 50, 9)),))
     assert placed(behind, part) is None
     both = Region((20, 2, 50, 9), "whole", 1.0, (Window((0, 0, 60, 20), (20, 2, 50, 9)),))
@@ -169,7 +169,7 @@ def test_nothing_of_a_region_behind_the_border_is_planned() -> None:
 
 
 def test_sketches_reach_behind_the_border() -> None:
-    """A model that listens to lines is shown them mirrored with the picture."""
+    """A model that takes a sketch is shown them mirrored with the picture."""
     model = retouche.create("deepfill-v2", preset="sketch")
     lines = np.zeros((64, 96), np.uint8)
     lines[30:33] = 255

@@ -11,7 +11,7 @@ from PIL import Image
 
 from retouche.data.sketches import sketch
 from retouche.data.sources import open_source
-from retouche.evaluation.pictures import Item, Preparation, Sample, prepare
+from retouche.evaluation.pictures import Item, Preparation, PreparedItem, prepare
 from retouche.pictures import open_picture
 from retouche.pictures.hidden import seen
 
@@ -80,5 +80,5 @@ def test_evaluation(tmp_path: Path) -> None:
         Image.fromarray(logo(seed)).save(tmp_path / "a.png")
         made.append(prepare(Item(0, "a.png", tmp_path / "a.png", None), Preparation(masks="box:1")))
     first, second = made
-    assert isinstance(first, Sample) and isinstance(second, Sample)
+    assert isinstance(first, PreparedItem) and isinstance(second, PreparedItem)
     np.testing.assert_array_equal(first.truth, second.truth)

@@ -45,7 +45,7 @@ def test_forward_looks_at_no_value(name: str) -> None:
     size = side[0] if side else network.largest or 256
     with torch.inference_mode(), torch.device("meta"):
         # a structure picture that is not given is solved for, on the CPU
-        structure = torch.empty(1, 3, size, size) if "structure" in record.listens(config) else None
+        structure = torch.empty(1, 3, size, size) if "structure" in record.conditioning(config) else None
         network(torch.empty(1, 3, size, size), torch.empty(1, 1, size, size), structure=structure)
 
 

@@ -13,7 +13,7 @@ from retouche.data.mask_makers import parse_masks
 from retouche.errors import DataError, InputError
 from retouche.evaluation.pack import items_of, pack_of, read_pack, write_pack
 from retouche.evaluation.papers import PAPERS
-from retouche.evaluation.pictures import Preparation, Sample, find_items, prepare
+from retouche.evaluation.pictures import Preparation, PreparedItem, find_items, prepare
 from retouche.evaluation.published import own_figures, published_lines
 
 
@@ -26,13 +26,13 @@ def test_a_pack_repeats_an_evaluation_and_refuses_other_bits(folder: Path, tmp_p
     items, _ = find_items(folder, None)
     preparation = Preparation(size=48)
     samples = [prepare(item, preparation) for item in items]
-    done = [(one.item, one.picture_sha256, one.mask_sha256) for one in samples if isinstance(one, Sample)]
+    done = [(one.item, one.picture_sha256, one.mask_sha256) for one in samples if isinstance(one, PreparedItem)]
     write_pack(tmp_path / "pack.json", "mine", preparation, done)
     pack = read_pack(str(tmp_path / "pack.json"))
     again, how = items_of(pack, None, None, None)
     assert pack.name == "mine" and how == preparation and len(again) == 3
     for one in again:
-        assert isinstance(prepare(one, how), Sample)
+        assert isinstance(prepare(one, how), PreparedItem)
     moved = folder.rename(tmp_path.parent / f"{tmp_path.name}-moved") / "images"
     pack = read_pack(str(moved.parent / "pack.json"))
     assert len(items_of(pack, moved, str(moved.parent / "masks"), 2)[0]) == 2

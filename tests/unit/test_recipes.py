@@ -170,7 +170,7 @@ def test_presets_are_plain_and_belong_to_the_method(name: str, preset: str) -> N
     assert json.loads(json.dumps(asdict(training))) == json.loads(json.dumps(asdict(replace(training))))
     assert type(training.network) is type(next(iter(find(name).presets.values())))
     assert training.steps > 0 and training.data.batch > 0
-    assert training.data.sketch == ("sketch" in find(name).listens(training.network))
+    assert training.data.sketch == ("sketch" in find(name).conditioning(training.network))
     assert bool(training.data.structure) == (name in {"structure-flow", "refine"})
 
 

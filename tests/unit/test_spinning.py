@@ -38,7 +38,7 @@ def test_said_once_where_it_is_true(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(spinning, "_said", False)
+    monkeypatch.setattr(spinning, "_warned", False)
     monkeypatch.setattr("torch.get_num_threads", lambda: threads)
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     model = retouche.load("mean")

@@ -96,8 +96,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x if self.expand is None else functional.relu6(self.expand(x))
-        made = self.project(functional.relu6(self.depthwise(inner)))
-        return x + made if self.added else made
+        result = self.project(functional.relu6(self.depthwise(inner)))
+        return x + result if self.added else result
 
 
 class EfficientNetLite(nn.Module):
@@ -232,8 +232,8 @@ def _copy(network: EfficientNetLite, tensors: Mapping[str, Tensor], title: str) 
         if not name.startswith(HEAD) and not name.endswith("num_batches_tracked")
     }
     fits = "give the published file"
-    if said := misfit(shapes, given):
-        raise WeightsError(f"{title} does not fit EfficientNet-Lite: {said}; {fits}")
+    if difference := misfit(shapes, given):
+        raise WeightsError(f"{title} does not fit EfficientNet-Lite: {difference}; {fits}")
     check_finite(given, title, fits)
     with torch.no_grad():
         for name, (layer, norm) in layers.items():

@@ -13,7 +13,7 @@ from retouche.errors import WeightsError
 from retouche.weights.read import read_tensors
 from retouche.weights.store import cached, sha256_of
 
-Source = Path | str | Mapping[str, Tensor]
+WeightsSource = Path | str | Mapping[str, Tensor]
 """A file, a name of `PUBLISHED`, or tensors by name."""
 
 
@@ -35,7 +35,7 @@ class Given(NamedTuple):
     title: str
 
 
-def opened(source: Source, what: str, wanted: str) -> Given:
+def opened(source: WeightsSource, what: str, wanted: str) -> Given:
     """Read a backbone's weights.
 
     Args:

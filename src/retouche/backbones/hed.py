@@ -215,8 +215,8 @@ def edges(network: HED, image: Tensor) -> Tensor:
     """
     height = image.shape[-2]
     if height * image.shape[-1] <= WHOLE:
-        made: Tensor = network(image)
-        return made
+        result: Tensor = network(image)
+        return result
     parts = []
     for top in range(0, height, BAND):
         above, below = max(0, top - MARGIN), min(height, top + BAND + MARGIN)

@@ -35,10 +35,10 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        made = functional.relu(self.bn1(self.conv1(x)))
-        made = functional.relu(self.bn2(self.conv2(made)))
-        made = self.bn3(self.conv3(made))
-        return functional.relu(made + (x if self.downsample is None else self.downsample(x)))
+        result = functional.relu(self.bn1(self.conv1(x)))
+        result = functional.relu(self.bn2(self.conv2(result)))
+        result = self.bn3(self.conv3(result))
+        return functional.relu(result + (x if self.downsample is None else self.downsample(x)))
 
 
 STAGES = ((64, 3, 1, 1, 1), (128, 4, 2, 1, 1), (256, 6, 1, 1, 2), (512, 3, 1, 2, 4))
@@ -64,12 +64,12 @@ class SceneEncoder(nn.Module):
             self.add_module(f"bn{i}", nn.BatchNorm2d(widths[i]))
         inputs = widths[-1]
         for number, (inner, blocks, stride, first, others) in enumerate(STAGES, 1):
-            made = []
+            result = []
             for block in range(blocks):
                 alone = block == 0
-                made.append(Bottleneck(inputs, inner, stride if alone else 1, first if alone else others, alone))
+                result.append(Bottleneck(inputs, inner, stride if alone else 1, first if alone else others, alone))
                 inputs = 4 * inner
-            self.add_module(f"layer{number}", nn.Sequential(*made))
+            self.add_module(f"layer{number}", nn.Sequential(*result))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)

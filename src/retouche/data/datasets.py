@@ -1,7 +1,7 @@
 """From a place in the sequence of samples to what a network learns from: image, mask, guides, keys.
 
-Everything about a sample follows from its `Place`: which picture, which part of it, which hole. So it does not matter
-which process or worker makes it, nor after how many restarts.
+Everything about a sample follows from its `SampleIndex`: which picture, which part of it, which hole. So it does not
+matter which process or worker makes it, nor after how many restarts.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from retouche.data.augment import Crop, View, choose, cut, cut_plane, degraded, 
 from retouche.data.mask_chains import Drawn
 from retouche.data.mask_files import varied
 from retouche.data.mask_makers import Masks, local_box
-from retouche.data.sampler import Place, order, sample_key
+from retouche.data.sampler import SampleIndex, order, sample_key
 from retouche.data.sketches import sketch
-from retouche.data.sources import Source, UnreadableError
+from retouche.data.sources import PictureSource, UnreadableError
 from retouche.errors import DataError, InputError, RetoucheError
 from retouche.folders.pairing import companion
 from retouche.image import to_uint8
@@ -68,7 +68,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Guides:
+class GuideConfig:
     """What samples hold beside image and mask.
 
     Attributes:
@@ -88,12 +88,12 @@ class Guides:
 
 
 @dataclass(frozen=True)
-class Maker:
+class SampleMaker:
     """Makes samples from pictures."""
 
     crop: Crop
     masks: Masks
-    guides: Guides = field(default_factory=Guides)
+    guides: GuideConfig = field(default_factory=GuideConfig)
 
     def sample(self, name: str, picture: Picture, key: int, view: View | None = None) -> Sample:
         """The sample of a key; `view` None = drawn from the key.
@@ -195,7 +195,7 @@ def _check_size(picture: Picture, name: str, size: tuple[int, int], word: str) -
 class TrainingSet(Dataset["Sample | Failure"]):
     """Samples by place; a picture that cannot be read is replaced by the next one of its epoch that can."""
 
-    def __init__(self, source: Source, maker: Maker, seed: int) -> None:
+    def __init__(self, source: PictureSource, maker: SampleMaker, seed: int) -> None:
         self.source = source
         self.maker = maker
         self.seed = seed
@@ -204,7 +204,7 @@ class TrainingSet(Dataset["Sample | Failure"]):
     def __len__(self) -> int:
         return len(self.source.names)
 
-    def __getitem__(self, place: Place) -> Sample | Failure:
+    def __getitem__(self, place: SampleIndex) -> Sample | Failure:
         """The sample, or why the training cannot go on."""
         count = len(self.source.names)
         permutation = order(self.seed, place.epoch, count)
@@ -216,8 +216,8 @@ class TrainingSet(Dataset["Sample | Failure"]):
                 if picture is None:
                     bad.append((self.source.names[index], self._bad[index]))
                     continue
-                made = self.maker.sample(self.source.names[index], picture, place.key)
-                return _with_bad(made, tuple(bad))
+                sample = self.maker.sample(self.source.names[index], picture, place.key)
+                return _with_bad(sample, tuple(bad))
         except RetoucheError as error:
             return Failure(str(error))
         return Failure(f"none of the {count} pictures of {self.source.title} can be read (first: {bad[0][1]})")
@@ -249,7 +249,7 @@ def keep_list(samples: list[Sample | Failure]) -> Collated:
     return good
 
 
-def fixed_samples(source: Source, maker: Maker, seed: int, limit: int) -> list[Sample]:
+def fixed_samples(source: PictureSource, maker: SampleMaker, seed: int, limit: int) -> list[Sample]:
     """The same samples every time, each picture once with one hole, uncropped as far as can be: for validation.
 
     Args:
@@ -259,22 +259,22 @@ def fixed_samples(source: Source, maker: Maker, seed: int, limit: int) -> list[S
     """
     count = len(source.names)
     slots = min(limit, count)
-    made: list[Sample] = []
-    said = ""
+    sample: list[Sample] = []
+    first_error = ""
     for slot in range(slots):
         for index in range(slot * count // slots, (slot + 1) * count // slots):  # the first of these that can be read
             name = source.names[index]
             try:
                 picture = source.read(index)
             except UnreadableError as error:
-                said = said or str(error)
+                first_error = first_error or str(error)
                 continue
             view = middle(picture.height, picture.width, maker.crop)
-            made.append(maker.sample(name, picture, sample_key("validation", seed, name), view))
+            sample.append(maker.sample(name, picture, sample_key("validation", seed, name), view))
             break
-    if not made:
-        raise DataError(f"none of the pictures of {source.title} can be read (first: {said})")
-    return made
+    if not sample:
+        raise DataError(f"none of the pictures of {source.title} can be read (first: {first_error})")
+    return sample
 
 
 def stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:

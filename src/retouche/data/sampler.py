@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 
-class Place(NamedTuple):
+class SampleIndex(NamedTuple):
     """One sample of a run.
 
     Attributes:
@@ -46,7 +46,7 @@ def order(seed: int, epoch: int, count: int) -> tuple[int, ...]:
     return tuple(torch.randperm(count, generator=generator).tolist())
 
 
-def place(seed: int, number: int, count: int) -> Place:
+def place(seed: int, number: int, count: int) -> SampleIndex:
     """The sample at a position of the endless sequence.
 
     Args:
@@ -55,7 +55,9 @@ def place(seed: int, number: int, count: int) -> Place:
         count: pictures there are
     """
     epoch, position = divmod(number, count)
-    return Place(epoch, position, order(seed, epoch, count)[position], sample_key("sample", seed, epoch, position))
+    return SampleIndex(
+        epoch, position, order(seed, epoch, count)[position], sample_key("sample", seed, epoch, position)
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Sampler:
     process: int = 0
     processes: int = 1
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         assert self.batch % self.processes == 0, (self.batch, self.processes)
         share = self.batch // self.processes
         number = self.first

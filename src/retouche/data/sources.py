@@ -32,7 +32,7 @@ class UnreadableError(Exception):
     """One picture cannot be read; the others may be fine."""
 
 
-class Source(Protocol):
+class PictureSource(Protocol):
     """A fixed sequence of pictures.
 
     Attributes:
@@ -52,7 +52,7 @@ class Source(Protocol):
         """
         ...
 
-    def subset(self, indices: Sequence[int]) -> Source:
+    def subset(self, indices: Sequence[int]) -> PictureSource:
         """The same source with fewer pictures."""
         ...
 
@@ -114,7 +114,7 @@ class Shards:
         return Shards(self.title, tuple(self.names[i] for i in indices), tuple(self.members[i] for i in indices))
 
 
-def open_source(given: str | Path) -> Source:
+def open_source(given: str | Path) -> PictureSource:
     """Pictures of a folder tree, of a list (.txt or .flist, one path a line, relative to the list), or of shards.
 
     Args:

@@ -87,16 +87,16 @@ class Backbones:
 
     def about(self) -> dict[str, str]:
         """Figure -> the weights it is computed with."""
-        said = {}
+        origins = {}
         if self.lpips is not None:
-            said["lpips"] = f"{self.lpips.backbone}: {self.lpips.origin}"
+            origins["lpips"] = f"{self.lpips.backbone}: {self.lpips.origin}"
         for measure in self._of_features:
             assert self.features is not None
-            said[measure.key] = f"EfficientNet-Lite{self.features.variant}: {self.features.origin}"
+            origins[measure.key] = f"EfficientNet-Lite{self.features.variant}: {self.features.origin}"
         if self.inception is not None:
             for measure in self.set_measures:
-                said[measure.key] = f"Inception ({self.inception.kind}): {self.inception.origin}"
-        return said
+                origins[measure.key] = f"Inception ({self.inception.kind}): {self.inception.origin}"
+        return origins
 
     @torch.inference_mode()
     def add(

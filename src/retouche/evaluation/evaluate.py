@@ -27,7 +27,7 @@ from retouche.evaluation import measures as figures
 from retouche.evaluation.backbones import Backbones
 from retouche.evaluation.evaluated import EvaluatedModel
 from retouche.evaluation.measures import MEASURES, Measure
-from retouche.evaluation.pictures import EMPTY, Item, Preparation, Sample, Skipped, prepare
+from retouche.evaluation.pictures import EMPTY, Item, Preparation, PreparedItem, Skipped, prepare
 from retouche.evaluation.protocol import METRICS_VERSION, Protocol, list_sha256, mask_words, size_words
 from retouche.evaluation.published import Published
 from retouche.evaluation.table import (
@@ -100,7 +100,7 @@ class Evaluation:
 class _Filled:
     """One picture after all models."""
 
-    sample: Sample
+    sample: PreparedItem
     fills: tuple[NDArray[np.uint8], ...]
     extra: tuple[dict[str, float], ...]
 
@@ -165,8 +165,8 @@ def evaluate(
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         stream = stack.enter_context(atomic_write(folder / "pictures.jsonl"))
         file = stack.enter_context(stream.open("w", encoding="utf-8"))
-        judging = _Judging(items, preparation, models, backbones, folder if keep else None, pool)
-        for scored in _in_order(judging, AHEAD * workers, skipped, advance):
+        scoring = _Scoring(items, preparation, models, backbones, folder if keep else None, pool)
+        for scored in _in_order(scoring, AHEAD * workers, skipped, advance):
             ratios.append(scored.ratio)
             done.append((scored.item, scored.picture_sha256, scored.mask_sha256))
             for model, found in zip(names, scored.figures, strict=True):
@@ -214,7 +214,7 @@ def evaluate(
         unknown=unknown,
         version=__version__,
     )
-    made = Evaluation(
+    result = Evaluation(
         protocol,
         [evaluated.about() for evaluated in models],
         (*measures, *backbones.set_measures),
@@ -226,9 +226,9 @@ def evaluate(
         table,
         done,
     )
-    write_text(folder / "table.json", as_json(made.as_json(), indent=1) + "\n")
-    write_text(folder / "table.csv", as_csv(made.rows, made.measures))
-    return made
+    write_text(folder / "table.json", as_json(result.as_json(), indent=1) + "\n")
+    write_text(folder / "table.csv", as_csv(result.rows, result.measures))
+    return result
 
 
 def write_text(path: Path, text: str) -> None:
@@ -244,7 +244,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-class _Judging:
+class _Scoring:
     """What is done with each picture: prepared, filled by all, scored; `retouche.runners.work.Work` says what for.
 
     Only an `InputError` is a picture's own end. Any other error is handed on as the report: it ends the evaluation,
@@ -276,7 +276,7 @@ class _Judging:
         """The models are ready."""
         return Facts({})
 
-    def read(self, job: Job) -> Sample | Skipped | Exception:
+    def read(self, job: Job) -> PreparedItem | Skipped | Exception:
         """Decode, in another process if there are any."""
         given = self.item(job), self._preparation
         try:
@@ -285,10 +285,10 @@ class _Judging:
             return error
 
     def make(
-        self, job: Job, given: Sample | Skipped | Exception, progress: Progress | None
+        self, job: Job, given: PreparedItem | Skipped | Exception, progress: Progress | None
     ) -> _Filled | Skipped | Exception:
         """All fills. Raises: InputError where this picture cannot be filled"""
-        if not isinstance(given, Sample):
+        if not isinstance(given, PreparedItem):
             return given
         try:
             fills = tuple(evaluated.fill(given.item, given.truth, given.hole) for evaluated in self._models)
@@ -302,21 +302,21 @@ class _Judging:
         return _Filled(given, fills, extra)
 
     def write(
-        self, job: Job, made: _Filled | Skipped | Exception
+        self, job: Job, result: _Filled | Skipped | Exception
     ) -> tuple[tuple[str, ...], Future[_Scored] | _Scored | Skipped | Exception]:
         """Score, in another process if there are any, whose answer is not waited for."""
-        if not isinstance(made, _Filled):
-            return (), made
+        if not isinstance(result, _Filled):
+            return (), result
         try:
             if self._keep is not None:
-                _keep(self._keep, made.sample, [evaluated.name for evaluated in self._models], made.fills)
-            return (), _score(made) if self._pool is None else self._pool.submit(_score, made)
+                _keep(self._keep, result.sample, [evaluated.name for evaluated in self._models], result.fills)
+            return (), _score(result) if self._pool is None else self._pool.submit(_score, result)
         except Exception as error:
             return (), error
 
 
 def _in_order(
-    judging: _Judging, most: int, skipped: list[Skipped], advance: Callable[[float], None]
+    scoring: _Scoring, most: int, skipped: list[Skipped], advance: Callable[[float], None]
 ) -> Iterator[_Scored]:
     """What was scored, in the pictures' order; what was not goes to `skipped`.
 
@@ -324,8 +324,8 @@ def _in_order(
         most: scores that may be waited for at a time
     """
     waiting: deque[Future[_Scored]] = deque()
-    for number, outcome in enumerate(Inline(judging).run(judging.jobs()), 1):
-        found = _ended(judging, outcome)
+    for number, outcome in enumerate(Inline(scoring).run(scoring.jobs()), 1):
+        found = _ended(scoring, outcome)
         advance(number)
         if isinstance(found, Skipped):
             skipped.append(found)
@@ -339,10 +339,10 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _ended(judging: _Judging, outcome: Outcome) -> Future[_Scored] | _Scored | Skipped:
+def _ended(scoring: _Scoring, outcome: Outcome) -> Future[_Scored] | _Scored | Skipped:
     """Raises: whatever ends the evaluation"""
     if outcome.error is not None:
-        return Skipped(judging.item(outcome.job).label, outcome.error)
+        return Skipped(scoring.item(outcome.job).label, outcome.error)
     found: Future[_Scored] | _Scored | Skipped | Exception = outcome.report
     if isinstance(found, Exception):
         raise found
@@ -358,7 +358,7 @@ def _score(filled: _Filled) -> _Scored:
     return _Scored(sample.item, hole_ratio(sample.hole), found, sample.picture_sha256, sample.mask_sha256)
 
 
-def _keep(folder: Path, sample: Sample, names: Sequence[str], fills: Sequence[NDArray[np.uint8]]) -> None:
+def _keep(folder: Path, sample: PreparedItem, names: Sequence[str], fills: Sequence[NDArray[np.uint8]]) -> None:
     """The input with its hole blanked, the hole, and each fill, as PNG under the picture's name."""
     blank = np.where(sample.hole[..., None], np.uint8(127), sample.truth)
     pictures = [("inputs", blank), ("masks", sample.hole.astype(np.uint8) * 255)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retouche.errors import DataError, InputError
 from retouche.evaluation.pictures import Item
-from retouche.folders.finding import Source, walk
+from retouche.folders.finding import FoundFile, walk
 from retouche.folders.pairing import pair
 from retouche.inference.load import load
 from retouche.inference.model import Model
@@ -139,9 +139,9 @@ def open_models(
         label, given = _labelled(word)
         try:
             meant = resolve(given)
-        except InputError as said:
+        except InputError as error:
             own = f"; or let that program fill the pictures and say --model {given}=FOLDER" if foreign(given) else ""
-            raise InputError(f"{said}{own}") from None
+            raise InputError(f"{error}{own}") from None
         if isinstance(meant, Path) and meant.is_dir() and not _holds_weights(meant):
             models.append(_outputs(label or meant.resolve().name, meant, items))
             continue
@@ -170,7 +170,7 @@ def _outputs(name: str, folder: Path, items: Sequence[Item]) -> Outputs:
     if not files:
         raise DataError(f"--model {folder} holds neither weights nor pictures: give a weight file or outputs")
     try:
-        pairs = pair([Source(item.image, Path(item.label)) for item in items], files, "output")
+        pairs = pair([FoundFile(item.image, Path(item.label)) for item in items], files, "output")
     except InputError as error:
         raise DataError(f"{name}: {error}") from None
     missing = [item.label for item, path in zip(items, pairs.found, strict=True) if path is None]

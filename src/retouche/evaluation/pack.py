@@ -88,21 +88,23 @@ def read_pack(word: str) -> Pack:
 
 def _preparation(path: Path, given: dict[str, Any]) -> Preparation:
     """What a pack's file says of sizes and masks. Raises: DataError naming what no evaluation can have"""
-    made = Preparation(**given)
-    whole = {name: value for name in ("size", "mask_seed", "each") if (value := getattr(made, name)) is not None}
+    result = Preparation(**given)
+    whole = {name: value for name in ("size", "mask_seed", "each") if (value := getattr(result, name)) is not None}
     fits = {
         **{name: type(value) is int and value >= {"mask_seed": 0, "each": 1, "size": 16}[name]
            for name, value in whole.items()},
-        "fit": made.fit in get_args(Fit),
-        "masks": made.masks is None or isinstance(made.masks, str),
-        "invert": isinstance(made.invert, bool),
+        "fit": result.fit in get_args(Fit),
+        "masks": result.masks is None or isinstance(result.masks, str),
+        "invert": isinstance(result.invert, bool),
     }  # fmt: skip
     for name, right in fits.items():
         if not right:
-            raise DataError(f'--pack {path} says "{name}": {getattr(made, name)!r}, which fits none: give another pack')
-    for spec in () if made.masks is None else made.masks.split(";"):
+            raise DataError(
+                f'--pack {path} says "{name}": {getattr(result, name)!r}, which fits none: give another pack'
+            )
+    for spec in () if result.masks is None else result.masks.split(";"):
         parse_masks(spec)
-    return made
+    return result
 
 
 def pack_of(paper: Paper, test: Trial) -> Pack:

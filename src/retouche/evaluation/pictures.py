@@ -16,7 +16,7 @@ from PIL import Image
 
 from retouche.data.mask_makers import Masks, mask_key, parse_masks
 from retouche.errors import DataError, InputError, RetoucheError
-from retouche.folders.finding import Source, walk
+from retouche.folders.finding import FoundFile, walk
 from retouche.folders.names import RealFolders
 from retouche.folders.pairing import pair
 from retouche.inference.sheet import pixels_rgb
@@ -80,7 +80,7 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PreparedItem:
     """A picture ready to be filled: truth (H, W, 3) uint8 RGB, hole (H, W), and the hashes of what they came from."""
 
     item: Item
@@ -137,7 +137,7 @@ def find_items(data: Path, masks: str | None, limit: int | None = None) -> tuple
         own = {real.of(source.path) for source in inside}
         pictures = tuple(source for source in pictures if real.of(source.path) not in own)
     if not pictures:
-        reason = f"; {said}" if (said := left_out.words()) else ""
+        reason = f"; {skipped}" if (skipped := left_out.words()) else ""
         raise DataError(f"--data {root} holds no pictures ({' '.join(SUFFIXES)}){reason}")
     pairs: Sequence[Path | None]
     if folder.is_dir():
@@ -171,14 +171,14 @@ def several(items: Sequence[Item], each: int) -> tuple[Item, ...]:
     return tuple(replace(item, number=number, copy=copy) for number, (item, copy) in enumerate(pairs))
 
 
-def _items(pictures: Sequence[Source], pairs: Sequence[Path | None]) -> tuple[Item, ...]:
+def _items(pictures: Sequence[FoundFile], pairs: Sequence[Path | None]) -> tuple[Item, ...]:
     return tuple(
         Item(number, source.relative.as_posix(), source.path, mask)
         for number, (source, mask) in enumerate(zip(pictures, pairs, strict=False))
     )
 
 
-def _paired(pictures: Sequence[Source], masks: Sequence[Source], folder: Path) -> list[Path]:
+def _paired(pictures: Sequence[FoundFile], masks: Sequence[FoundFile], folder: Path) -> list[Path]:
     if not masks:
         raise DataError(f"--masks {folder} holds no pictures ({' '.join(SUFFIXES)})")
     by_stem: dict[str, Path] = {}
@@ -270,7 +270,7 @@ def _parsed(text: str) -> Masks:
     return parse_masks(text)
 
 
-def prepare(item: Item, preparation: Preparation) -> Sample | Skipped:
+def prepare(item: Item, preparation: Preparation) -> PreparedItem | Skipped:
     """Decode one picture and its hole and bring them to size; what cannot be used is returned as such.
 
     Raises: DataError where a pack demands other bits, or the sizes differ
@@ -315,7 +315,7 @@ def prepare(item: Item, preparation: Preparation) -> Sample | Skipped:
         return Skipped(item.label, "its mask is empty")
     if hole.all():
         return Skipped(item.label, "its mask leaves nothing known")
-    return Sample(item, truth, hole, picture_sha256, mask_sha256)
+    return PreparedItem(item, truth, hole, picture_sha256, mask_sha256)
 
 
 def _without_paths(text: str, item: Item) -> str:

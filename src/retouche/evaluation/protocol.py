@@ -68,7 +68,7 @@ class Protocol:
 
     def lines(self) -> list[str]:
         """For people: printed above each table."""
-        said = [
+        lines = [
             f"protocol: {self.name}, {self.pictures} pictures (list {self.pictures_sha256[:12]})"
             + (f", {self.skipped} skipped" if self.skipped else ""),
             f"size: {self.size}",
@@ -78,10 +78,10 @@ class Protocol:
             f"PSNR at most {self.psnr_cap:g} dB; {self.bootstrap}; metrics version {self.metrics}, "
             f"retouche {self.version}",
         ]
-        said += [f"{name}: {weights}" for name, weights in self.backbones.items()]
+        lines += [f"{name}: {weights}" for name, weights in self.backbones.items()]
         if self.unknown:
-            said.append(f"not known of this protocol: {'; '.join(self.unknown)}")
-        return said
+            lines.append(f"not known of this protocol: {'; '.join(self.unknown)}")
+        return lines
 
 
 def list_sha256(hashes: Sequence[tuple[str, str]]) -> str:

@@ -17,7 +17,7 @@ from retouche.evaluation import plots
 from retouche.evaluation.evaluate import Evaluation, write_text
 from retouche.evaluation.evaluated import EvaluatedModel
 from retouche.evaluation.measures import Measure
-from retouche.evaluation.pictures import Item, Preparation, Sample, prepare
+from retouche.evaluation.pictures import Item, Preparation, PreparedItem, prepare
 from retouche.evaluation.table import ALL, BINS, Row, written
 from retouche.folders.names import shown
 
@@ -89,12 +89,12 @@ def write_report(
         models: in the table's order; asked again for the pictures shown
     """
     names = evaluation.names
-    samples: dict[int, Sample] = {}
+    samples: dict[int, PreparedItem] = {}
 
-    def sample(place: int) -> Sample | None:
+    def sample(place: int) -> PreparedItem | None:
         if place not in samples:
             found = prepare(evaluation.items[place][0], preparation)
-            if not isinstance(found, Sample):
+            if not isinstance(found, PreparedItem):
                 return None
             samples[place] = found
         return samples[place]
@@ -180,26 +180,26 @@ def _figure(pixels: Pixels, title: str, caption: str = "", truth: str = "", kind
 
 
 def _row(
-    word: str, place: int, sample: Sample, model: int, evaluation: Evaluation, models: Sequence[EvaluatedModel]
+    word: str, place: int, sample: PreparedItem, model: int, evaluation: Evaluation, models: Sequence[EvaluatedModel]
 ) -> str:
     """One picture: input, the model's fill, its errors, the truth, then the other models' fills."""
     keys = [measure.key for measure in evaluation.measures]
     psnr, band = keys.index("hole_psnr"), keys.index("band_error")
 
-    def said(number: int) -> str:
+    def caption(number: int) -> str:
         return f"{evaluation.values[place, number, psnr]:.2f} dB, {evaluation.values[place, number, band]:.2f} oct"
 
     own = models[model].fill(sample.item, sample.truth, sample.hole)
     cells = [
         _figure(hollow(sample.truth, sample.hole), "input", f"{sample.hole.mean():.0%} hole"),
-        _figure(own, evaluation.names[model], said(model), "row", "own"),
+        _figure(own, evaluation.names[model], caption(model), "row", "own"),
         _figure(error_map(own, sample.truth, sample.hole), "error", "light is large"),
         _figure(sample.truth, "truth"),
     ]
     for number, evaluated in enumerate(models):
         if number != model:
             fill = evaluated.fill(sample.item, sample.truth, sample.hole)
-            cells.append(_figure(fill, evaluation.names[number], said(number), "row"))
+            cells.append(_figure(fill, evaluation.names[number], caption(number), "row"))
     title = f"<h4>{word} <span>{escape(shown(sample.item.label))}</span></h4>"
     # the truth is in the page once per row: the fills show it under the pointer
     truth = f"--truth:url({_uri(sample.truth)})"
@@ -367,7 +367,7 @@ def _published(evaluation: Evaluation) -> str:
 
 
 def _protocol(evaluation: Evaluation) -> str:
-    said = []
+    rows = []
     for key, value in evaluation.protocol.as_json().items():
         text = value
         if isinstance(value, dict):
@@ -375,14 +375,14 @@ def _protocol(evaluation: Evaluation) -> str:
         elif isinstance(value, list):
             text = "; ".join(value)
         if text not in ("", None):
-            said.append(f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(str(text))}</dd>")
+            rows.append(f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(str(text))}</dd>")
     for measure in evaluation.measures:
-        said.append(f"<dt>{escape(measure.title)}</dt><dd>{escape(measure.words)}</dd>")
+        rows.append(f"<dt>{escape(measure.title)}</dt><dd>{escape(measure.words)}</dd>")
     for model in evaluation.models:
         about = "; ".join(
             f"{key} {value}" for key, value in model.items() if value not in (None, "") and key != "model"
         )
-        said.append(f"<dt>{escape(str(model['model']))}</dt><dd>{escape(about)}</dd>")
+        rows.append(f"<dt>{escape(str(model['model']))}</dt><dd>{escape(about)}</dd>")
     for each in evaluation.skipped:
-        said.append(f"<dt>skipped</dt><dd>{escape(shown(each.name))}: {escape(shown(each.reason))}</dd>")
-    return f"<h2>Protocol</h2><div class='card'><dl>{''.join(said)}</dl></div>"
+        rows.append(f"<dt>skipped</dt><dd>{escape(shown(each.name))}: {escape(shown(each.reason))}</dd>")
+    return f"<h2>Protocol</h2><div class='card'><dl>{''.join(rows)}</dl></div>"

@@ -129,24 +129,26 @@ class Cell:
     why: str = ""
 
 
-def cells(paper: Paper, test: Trial, made: Evaluation) -> list[Cell]:
+def cells(paper: Paper, test: Trial, evaluation: Evaluation) -> list[Cell]:
     """Our value at every published cell; only those of the test that was run have one."""
-    return [_cell(published, test, made) for published in paper.cells]
+    return [_cell(published, test, evaluation) for published in paper.cells]
 
 
-def _cell(published: Published, test: Trial, made: Evaluation) -> Cell:
+def _cell(published: Published, test: Trial, evaluation: Evaluation) -> Cell:
     if published.test != test.name:
         return Cell(published, why=f"of the test {published.test}")
-    keys = [measure.key for measure in made.measures]
+    keys = [measure.key for measure in evaluation.measures]
     if published.measure not in keys:
         return Cell(published, why="its weights were not given")
     if published.measure in {measure.key for measure in OF_A_SET}:
-        row = next((row for row in made.rows if (row.bin, row.metric) == (published.bin, published.measure)), None)
+        row = next(
+            (row for row in evaluation.rows if (row.bin, row.metric) == (published.bin, published.measure)), None
+        )
         value, interval, count = (None, None, 0) if row is None else (row.value, row.interval, row.count)
     else:
-        chosen = within(published.bin, made.ratios)
-        column = made.values[chosen, 0, keys.index(published.measure)]
-        value, interval, count = mean_and_interval(column, [made.items[number][0].name for number in chosen])
+        chosen = within(published.bin, evaluation.ratios)
+        column = evaluation.values[chosen, 0, keys.index(published.measure)]
+        value, interval, count = mean_and_interval(column, [evaluation.items[number][0].name for number in chosen])
     if value is None:
         return Cell(published, why="no picture has such a hole" if not count else "not computed for these classes")
     times = published.times
@@ -193,9 +195,9 @@ def _written(cell: Cell) -> str:
 
 
 def _note(cell: Cell) -> str:
-    said = [cell.published.source, cell.published.remark]
-    said += [] if cell.published.checked else ["? = not checked at the source"]
-    return "; ".join(word for word in said if word)
+    parts = [cell.published.source, cell.published.remark]
+    parts += [] if cell.published.checked else ["? = not checked at the source"]
+    return "; ".join(word for word in parts if word)
 
 
 def as_json(paper: Paper, test: Trial, found: Sequence[Cell], pictures: Identity, weights: Identity) -> dict[str, Any]:

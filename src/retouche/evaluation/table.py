@@ -72,7 +72,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; `perfect` only where it says something."""
-        made: dict[str, Any] = {
+        result: dict[str, Any] = {
             "model": self.model,
             "bin": self.bin,
             "metric": self.metric,
@@ -80,7 +80,7 @@ class Row:
             "interval": None if self.interval is None else [rounded(each) for each in self.interval],
             "count": self.count,
         }
-        return made if self.perfect is None else {**made, "perfect": self.perfect}
+        return result if self.perfect is None else {**result, "perfect": self.perfect}
 
 
 @dataclass(frozen=True)

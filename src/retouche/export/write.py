@@ -161,7 +161,7 @@ def form_of(model: Networks, form: str) -> NetworkForm:
         raise InputError(f'"{model.method}" is no network: there is nothing to export; choose a model that is one')
     record = find(model.method)
     scope = record.scope(model.config)
-    guides = tuple(name for name in ("sketch", "structure") if name in record.listens(model.config))
+    guides = tuple(name for name in ("sketch", "structure") if name in record.conditioning(model.config))
     one_size = generator.largest if generator.largest == generator.smallest else 0
     side = scope.centre[0] if scope.centre else one_size
     return FORMS[form](generator.cpu().eval(), guides, side)

@@ -68,7 +68,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Place:
+class DatePosition:
     """Where dates of a folder stand: a row's box from the corner that it is nearest to, in shorter sides.
 
     Attributes:
@@ -90,7 +90,7 @@ class Place:
         return round(ends[0][0]), round(ends[1][0]), round(ends[0][1]), round(ends[1][1])
 
 
-def find_row(image: NDArray[np.floating], place: Place | None = None) -> Row | None:
+def find_row(image: NDArray[np.floating], place: DatePosition | None = None) -> Row | None:
     """The date of one picture; None where there is none.
 
     Args:
@@ -147,7 +147,7 @@ def date_mask(image: NDArray[np.floating], row: Row) -> Mask:
     return dilate(mask, max(1, round(0.08 * row.height)))
 
 
-def common_place(rows: Sequence[Row | None], sizes: Sequence[tuple[int, int]]) -> Place | None:
+def common_place(rows: Sequence[Row | None], sizes: Sequence[tuple[int, int]]) -> DatePosition | None:
     """Where the dates of a folder stand; None where no place repeats.
 
     Args:
@@ -163,20 +163,20 @@ def common_place(rows: Sequence[Row | None], sizes: Sequence[tuple[int, int]]) -
         return None
     near = [sorted(place.near[axis] for place in most)[len(most) // 2] for axis in (0, 1)]
     far = [max(place.far[axis] for place in most) for axis in (0, 1)]
-    return Place(most[0].corner, (near[0], near[1]), (far[0], far[1]))
+    return DatePosition(most[0].corner, (near[0], near[1]), (far[0], far[1]))
 
 
-def place_of(row: Row, height: int, width: int) -> Place:
+def place_of(row: Row, height: int, width: int) -> DatePosition:
     """A row's place in a picture of this size."""
     left, top, right, bottom = row.box
     side = min(height, width)
     corner = int(left > width - right), int(top > height - bottom)
     x = sorted((width - left, width - right) if corner[0] else (left, right))
     y = sorted((height - top, height - bottom) if corner[1] else (top, bottom))
-    return Place(corner, (x[0] / side, y[0] / side), (x[1] / side, y[1] / side))
+    return DatePosition(corner, (x[0] / side, y[0] / side), (x[1] / side, y[1] / side))
 
 
-def _alike(one: Place, other: Place) -> bool:
+def _alike(one: DatePosition, other: DatePosition) -> bool:
     """The same corner, and near enough: digits of other widths make a row shorter or longer at one end."""
     if one.corner != other.corner:
         return False
@@ -218,9 +218,9 @@ def _rows(ink: Mask, hat: Floats, image: Floats, ease: float) -> list[Row]:
         left, right = min(box[0] for box in row), max(box[2] for box in row)
         top, bottom = min(box[1] for box in row), max(box[3] for box in row)
         size = float(np.median([box[3] - box[1] for box in row]))
-        made = _judged((left, top, right, bottom), size, ink, hat, image, ease)
-        if made is not None:
-            found.append(made)
+        result = _as_row((left, top, right, bottom), size, ink, hat, image, ease)
+        if result is not None:
+            found.append(result)
     return found
 
 
@@ -239,7 +239,7 @@ def _lined_up(boxes: Sequence[Box]) -> list[list[Box]]:
     return rows
 
 
-def _judged(box: Box, size: float, ink: Mask, hat: Floats, image: Floats, ease: float) -> Row | None:
+def _as_row(box: Box, size: float, ink: Mask, hat: Floats, image: Floats, ease: float) -> Row | None:
     """A row that looks like a date; None for any other."""
     left, top, right, bottom = box
     if not LONG[0] * ease <= (right - left) / size <= LONG[1] or bottom - top > 1.6 * size:
@@ -289,7 +289,7 @@ def _in_a_corner(box: Box, height: int, width: int) -> bool:
     return (down < BAND and across < REACH) or (across < BAND and down < REACH)
 
 
-def at_place(image: NDArray[np.floating], row: Row | None, place: Place) -> Row | None:
+def at_place(image: NDArray[np.floating], row: Row | None, place: DatePosition) -> Row | None:
     """The date of one picture of a folder whose dates stand at a place.
 
     Args:

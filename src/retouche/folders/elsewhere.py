@@ -127,28 +127,28 @@ class Far(_Path):  # type: ignore[misc]
         """What tells it from another file of the same name; empty if it is not there."""
         found = self.shard
         if found is None:
-            told = self.info()
-            return {} if told is None else {"bytes": told.get("size"), "mark": _mark(told)}
-        told = found[0].info()
-        if told is None:
+            info = self.info()
+            return {} if info is None else {"bytes": info.get("size"), "mark": _mark(info)}
+        info = found[0].info()
+        if info is None:
             return {}
         span = _index(found[0]).get(found[1])
-        return {} if span is None else {"bytes": span[1], "mark": _mark(told)}
+        return {} if span is None else {"bytes": span[1], "mark": _mark(info)}
 
     def is_file(self, **words: Any) -> bool:
         """Whether it is there, as a file; a shard's member also while it waits to be packed."""
         found = self.shard
         if found is not None:
             return self.staged.is_file() or (found[0].is_file() and found[1] in _index(found[0]))
-        told = self.info()
-        return told is not None and told["type"] == "file"
+        info = self.info()
+        return info is not None and info["type"] == "file"
 
     def is_dir(self, **words: Any) -> bool:
         """Whether it is a folder. What bears a picture's suffix is a file: that saves a request for each."""
         if self.suffix.lower() in SUFFIXES:
             return False
-        told = self.info()
-        return told is not None and told["type"] == "directory"
+        info = self.info()
+        return info is not None and info["type"] == "directory"
 
     def exists(self, **words: Any) -> bool:
         """Whether anything is there."""
@@ -187,7 +187,7 @@ class Far(_Path):  # type: ignore[misc]
             system.invalidate_cache()
             if any(sign in str(self) for sign in "*?["):
                 root = _fixed(path)
-                found = [name for name, told in system.glob(path, detail=True).items() if told["type"] == "file"]
+                found = [name for name, info in system.glob(path, detail=True).items() if info["type"] == "file"]
             else:
                 root, found = path, system.find(path)
             return sorted(name[len(root.rstrip("/")) + 1 :] for name in found)
@@ -272,16 +272,16 @@ def _system(far: Far) -> tuple[Any, str]:
     return system, str(path)
 
 
-def _mark(told: Mapping[str, Any]) -> str | None:
-    return next((str(told[key]) for key in _MARKS if told.get(key) is not None), None)
+def _mark(info: Mapping[str, Any]) -> str | None:
+    return next((str(info[key]) for key in _MARKS if info.get(key) is not None), None)
 
 
 def _index(shard: Far) -> dict[str, tuple[int, int]]:
-    told = shard.info()
+    info = shard.info()
     with _border(shard, "read"):
-        if told is None:
+        if info is None:
             raise FileNotFoundError
-        return _indexed(str(shard), _mark(told), told.get("size"))
+        return _indexed(str(shard), _mark(info), info.get("size"))
 
 
 @lru_cache(maxsize=8)
@@ -313,15 +313,15 @@ def _border(far: Far, doing: str) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{far} is not there: check the bucket and the name") from None
     except PermissionError as error:
-        said = f"access denied: {reason(error)}"
+        cause = f"access denied: {reason(error)}"
         raise InputError(
             f"{far} cannot be {doing} (access denied: {reason(error)}): check credentials and rights"
         ) from (None)
     except ImportError as error:  # the file system's own package
         raise InputError(f"{far} cannot be {doing} ({reason(error)}): pip install what it names") from None
     except Exception as error:  # each system has errors of its own
-        said = f"{type(error).__name__}: {reason(error)}"
-        raise InputError(f"{far} cannot be {doing} ({said}): check address, credentials and network") from None
+        cause = f"{type(error).__name__}: {reason(error)}"
+        raise InputError(f"{far} cannot be {doing} ({cause}): check address, credentials and network") from None
 
 
 def pictures_in(address: Far, suffixes: Sequence[str], *, masks: bool) -> tuple[list[tuple[Far, Path]], list[str]]:

@@ -25,7 +25,7 @@ OURS = ("manifest.jsonl",)  # what a batch leaves beside its outputs: nobody mis
 
 
 @dataclass(frozen=True)
-class Source:
+class FoundFile:
     """One file and where it belongs below its folder."""
 
     path: Path
@@ -89,7 +89,7 @@ class Sources:
         remarks: what else a user should know
     """
 
-    pictures: tuple[Source, ...]
+    pictures: tuple[FoundFile, ...]
     many: bool
     folder: Path | None = None
     lines: tuple[Path, ...] = ()
@@ -134,17 +134,17 @@ def _find_one(word: str, flag: str, suffixes: Sequence[str]) -> Sources:
         if not files and any(path.glob(f"*{SHARD}")):
             return _far(local_address(path), word, flag, suffixes)
         if not files:
-            reason = f"; {said}" if (said := left_out.words()) else ""
+            reason = f"; {skipped}" if (skipped := left_out.words()) else ""
             raise InputError(f"{flag} {word} holds no pictures ({' '.join(suffixes)}){reason}")
         return Sources(files, many=True, folder=path, left_out=left_out)
     if path.is_file():
         if path.suffix.lower() == ".txt":
             return _listed(path, flag)
-        return Sources((Source(path, Path(path.name)),), many=False)
+        return Sources((FoundFile(path, Path(path.name)),), many=False)
     if glob.has_magic(word):
         pictures, left_out = _matching(word, suffixes)
         if not pictures:
-            reason = f"; {said}" if (said := left_out.words()) else ""
+            reason = f"; {skipped}" if (skipped := left_out.words()) else ""
             raise InputError(f"{flag} {word} matches no pictures{reason}")
         return Sources(pictures, many=True, left_out=left_out)
     if path.exists():
@@ -159,23 +159,23 @@ def _far(address: Far, word: str, flag: str, suffixes: Sequence[str]) -> Sources
     if not many and not shard and address.suffix.lower() in suffixes:
         if not address.is_file():
             raise InputError(f"{flag} {word} is not there: check the bucket and the name")
-        return Sources((Source(address, Path(address.name)),), many=False)
+        return Sources((FoundFile(address, Path(address.name)),), many=False)
     found, left = pictures_in(address, suffixes, masks=flag == "--mask")
     left_out = LeftOut()
     for name in left:
         left_out.add(OTHER, name)
     if not found:
-        reason = f"; {said}" if (said := left_out.words()) else ", or is not there"
+        reason = f"; {skipped}" if (skipped := left_out.words()) else ", or is not there"
         raise InputError(f"{flag} {word} holds no pictures ({' '.join(suffixes)}){reason}")
     folder = address.parent if shard else fixed_part(address) if many else address
-    pictures = tuple(Source(path, relative) for path, relative in found)
+    pictures = tuple(FoundFile(path, relative) for path, relative in found)
     return Sources(pictures, many=True, folder=folder, left_out=left_out)
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-def walk(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[tuple[Source, ...], LeftOut]:
+def walk(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[tuple[FoundFile, ...], LeftOut]:
     """All files of these suffixes in a folder and its subfolders, in order of their names, without hidden ones.
 
     Links to folders are followed; a folder that is met twice, as in a loop, is entered once, and rather by its own
@@ -186,7 +186,7 @@ def walk(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[tuple[Source
     for relative, entry in _entries(folder, left_out):
         kind = None if _is_plain(entry, suffixes) else _unfit(entry.path, suffixes)
         if kind is None:
-            found.append(Source(folder / relative, Path(relative)))
+            found.append(FoundFile(folder / relative, Path(relative)))
         elif entry.name not in OURS:
             left_out.add(kind, relative)
     return tuple(sorted(found, key=lambda source: source.relative.parts)), left_out
@@ -249,7 +249,7 @@ def _unfit(path: str, suffixes: Sequence[str]) -> str | None:
 # Globs and lists ------------------------------------------------------------------------------------------------------
 
 
-def _matching(word: str, suffixes: Sequence[str]) -> tuple[tuple[Source, ...], LeftOut]:
+def _matching(word: str, suffixes: Sequence[str]) -> tuple[tuple[FoundFile, ...], LeftOut]:
     """The pictures that a pattern matches, relative to the folders before its first wildcard."""
     root = _fixed_part(word)
     left_out = LeftOut()
@@ -265,7 +265,7 @@ def _matching(word: str, suffixes: Sequence[str]) -> tuple[tuple[Source, ...], L
             continue
         kind = _unfit(str(path), suffixes)
         if kind is None:
-            found.append(Source(path, path.relative_to(root)))
+            found.append(FoundFile(path, path.relative_to(root)))
         elif path.name not in OURS:
             left_out.add(kind, str(path.relative_to(root)))
     return tuple(found), left_out
@@ -317,10 +317,10 @@ def _listed(path: Path, flag: str) -> Sources:
             names.append(file[1])
     remarks = (f"{path}: {comments} {'line' if comments == 1 else 'lines'} taken as comment",) if comments else ()
     if not files:
-        said = f" ({remarks[0]})" if remarks else ""
-        raise InputError(f"{flag} {path} lists nothing{said}: write one path a line")
+        first_remark = f" ({remarks[0]})" if remarks else ""
+        raise InputError(f"{flag} {path} lists nothing{first_remark}: write one path a line")
     if all(not Path(name).is_absolute() and ".." not in Path(name).parts for name in names):
-        pictures = [Source(file, Path(name)) for file, name in zip(files, names, strict=True)]
+        pictures = [FoundFile(file, Path(name)) for file, name in zip(files, names, strict=True)]
     else:
         pictures = _below_common_folder(files)
     return Sources(_unique(pictures), many=True, lines=tuple(files), remarks=remarks)
@@ -356,14 +356,14 @@ def _named(beside: Path, given: str) -> tuple[Path, str] | None:
     return None
 
 
-def _below_common_folder(files: Sequence[Path]) -> list[Source]:
+def _below_common_folder(files: Sequence[Path]) -> list[FoundFile]:
     absolute = [Path(os.path.abspath(file)) for file in files]
     try:
         common = Path(os.path.commonpath([file.parent for file in absolute]))
     except ValueError:  # several drives
-        return [Source(file, Path(file.name)) for file in files]
-    return [Source(file, whole.relative_to(common)) for file, whole in zip(files, absolute, strict=True)]
+        return [FoundFile(file, Path(file.name)) for file in files]
+    return [FoundFile(file, whole.relative_to(common)) for file, whole in zip(files, absolute, strict=True)]
 
 
-def _unique(sources: Iterable[Source]) -> tuple[Source, ...]:
+def _unique(sources: Iterable[FoundFile]) -> tuple[FoundFile, ...]:
     return tuple({os.path.abspath(source.path): source for source in sources}.values())

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from retouche.errors import DataError, InputError
-from retouche.folders.finding import Source, walk
+from retouche.folders.finding import FoundFile, walk
 from retouche.folders.names import LEVELS, RealFolders
 
 Level = Callable[[str], str]
@@ -30,11 +30,11 @@ class Pairs:
     """
 
     found: tuple[Path | None, ...]
-    unused: tuple[Source, ...] = ()
+    unused: tuple[FoundFile, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
-def pair(inputs: Sequence[Source], candidates: Sequence[Source], kind: str, *, by_stem: bool = True) -> Pairs:
+def pair(inputs: Sequence[FoundFile], candidates: Sequence[FoundFile], kind: str, *, by_stem: bool = True) -> Pairs:
     """For each input the candidate of its own subfolder with its stem, or with its stem and the suffix `_KIND`.
 
     Another folder's file is taken only where all files of one side lie flat in one folder, where the folders' own names
@@ -73,7 +73,7 @@ def pair(inputs: Sequence[Source], candidates: Sequence[Source], kind: str, *, b
 class _Match:
     """What has found its partner so far, by numbers of inputs and candidates."""
 
-    def __init__(self, inputs: Sequence[Source], candidates: Sequence[Source], kind: str, by_stem: bool) -> None:
+    def __init__(self, inputs: Sequence[FoundFile], candidates: Sequence[FoundFile], kind: str, by_stem: bool) -> None:
         self.inputs, self.candidates, self.kind = inputs, candidates, kind
         self.partner: dict[int, int] = {}
         self.taken: set[int] = set()
@@ -105,7 +105,7 @@ class _Match:
             if number not in self.taken:
                 for stem in self.stems[number]:
                     offers[place(folder, stem)].add(number)
-        made: dict[int, int] = {}
+        claimed: dict[int, int] = {}
         for number, source in enumerate(self.inputs):
             if number in self.partner:
                 continue
@@ -120,20 +120,20 @@ class _Match:
                 first, second = (self.candidates[each].path for each in fits[:2])
                 raise InputError(f"{source.path} has {len(fits)} {self.kind}s ({first}, {second}): keep one of them")
             if fits:
-                made[number] = fits[0]
-        shared = {each for each, count in Counter(made.values()).items() if count > 1}
+                claimed[number] = fits[0]
+        shared = {each for each, count in Counter(claimed.values()).items() if count > 1}
         if crossing and shared:
             one = min(shared)
-            first, second = [self.inputs[number].path for number, each in made.items() if each == one][:2]
+            first, second = [self.inputs[number].path for number, each in claimed.items() if each == one][:2]
             raise InputError(
                 f"{self.candidates[one].path} could be the {self.kind} of {first} and of {second}: "
                 f"put the {self.kind}s into subfolders like the pictures'"
             )
         exact = level is LEVELS[0]  # a.jpg and a.png in one folder may share a mask, A.jpg and a.jpg may not
-        self.partner |= {number: each for number, each in made.items() if exact or each not in shared}
+        self.partner |= {number: each for number, each in claimed.items() if exact or each not in shared}
         self.taken.update(self.partner.values())
 
-    def _contradict(self, one: Source, other: Source) -> bool:
+    def _contradict(self, one: FoundFile, other: FoundFile) -> bool:
         """Whether the flat one's folder bears the name of a subfolder of the other side, but not of this file's."""
         nested, flat = (one, other) if len(one.relative.parts) > 1 else (other, one)
         name = LEVELS[-1](flat.path.absolute().parent.name)

@@ -24,7 +24,7 @@ THINNEST = 32
 LEFT, TOP, RIGHT, BOTTOM = range(4)
 
 
-class Part(NamedTuple):
+class CanvasPart(NamedTuple):
     """A canvas that is filled next.
 
     Attributes:
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     side: int | None
 
 
-def canvases(size: tuple[int, int], room: tuple[int, int, int, int]) -> list[Part]:
+def canvases(size: tuple[int, int], room: tuple[int, int, int, int]) -> list[CanvasPart]:
     """The old picture and the growing canvases up to the whole.
 
     Args:
@@ -47,13 +47,13 @@ def canvases(size: tuple[int, int], room: tuple[int, int, int, int]) -> list[Par
     left, top, right, bottom = room
     box = [left, top, width - right, height - bottom]
     deepest = max(THINNEST, int(BAND * min(box[2] - box[0], box[3] - box[1])))
-    found = [Part((box[0], box[1], box[2], box[3]), None)]
+    found = [CanvasPart((box[0], box[1], box[2], box[3]), None)]
     for side, end in ((LEFT, 0), (RIGHT, width), (TOP, 0), (BOTTOM, height)):
         start = box[side]
         bands = -(-abs(end - start) // deepest)
         for number in range(1, bands + 1):
             box[side] = start + round((end - start) * number / bands)
-            found.append(Part((box[0], box[1], box[2], box[3]), side))
+            found.append(CanvasPart((box[0], box[1], box[2], box[3]), side))
     return found
 
 
@@ -75,7 +75,7 @@ def nearer(values: np.ndarray, shape: tuple[int, ...], side: int | None) -> np.n
     return values[rows, columns]
 
 
-def placed(region: Region, part: Part) -> Region | None:
+def placed(region: Region, part: CanvasPart) -> Region | None:
     """A region planned on a doubled part, in the whole's coordinates: it pastes into the part alone, and its crops
     reach behind it; None where nothing of it lies in the part."""
     left, top, right, bottom = part.box

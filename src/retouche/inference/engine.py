@@ -53,10 +53,10 @@ class EngineGenerator(Generator):
         arrays = {name: tensor.detach().float().cpu().numpy() for name, tensor in inputs.items()}
         if self.pipeline:
             levels = {"picture" if name == "image" else name: _levels(each) for name, each in arrays.items()}
-            made = self.run(levels).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+            result = self.run(levels).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         else:
-            made = self.run({name: np.ascontiguousarray(each) for name, each in arrays.items()})
-        prediction = torch.from_numpy(made).to(image)
+            result = self.run({name: np.ascontiguousarray(each) for name, each in arrays.items()})
+        prediction = torch.from_numpy(result).to(image)
         return Prediction(prediction) if self.gives == "refined" else Prediction(None, structure=prediction)
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

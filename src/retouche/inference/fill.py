@@ -14,7 +14,7 @@ from torch import Tensor
 
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
-from retouche.inference.canvas import Part, canvases, doubled, nearer, placed
+from retouche.inference.canvas import CanvasPart, canvases, doubled, nearer, placed
 from retouche.inference.passes import Canvas, Guides, Job, fill_region, fill_together, passes
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
@@ -96,15 +96,15 @@ class Filling:
         Raises: InputError
         """
         started = time.perf_counter()
-        told = None if progress is None else rising(progress)
+        report_share = None if progress is None else rising(progress)
         planned = [self._plan(picture, mask) for picture, mask in pairs]
-        if told is not None:
-            told(0.0)
+        if report_share is not None:
+            report_share(0.0)
         jobs = [job for each in planned for job in each.jobs]
         if jobs:
             warn_of_spinning()
         done: dict[int, HoleReport] = {}
-        with listening(None if told is None else _unfinished(told)), plain_torch():
+        with listening(None if report_share is None else _unfinished(report_share)), plain_torch():
             for numbers, share in passes(jobs):
                 with part(*share):
                     several = [jobs[number] for number in numbers]
@@ -117,8 +117,8 @@ class Filling:
             each.canvas.picture if isinstance(picture, Picture) else each.canvas.picture.as_given()
             for each, (picture, _) in zip(planned, pairs, strict=True)
         ]
-        if told is not None:
-            told(1.0)
+        if report_share is not None:
+            report_share(1.0)
         return filled, reports
 
     def _plan(self, picture: PictureLike, mask: MaskLike | None) -> _Planned:
@@ -147,12 +147,12 @@ class Filling:
             sketch, structure = as_shown(sketch, opened, "sketch"), as_shown(structure, opened, "structure")
         guides = self._guides(sketch, structure, size)
         unseen = opened.unseen()
-        grown, grow, said = _grown(hole, grow, by_thickness=options.dilate is None, fresh=fresh, unseen=unseen)
+        grown, grow, notes = _grown(hole, grow, by_thickness=options.dilate is None, fresh=fresh, unseen=unseen)
         soft = min(soft, grow)
         if options.dilate is None and hole.any():
-            said.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
-        if "structure" in self.model.listens and guides.structure is None and grown.any():
-            said.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
+            notes.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
+        if "structure" in self.model.conditioning and guides.structure is None and grown.any():
+            notes.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
         filled = opened.copy()
         filled.expect(grown | unseen)
         weight = feather_weight(hole | fresh, grown, soft)
@@ -160,7 +160,7 @@ class Filling:
         budget = MEMORY_BYTES if options.memory is None else options.memory
         canvas = Canvas(filled, grown | unseen, weight, guides, options.seed, budget)
         jobs = self._jobs(canvas, grown, canvases(size, room or (0, 0, 0, 0)))
-        remarks = [*opened.remarks, *remarks, *said]
+        remarks = [*opened.remarks, *remarks, *notes]
         return _Planned(canvas, jobs, hole_ratio(grown), grow, soft, room, tuple(remarks))
 
     def _report(self, planned: _Planned, holes: list[HoleReport], seconds: float) -> Report:
@@ -194,7 +194,7 @@ class Filling:
 
     def _guides(self, sketch: MaskLike | None, structure: PictureLike | None, size: tuple[int, int]) -> Guides:
         for word, given in (("sketch", sketch), ("structure", structure)):
-            if given is not None and word not in self.model.listens:
+            if given is not None and word not in self.model.conditioning:
                 raise InputError(
                     f'model "{self.model.name}" takes no {word}: leave it out, or choose a model that does'
                 )
@@ -206,7 +206,7 @@ class Filling:
             )
         return Guides(None if sketch is None else open_sketch(sketch, size), picture)
 
-    def _jobs(self, canvas: Canvas, hole: np.ndarray, parts: Sequence[Part]) -> list[Job]:
+    def _jobs(self, canvas: Canvas, hole: np.ndarray, parts: Sequence[CanvasPart]) -> list[Job]:
         """What is to be filled, by which model, in which order.
 
         Args:
@@ -234,9 +234,9 @@ class Filling:
         return jobs
 
 
-def _unfinished(told: Callable[[float], None]) -> Callable[[float], None]:
+def _unfinished(progress: Callable[[float], None]) -> Callable[[float], None]:
     """1.0 is kept for the end: rounding and a part that knows nothing of the rest do not reach it."""
-    return lambda fraction: told(min(fraction, 0.999))
+    return lambda fraction: progress(min(fraction, 0.999))
 
 
 def _ring(options: FillOptions, size: tuple[int, int]) -> tuple[int, int]:
@@ -270,16 +270,16 @@ def _grown(
 
 
 def _strategy_remarks(holes: list[HoleReport], scope: Scope) -> list[str]:
-    said = []
+    remarks = []
     shrunk = [hole for hole in holes if hole.scale < 1]
     if shrunk:
         worst = min(hole.scale for hole in shrunk)
-        said.append(
+        remarks.append(
             f"{len(shrunk)} of {len(holes)} holes are larger than the method fills well ({scope.hole} pixels) or than "
             f"the memory budget allows: filled at down to {worst:.0%} of full size and enlarged"
         )
     if scope.statistics and any(hole.strategy != "whole" for hole in holes):
-        said.append(
+        remarks.append(
             "the network takes statistics over all it sees: a crop is filled a little differently than the whole"
         )
-    return said
+    return remarks

@@ -51,8 +51,8 @@ def load(
     if isinstance(meant, Path) and is_onnx(meant):
         return _in_engine(open_networks(meant, chosen), str(model))
     if chosen != "torch":
-        made = load(model, semantics=semantics, order=order)
-        network = network_of(made)
+        result = load(model, semantics=semantics, order=order)
+        network = network_of(result)
         if network.generator is None:
             raise InputError(f'"{model}" is no network: the engine {chosen} cannot run it, choose a model that is one')
         run = open_networks(exported(network), chosen)
@@ -72,9 +72,9 @@ def load(
             raise WeightsError(f'the weights of "{name}" are not here: retouche download {needed}, or give a file')
     else:
         path = meant
-    made = load_file(path, semantics, order=order, kind=Model)
-    made.name = str(model)
-    return made.to(device)
+    result = load_file(path, semantics, order=order, kind=Model)
+    result.name = str(model)
+    return result.to(device)
 
 
 def _in_engine(networks: Networks, name: str) -> Model:

@@ -42,9 +42,12 @@ class Model(Networks):
         return self.record.scope(self.config)
 
     @property
-    def listens(self) -> frozenset[str]:
-        """The guides it takes: "sketch", "structure"."""
-        return self.record.listens(self.config)
+    def conditioning(self) -> frozenset[str]:
+        """The inputs it takes beside picture and mask: "sketch", "structure"."""
+        return self.record.conditioning(self.config)
+
+    listens = conditioning
+    """The former name, until 0.2."""
 
     @property
     def multiple(self) -> int:
@@ -169,7 +172,7 @@ class Model(Networks):
                 > 127 (8 bit) or > 0.5 (float) is hole; where opacity varies it decides (see `open_mask`). An array for
                 a PIL image with an EXIF orientation belongs to its stored pixels. For a batch (N, 1, H, W), or one
                 mask for all. May be left out where the picture is only extended
-            sketch: white strokes on black, same size, for a model that listens to it
+            sketch: white strokes on black, same size, for a model that takes one
             structure: an edge-preserving smoothed picture of the same size, for a model that takes one
             dilate: pixels to grow the mask by; None = round(longest side / 256), at least 1, but nowhere more than
                 half the thickness of the hole there; 0 = exactly the mask
@@ -191,8 +194,8 @@ class Model(Networks):
         if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
             filled, reports = filling.run(list(zip(picture, _batch_masks(mask, len(picture)), strict=True)), progress)
             return (torch.stack(filled), reports) if report else torch.stack(filled)
-        (whole,), (told,) = filling.run([(picture, mask)], progress)
-        return (whole, told) if report else whole
+        (whole,), (single,) = filling.run([(picture, mask)], progress)
+        return (whole, single) if report else whole
 
 
 def _batch_masks(mask: MaskLike | None, count: int) -> list[Any]:

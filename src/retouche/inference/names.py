@@ -50,8 +50,8 @@ def resolve(word: str | Path) -> str | Path:
         return ours
     if _is_there(word):
         return Path(word)
-    if said := foreign(word):
-        raise InputError(said)
+    if message := foreign(word):
+        raise InputError(message)
     if "/" in word or "\\" in word or (Path(word).suffix and ":" not in word):
         return Path(word)  # not there, which is said with its name
     find(word.partition(":")[0])  # says the nearest known name
@@ -70,10 +70,10 @@ def foreign(name: str) -> str | None:
     for pattern, why, near in FOREIGN:
         if re.fullmatch(pattern, name.partition(":")[0].lower()):
             nearest = " or ".join(f'"{each}"' for each in near if known(each))
-            said = (
+            default = (
                 f'nearest is {nearest}, and "default" needs no download' if nearest else '"default" needs no download'
             )
-            return f'no model "{name[:80]}": {why}; {said}'
+            return f'no model "{name[:80]}": {why}; {default}'
     return None
 
 

@@ -268,7 +268,7 @@ def _view(job: Job, window: Window, scale: float) -> View:
     if model.generator is not None and model.scope.centre is not None:
         image, mask = _only_centre_hole(image, mask, *model.scope.centre)
     guides = canvas.guides
-    if "sketch" not in model.listens:
+    if "sketch" not in model.conditioning:
         guides = Guides(None, guides.structure)
     return image, mask, *_guide_windows(guides, window.crop, scale, image, job.bounds)
 
@@ -286,18 +286,18 @@ def _predicted(
         return fill(image, mask, job.canvas.seed, **({} if sketch is None else {"sketch": sketch}))
     sketch, structure = (None if guide is None else guide.to(model.device) for guide in (sketch, structure))
     boxes = boxes_near(model.generator, mask)
-    made = at_any_size(model.generator, image.to(model.device), mask.to(model.device), sketch, structure, boxes)
-    if made is None:
+    result = at_any_size(model.generator, image.to(model.device), mask.to(model.device), sketch, structure, boxes)
+    if result is None:
         raise WeightsError(
             f"{model.name} holds only the structure network of {model.method}: "
             "give the folder that holds the texture network too"
         )
-    made = made.float().cpu()
-    return _grained(job, made, image, mask) if model.record.grain and job.region.scale == 1 else made
+    result = result.float().cpu()
+    return _grained(job, result, image, mask) if model.record.grain and job.region.scale == 1 else result
 
 
-def _grained(job: Job, made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    whole = torch.where(mask > 0.5, made, image.float())
+def _grained(job: Job, result: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    whole = torch.where(mask > 0.5, result, image.float())
     pairs = zip(whole.split(1), mask.expand(len(whole), -1, -1, -1).split(1), strict=True)
     return torch.cat([matched(one, hole, job.canvas.seed) for one, hole in pairs])
 

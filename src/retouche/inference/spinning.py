@@ -17,15 +17,15 @@ import torch
 
 log = logging.getLogger("retouche")
 
-_said = False
+_warned = False
 
 
 def warn_of_spinning() -> None:
     """Say once in a process that it is about to wait, and the remedy."""
-    global _said
-    if _said or not _spins(os.environ, torch.get_num_threads()) or not _is_busy():
+    global _warned
+    if _warned or not _spins(os.environ, torch.get_num_threads()) or not _is_busy():
         return
-    _said = True
+    _warned = True
     log.warning(
         "the cores are busy with other work, and the %d threads of PyTorch wait by spinning: a fill may take ten times "
         "as long; set OMP_WAIT_POLICY=PASSIVE before Python starts, or call torch.set_num_threads(1)",

@@ -183,7 +183,7 @@ def compare(
     largest, where, changed = _compare(old.pixels, new.pixels, known)
     judged = None
     if lossy is not None and changed and _is_lossy(new):
-        judged = _judge(old, new, ~known, lossy)
+        judged = _lossy_difference(old, new, ~known, lossy)
     kept = judged.excess <= judged.tolerance if judged is not None else changed == 0
     return Verdict(kept, largest, where, changed, count, pixels, judged, differences, room)
 
@@ -213,18 +213,18 @@ def _apart(a: Array, b: Array) -> Array:
 
 
 def _differences(old: Picture, new: Picture) -> tuple[str, ...]:
-    said = []
+    changes = []
     if old.mode != new.mode:
-        said.append(f"mode {old.mode} became {new.mode}")
+        changes.append(f"mode {old.mode} became {new.mode}")
     if old.pixels.dtype != new.pixels.dtype:
-        said.append(f"{old.pixels.dtype.itemsize * 8} bit became {new.pixels.dtype.itemsize * 8} bit")
+        changes.append(f"{old.pixels.dtype.itemsize * 8} bit became {new.pixels.dtype.itemsize * 8} bit")
     had, has = old.source.icc, new.source.icc
     if had != has:
-        said.append("colour profile " + ("lost" if not has else "added" if not had else "changed"))
+        changes.append("colour profile " + ("lost" if not has else "added" if not had else "changed"))
     first, second = old.alpha(), new.alpha()
     if first is not None and second is not None and not np.array_equal(first, second):
-        said.append("alpha changed")
-    return tuple(said)
+        changes.append("alpha changed")
+    return tuple(changes)
 
 
 def _is_lossy(picture: Picture) -> bool:
@@ -235,7 +235,7 @@ def _is_lossy(picture: Picture) -> bool:
     )
 
 
-def _judge(old: Picture, new: Picture, touched: Array, after: Path) -> Lossy:
+def _lossy_difference(old: Picture, new: Picture, touched: Array, after: Path) -> Lossy:
     """Block by block: how much farther AFTER is from BEFORE than the re-encoded BEFORE is."""
     kind = new.source.format or ""
     is_jpeg = kind == "JPEG"

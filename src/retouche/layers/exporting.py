@@ -42,13 +42,13 @@ class _Choice(torch.autograd.Function):
     """`torch.where` under a name that the recorded graph keeps."""
 
     @staticmethod
-    def forward(ctx: Any, wanted: Tensor, made: Tensor, otherwise: Tensor) -> Tensor:
-        return torch.where(wanted, made, otherwise)
+    def forward(ctx: Any, wanted: Tensor, result: Tensor, otherwise: Tensor) -> Tensor:
+        return torch.where(wanted, result, otherwise)
 
     @staticmethod
-    def symbolic(g: Any, wanted: Any, made: Any, otherwise: Any) -> Any:
+    def symbolic(g: Any, wanted: Any, result: Any, otherwise: Any) -> Any:
         """How PyTorch's exporter writes it."""
-        return g.op(CHOICE, wanted, made, otherwise).setType(otherwise.type())
+        return g.op(CHOICE, wanted, result, otherwise).setType(otherwise.type())
 
 
 def cut_to(x: Tensor, like: Tensor) -> Tensor:

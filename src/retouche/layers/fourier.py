@@ -115,8 +115,8 @@ class FourierUnit(nn.Module):
         by_products = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
         parts = frequencies_by_products(x) if by_products else frequencies(x)
         parts = functional.relu(self.bn(self.conv_layer(parts.to(x.dtype))))
-        made = pictured_by_products(parts, x) if by_products else pictured(parts, x.shape[-2], x.shape[-1])
-        return made.to(x.dtype)
+        result = pictured_by_products(parts, x) if by_products else pictured(parts, x.shape[-2], x.shape[-1])
+        return result.to(x.dtype)
 
 
 class SpectralTransform(nn.Module):

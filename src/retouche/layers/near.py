@@ -150,15 +150,15 @@ def convolved(
     kernel = convolution.weight.permute(2, 3, 1, 0).reshape(-1, convolution.out_channels)
     result = room(rows, wanted, convolution.out_channels)
     last = cells.number.numel() - 1
-    for some, made in zip(wanted.places.split(CHUNK), result[:-SPARE].split(CHUNK), strict=True):
+    for some, output in zip(wanted.places.split(CHUNK), result[:-SPARE].split(CHUNK), strict=True):
         beneath = cells.number[(some[:, None] + offsets).clamp_(0, last)]  # (chunk, pieces of the kernel)
-        torch.mm(beside.index_select(0, beneath.flatten()).view(len(some), len(kernel)), kernel, out=made)
+        torch.mm(beside.index_select(0, beneath.flatten()).view(len(some), len(kernel)), kernel, out=output)
         if convolution.bias is not None:
-            made.add_(convolution.bias)
+            output.add_(convolution.bias)
         if slope != 1:
-            functional.leaky_relu_(made, slope)
+            functional.leaky_relu_(output, slope)
         if onto is not None:
-            made.add_(onto[0].index_select(0, onto[1].number[some]))
+            output.add_(onto[0].index_select(0, onto[1].number[some]))
     result[wanted.beyond] = 0
     return result
 

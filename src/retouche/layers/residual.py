@@ -38,8 +38,8 @@ class ResidualBlock(nn.Module):
             rows: (K + SPARE, C), of `cells`, which hold all that the first convolution reads for those `between`
             between: what the second convolution reads for the wanted ones
         """
-        made = near.convolved(activate(rows), cells, between, self.first, slope=SLOPE)
-        return near.convolved(made, between, wanted, self.second, onto=(rows, cells))
+        result = near.convolved(activate(rows), cells, between, self.first, slope=SLOPE)
+        return near.convolved(result, between, wanted, self.second, onto=(rows, cells))
 
 
 class AttentionBlock(nn.Module):

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MADE, KERNEL = 4, 3
-TILE = MADE + KERNEL - 1
+OUTPUT, KERNEL = 4, 3
+TILE = OUTPUT + KERNEL - 1
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 """Where the polynomials are evaluated, beside infinity."""
 TILES = 512
@@ -31,7 +31,7 @@ def worthwhile(x: Tensor) -> bool:
     """Whether a padded map (N, C, h + 2, w + 2) is large enough, and nothing else (a gradient, a device with
     convolutions of its own, few digits) speaks against it."""
     n, channels, height, width = x.shape
-    tiles = n * -((height - 2) // -MADE) * -((width - 2) // -MADE)
+    tiles = n * -((height - 2) // -OUTPUT) * -((width - 2) // -OUTPUT)
     return (
         tiles >= FEWEST_TILES
         and channels >= FEWEST_CHANNELS
@@ -52,12 +52,12 @@ def convolved(maps: Sequence[Tensor], kernels: Sequence[Sequence[Tensor | None]]
     """
     n, _, height, width = maps[0].shape
     h, w = height - KERNEL + 1, width - KERNEL + 1
-    down, across = -(h // -MADE), -(w // -MADE)
-    margin = (0, MADE * across - w, 0, MADE * down - h)
+    down, across = -(h // -OUTPUT), -(w // -OUTPUT)
+    margin = (0, OUTPUT * across - w, 0, OUTPUT * down - h)
     spread = [(functional.pad(x, margin) if any(margin) else x).permute(0, 2, 3, 1).contiguous() for x in maps]
     lifted = [[None if kernel is None else _lifted(kernel) for kernel in row] for row in kernels]
     widths = [next(k.shape[2] for k in row if k is not None) for row in lifted]
-    results = [maps[0].new_empty(n, MADE * down, MADE * across, outputs) for outputs in widths]
+    results = [maps[0].new_empty(n, OUTPUT * down, OUTPUT * across, outputs) for outputs in widths]
     rows = max(1, TILES // (n * across))
     for first in range(0, down, rows):
         last = min(first + rows, down)
@@ -68,16 +68,16 @@ def convolved(maps: Sequence[Tensor], kernels: Sequence[Sequence[Tensor | None]]
                 if kernel is not None:
                     total = torch.bmm(tile, kernel) if total is None else total.baddbmm_(tile, kernel)
             assert total is not None
-            made = _matrix("back", total) @ total.flatten(1)  # (16, places * outputs)
-            places = made.view(MADE, MADE, n, last - first, across, -1).permute(2, 3, 0, 4, 1, 5)
-            result[:, MADE * first : MADE * last].view(n, last - first, MADE, across, MADE, -1).copy_(places)
+            output = _matrix("back", total) @ total.flatten(1)  # (16, places * outputs)
+            places = output.view(OUTPUT, OUTPUT, n, last - first, across, -1).permute(2, 3, 0, 4, 1, 5)
+            result[:, OUTPUT * first : OUTPUT * last].view(n, last - first, OUTPUT, across, OUTPUT, -1).copy_(places)
     return [result[:, :h, :w].permute(0, 3, 1, 2) for result in results]
 
 
 def _tiles(x: Tensor, first: int, last: int) -> Tensor:
     """(N, h, w, C) -> the 36 values of all tiles of these rows of tiles: (36, tiles, C)."""
-    band = x[:, MADE * first : MADE * last + KERNEL - 1]
-    cut = band.unfold(1, TILE, MADE).unfold(2, TILE, MADE)  # (N, rows, across, C, 6, 6)
+    band = x[:, OUTPUT * first : OUTPUT * last + KERNEL - 1]
+    cut = band.unfold(1, TILE, OUTPUT).unfold(2, TILE, OUTPUT)  # (N, rows, across, C, 6, 6)
     cut = cut.permute(4, 5, 0, 1, 2, 3).reshape(TILE * TILE, -1)
     return (_matrix("tile", x) @ cut).view(TILE * TILE, -1, x.shape[-1])
 
@@ -97,7 +97,7 @@ def _matrix(name: str, like: Tensor) -> Tensor:
 def _matrices(dtype: torch.dtype) -> dict[str, Tensor]:
     """For both axes at once: to the domain from a tile (36, 36) and a kernel (36, 9), and back (16, 36)."""
     # transposing a product of polynomials, evaluated at the points, gives the correlation
-    alone = {"tile": torch.linalg.inv(_powers(TILE)).t(), "kernel": _powers(KERNEL), "back": _powers(MADE).t()}
+    alone = {"tile": torch.linalg.inv(_powers(TILE)).t(), "kernel": _powers(KERNEL), "back": _powers(OUTPUT).t()}
     return {name: torch.kron(matrix, matrix).to(dtype).contiguous() for name, matrix in alone.items()}
 
 

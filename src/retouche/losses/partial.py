@@ -98,6 +98,6 @@ def perceptual_and_style_of_both(
         wanted = backbone(image, LAYERS)
     found = {"raw": backbone(prediction, LAYERS), "filled": backbone(filled, LAYERS)}
     return {
-        name: (feature_distance(made, wanted, LAYERS), style_distance(made, wanted, LAYERS))
-        for name, made in found.items()
+        name: (feature_distance(result, wanted, LAYERS), style_distance(result, wanted, LAYERS))
+        for name, result in found.items()
     }

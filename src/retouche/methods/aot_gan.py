@@ -296,15 +296,15 @@ MMAGIC_DISCRIMINATOR = (
 
 def sizes(parts: Parts) -> dict[str, int]:
     """The settings that a file's names and shapes tell: width, blocks and critic_kernel, where it has the network."""
-    told: dict[str, int] = {}
+    found: dict[str, int] = {}
     generator, critic = parts.get("generator", {}), parts.get(CRITIC, {})
     if "encoder.0.weight" in generator:
-        told["width"] = generator["encoder.0.weight"].shape[0]
-        told["blocks"] = len({name.split(".")[1] for name in generator if name.startswith("blocks.")})
+        found["width"] = generator["encoder.0.weight"].shape[0]
+        found["blocks"] = len({name.split(".")[1] for name in generator if name.startswith("blocks.")})
     if "layers.0.weight_orig" in critic:
-        told.setdefault("width", critic["layers.0.weight_orig"].shape[0])
-        told["critic_kernel"] = critic["layers.0.weight_orig"].shape[-1]
-    return told
+        found.setdefault("width", critic["layers.0.weight_orig"].shape[0])
+        found["critic_kernel"] = critic["layers.0.weight_orig"].shape[-1]
+    return found
 
 
 def four_pixel_patches(tensors: Tensors, first: str, last: str) -> bool:

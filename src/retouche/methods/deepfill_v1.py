@@ -302,31 +302,34 @@ class WassersteinRecipe(AdamRecipe[DeepFillV1TrainingConfig]):
         """What the generator lowers, by stage and region."""
         training = self.training
         terms = {}
-        for stage, made, weight in (("coarse", prediction.coarse, training.coarse), ("refined", prediction.refined, 1)):
-            assert made is not None
-            terms[f"{stage}_hole"] = training.hole * weight * self._hole(batch, made)
-            terms[f"{stage}_known"] = training.known * weight * self._known(batch, made)
+        for stage, result, weight in (
+            ("coarse", prediction.coarse, training.coarse),
+            ("refined", prediction.refined, 1),
+        ):
+            assert result is not None
+            terms[f"{stage}_hole"] = training.hole * weight * self._hole(batch, result)
+            terms[f"{stage}_known"] = training.known * weight * self._known(batch, result)
         near, whole = self.networks["local"](cut(filled, batch, self.side)), self.networks["global"](filled)
         terms["adversarial"] = training.adversarial * (wasserstein_generator(near) + wasserstein_generator(whole))
         return terms
 
-    def _hole(self, batch: Batch, made: Tensor) -> Tensor:
+    def _hole(self, batch: Batch, result: Tensor) -> Tensor:
         image, mask, rule = batch.image, batch.mask, self.training.hole_rule
         if rule == "region":
-            return batch_share(self.tools, l1(made, image, mask), batch, hole_pixels)
+            return batch_share(self.tools, l1(result, image, mask), batch, hole_pixels)
         if rule == "composite":
-            made = composite(image, made, mask)
-        near, there = cut(made, batch, self.side), cut(image, batch, self.side)
+            result = composite(image, result, mask)
+        near, there = cut(result, batch, self.side), cut(image, batch, self.side)
         if rule == "nearest":  # the distance goes to known pixels beyond the box, too
             depth = cut(distance_to_known(mask), batch, self.side)
             return ((near - there).abs() * (self.training.gamma**depth).to(near)).mean()
         return box_discounted_l1(near, there, self.training.gamma)
 
-    def _known(self, batch: Batch, made: Tensor) -> Tensor:
+    def _known(self, batch: Batch, result: Tensor) -> Tensor:
         known = 1 - batch.mask
         if self.training.known_rule == "whole":
-            return ((made - batch.image).abs() * known).mean()
-        return batch_share(self.tools, l1(made, batch.image, known), batch, known_pixels)
+            return ((result - batch.image).abs() * known).mean()
+        return batch_share(self.tools, l1(result, batch.image, known), batch, known_pixels)
 
 
 def cut(x: Tensor, batch: Batch, side: int) -> Tensor:

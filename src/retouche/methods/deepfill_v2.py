@@ -284,16 +284,16 @@ class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
 
     def _generator_terms(self, batch: Batch, prediction: Prediction, filled: Tensor) -> dict[str, Tensor]:
         terms = {}
-        for stage, made in (("coarse", prediction.coarse), ("refined", prediction.refined)):
-            assert made is not None
+        for stage, result in (("coarse", prediction.coarse), ("refined", prediction.refined)):
+            assert result is not None
             if self.training.l1_rule == "whole":
-                terms[stage] = l1(made, batch.image)
+                terms[stage] = l1(result, batch.image)
                 continue
             for name, region, pixels in (
                 ("hole", batch.mask, hole_pixels),
                 ("known", 1 - batch.mask, known_pixels),
             ):
-                terms[f"{stage}_{name}"] = batch_share(self.tools, l1(made, batch.image, region), batch, pixels)
+                terms[f"{stage}_{name}"] = batch_share(self.tools, l1(result, batch.image, region), batch, pixels)
         scores = self.networks["discriminator"](filled, batch.mask, batch.sketch)
         against = least_squares_generator if self.training.loss == "ls" else hinge_generator
         return terms | {"adversarial": self.training.adversarial * against(scores)}
@@ -536,7 +536,7 @@ METHOD = Method(
     # measured in float32 on a CPU: 1800 bytes a pixel at 512, 1100 at 1024 (attention works in bands)
     channels_last=True,
     scope=lambda config: Scope(side=512, hole=256, pixel_bytes=1800.0),
-    listens=lambda config: frozenset({"sketch"} if config.sketch else ()),
+    conditioning=lambda config: frozenset({"sketch"} if config.sketch else ()),
     recipes=RECIPES,
     recipe=PatchRecipe,
 )

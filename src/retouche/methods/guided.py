@@ -63,12 +63,12 @@ def _fill_one(image: Tensor, hole: Tensor, seed: int, sketch: Tensor | None) -> 
     with part(0, 1 - FINISHING):
         random = torch.Generator().manual_seed(seed)
         collage = exemplar.synthesise(image, hole, random, guide, SKETCHED if steered else 1.0)
-    made = finished(image, hole, collage)
+    result = finished(image, hole, collage)
     if drawn is None or not steered:
-        return made
+        return result
     # the layout network drew the edges that were asked for: beside the strokes its pixels stay
     near = exemplar.blurred_whole(F.max_pool2d(drawn, 2 * REACH + 1, 1, REACH), REACH / 2) * hole
-    return made + near * (guide - made)
+    return result + near * (guide - result)
 
 
 @torch.no_grad()
@@ -89,12 +89,12 @@ def finished(image: Tensor, hole: Tensor, collage: Tensor) -> Tensor:
     near = [slice(max(0, int(at[0]) - SEEN), int(at[-1]) + 1 + SEEN) for at in (rows, columns)]
     here, box = hole[near[0], near[1]], (..., near[0], near[1])
     mask = here[None, None].to(image)
-    made = at_any_size(network, image[box].masked_fill(here, 0), mask, structure=collage[box])
-    assert made is not None
+    output = at_any_size(network, image[box].masked_fill(here, 0), mask, structure=collage[box])
+    assert output is not None
     depth = exemplar.depth_of(here, 3 * INNER)
     share = DEEP * (1 - torch.exp(-(depth / INNER).square()))
     result = image.clone()
-    result[box] = torch.where(here, torch.lerp(made, collage[box], share), image[box])
+    result[box] = torch.where(here, torch.lerp(output, collage[box], share), image[box])
     return result
 
 
@@ -110,9 +110,9 @@ def laid_out(image: Tensor, hole: Tensor, sketch: Tensor | None = None) -> Tenso
     Returns: (1, 3, H, W)
     """
     small, small_mask, strokes = _overview(image.masked_fill(hole, 0), hole, sketch)
-    made = at_any_size(shipped("layout", image.device), small, small_mask, sketch=strokes)
-    assert made is not None
-    large = F.interpolate(made, image.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
+    result = at_any_size(shipped("layout", image.device), small, small_mask, sketch=strokes)
+    assert result is not None
+    large = F.interpolate(result, image.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
     return torch.where(hole, large, image)
 
 
@@ -138,6 +138,6 @@ METHOD = Method(
     source="src/retouche/methods/guided.py, layout.py and src/retouche/fills/exemplar.py",
     fill=fill,
     scope=EXEMPLAR.scope,
-    listens=lambda config: frozenset({"sketch"}),
+    conditioning=lambda config: frozenset({"sketch"}),
     networks=("layout", "refine"),
 )

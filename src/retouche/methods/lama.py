@@ -101,16 +101,16 @@ class FFCLayer(nn.Module):
     def forward(self, local: Tensor, spread: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Halves (N, C, h, w) -> halves; the global one is None where there is none."""
         near, far = (x if x is None else self._padded(x) for x in (local, spread))
-        made = self.ffc["convl2l"](near)
+        result = self.ffc["convl2l"](near)
         if "convg2l" in self.ffc:
-            made = made + self.ffc["convg2l"](far)
-        local_out = functional.relu(self.bn_l(made))
+            result = result + self.ffc["convg2l"](far)
+        local_out = functional.relu(self.bn_l(result))
         if "convl2g" not in self.ffc:
             return local_out, None
-        made = self.ffc["convl2g"](near)
+        result = self.ffc["convl2g"](near)
         if "convg2g" in self.ffc:
-            made = made + self.ffc["convg2g"](spread)
-        return local_out, functional.relu(self.bn_g(made))
+            result = result + self.ffc["convg2g"](spread)
+        return local_out, functional.relu(self.bn_g(result))
 
     def _padded(self, x: Tensor) -> Tensor:
         return functional.pad(x, (self.padding,) * 4, mode="reflect") if self.padding else x
@@ -142,8 +142,8 @@ class FFCBlock(nn.Module):
         self.conv2 = FFCLayer((local, spread), (local, spread))
 
     def forward(self, local: Tensor, spread: Tensor) -> Halves:
-        made = self.conv2(*self.conv1(local, spread))
-        return local + made[0], spread + made[1]
+        result = self.conv2(*self.conv1(local, spread))
+        return local + result[0], spread + result[1]
 
 
 class LamaGenerator(Generator):
@@ -336,8 +336,8 @@ class LamaRecipe(AdamRecipe[LamaTrainingConfig]):
 
     def _prediction(self, batch: Batch) -> Tensor:
         """In 0..1."""
-        made: Tensor = self.networks["generator"](batch.image, batch.mask).refined
-        return (made + 1) / 2
+        result: Tensor = self.networks["generator"](batch.image, batch.mask).refined
+        return (result + 1) / 2
 
     def _generator_terms(self, batch: Batch, prediction: Tensor) -> dict[str, Tensor]:
         objective, critic, image = self.training.objective, self.networks[CRITIC], (batch.image + 1) / 2
@@ -375,19 +375,19 @@ COUNTER = (r".+\.num_batches_tracked",)
 
 def _config(parts: Parts, semantics: str) -> LamaConfig:
     generator, critic = parts.get("generator"), parts.get(CRITIC)
-    told: dict[str, int | float] = {}
+    values: dict[str, int | float] = {}
     if generator is not None:
         if other := next((name for name in generator for word in VARIANTS if word in name), None):
             raise WeightsError(f"the file is of a variant of LaMa that is not known here ({other}): give big-lama's")
         local, spread = (generator[f"model.4.ffc.convl2{half}.weight"].shape[0] for half in "lg")
-        told = {
+        values = {
             "width": generator["model.1.ffc.convl2l.weight"].shape[0],
             "blocks": len({name for name in generator if re.fullmatch(r"model\.\d+\.conv1\.bn_l\.weight", name)}),
             "share": spread / (local + spread),
         }
     if critic is not None:
-        told["critic_width"] = critic["model0.0.weight"].shape[0]
-    return LamaConfig(**told)  # type: ignore[arg-type]
+        values["critic_width"] = critic["model0.0.weight"].shape[0]
+    return LamaConfig(**values)  # type: ignore[arg-type]
 
 
 ORDER_SOURCE = "its data set turns what OpenCV reads into RGB"

@@ -162,8 +162,8 @@ def _spectral(layer: Layer, x: Tensor, transforms: Transforms) -> Tensor:
     k = w // 2 + 1
     parts = (transforms.across @ full).view(n, h, 2, k, c).transpose(1, 2).reshape(n, 2 * h, k * c)
     parts = (transforms.down @ parts).to(a.dtype).view(n, 2, h * k, c).transpose(1, 2).reshape(-1, 2 * c)
-    made = functional.relu_(torch.addmm(_bias(layer.frequencies), parts, layer.frequencies.kernel))
-    both = made.view(n, h * k, 2, c).transpose(1, 2).reshape(n, 2 * h, k * c).to(full.dtype)
+    result = functional.relu_(torch.addmm(_bias(layer.frequencies), parts, layer.frequencies.kernel))
+    both = result.view(n, h * k, 2, c).transpose(1, 2).reshape(n, 2 * h, k * c).to(full.dtype)
     back = transforms.up @ both
     back = back.view(n, 2, h, k, c).transpose(1, 2).reshape(n, h, 2 * k, c)
     return a + (transforms.along @ back).to(a.dtype).view(-1, c)
@@ -238,19 +238,19 @@ def _last(weight: Weight, x: Tensor) -> Tensor:
     columns = kernel.permute(3, 0, 1, 2).reshape(wide * outputs, inputs, -1, 1)
     tall = functional.conv2d(x, columns.contiguous(memory_format=torch.channels_last))
     width = tall.shape[-1] - wide + 1
-    made = sum(
+    result = sum(
         (tall[:, i * outputs : (i + 1) * outputs, :, i : i + width] for i in range(1, wide)),
         tall[:, :outputs, :, :width],
     )
-    assert bias is not None and isinstance(made, Tensor)
-    return torch.sigmoid(made + bias.view(1, -1, 1, 1)).contiguous()
+    assert bias is not None and isinstance(result, Tensor)
+    return torch.sigmoid(result + bias.view(1, -1, 1, 1)).contiguous()
 
 
 def _doubled(weight: Weight, x: Tensor, first: int, last: int) -> Tensor:
     """Rows first..last of the transposed convolution of x, stride 2, behind its ReLU."""
     above, below = first // 2, min(last // 2 + 1, x.shape[-2])
-    made = functional.conv_transpose2d(x[:, :, above:below], *weight, stride=2, padding=1, output_padding=1)
-    return functional.relu_(made[:, :, first - 2 * above : last - 2 * above])
+    result = functional.conv_transpose2d(x[:, :, above:below], *weight, stride=2, padding=1, output_padding=1)
+    return functional.relu_(result[:, :, first - 2 * above : last - 2 * above])
 
 
 def _strip_rows(width: int) -> int:

@@ -45,8 +45,8 @@ def refined(weights: Folded, image: Tensor, mask: Tensor) -> Tensor:
         size = max(16, int(height * share)), max(16, int(width * share))
         seen = _covered(functional.interpolate(mask, size, mode="bilinear"))
         small = functional.interpolate(image, size, mode="bilinear") * (1 - seen)
-        made = functional.interpolate(refined(weights, small, seen), (height, width), mode="bicubic").clamp(0, 1)
-        return composite(image, made, mask)
+        output = functional.interpolate(refined(weights, small, seen), (height, width), mode="bicubic").clamp(0, 1)
+        return composite(image, output, mask)
     levels = min(1 + round(max(0.0, math.log2(min(height, width) / COARSEST))), LEVELS)
     pyramid = [(image, mask)]
     for _ in range(levels - 1):
@@ -57,8 +57,8 @@ def refined(weights: Folded, image: Tensor, mask: Tensor) -> Tensor:
     for picture, hole in reversed(pyramid):
         padded, box = pad_to(picture, 8, 16)
         unknown, _ = pad_to(hole, 8, 16)
-        made = _fitted(weights, padded, unknown, picture, hole, result)[..., : box[3], : box[2]]
-        result = composite(picture, made, hole)
+        output = _fitted(weights, padded, unknown, picture, hole, result)[..., : box[3], : box[2]]
+        result = composite(picture, output, hole)
     assert result is not None
     return result
 
@@ -80,10 +80,10 @@ def _fitted(
     optimizer = torch.optim.Adam(features, lr=RATE)
     for turn in range(ROUNDS):
         with torch.set_grad_enabled(turn < ROUNDS - 1):
-            made = _decoded(weights, (features[0], features[1]), transforms)
+            result = _decoded(weights, (features[0], features[1]), transforms)
         if turn == ROUNDS - 1:
             break
-        inside = made[..., :height, :width]
+        inside = result[..., :height, :width]
         loss = ((inside - picture).abs() * known).sum() / known.sum().clamp_min(1)
         if inner.any():
             wide = inner.expand_as(coarser)
@@ -91,7 +91,7 @@ def _fitted(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return made.detach()
+    return result.detach()
 
 
 def _decoded(weights: Folded, x: Halves, transforms: Transforms) -> Tensor:

@@ -113,7 +113,7 @@ METHOD = Method(
     build=LayoutGenerator,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 3)},
     scope=lambda config: Scope(side=160, hole=120, context=1.0, pixel_bytes=3000.0, square_bytes=0.5),
-    listens=lambda config: frozenset({"sketch"}),
+    conditioning=lambda config: frozenset({"sketch"}),
     recipes={"default": FillTrainingConfig(network=LayoutConfig(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,
     weights=(

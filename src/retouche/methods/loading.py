@@ -156,8 +156,8 @@ def load_file(
         except RetoucheError:
             raise
         except (KeyError, IndexError, StopIteration, ValueError) as lacking:  # a tensor that every such file has
-            said = f"{_title(first.method, first.layout)} but lacks what tells its settings ({lacking})"
-            raise WeightsError(f"is {said}: fetch it anew") from None
+            message = f"{_title(first.method, first.layout)} but lacks what tells its settings ({lacking})"
+            raise WeightsError(f"is {message}: fetch it anew") from None
         networks: dict[str, Any] = _built(first, record, config, parts, sources)
         for network in networks.values():
             (network.order,) = orders  # a plain attribute, as every generator has it
@@ -207,9 +207,9 @@ def _open_folder(folder: Path) -> list[_Source]:
     for file in files:
         try:
             sources += _open(file)
-        except (NoTensorsError, _UnknownError) as said:
-            log.info("%s is passed over: %s", file, said)
-            unknown.append(said)
+        except (NoTensorsError, _UnknownError) as error:
+            log.info("%s is passed over: %s", file, error)
+            unknown.append(error)
         _merged(folder, sources)  # refuses twins before more of them are read
     if sources:
         return sources
@@ -276,13 +276,13 @@ def _merged(path: Path, sources: Sequence[_Source]) -> Parts:
                 twin = origin.setdefault((source.method, part, name), source)
                 if twin is source:
                     continue
-                said = f"{path} holds the {part} of {source.method} twice"
+                message = f"{path} holds the {part} of {source.method} twice"
                 if twin.path == source.path:
                     raise WeightsError(
-                        f"{said} (as {twin.layout} and as {source.layout}): give a file with one network"
+                        f"{message} (as {twin.layout} and as {source.layout}): give a file with one network"
                     )
                 names = f"{twin.path.name}, {source.path.name}"
-                raise InputError(f"{said} ({names}): give one of these files, or a folder with one of each")
+                raise InputError(f"{message} ({names}): give one of these files, or a folder with one of each")
             merged.setdefault(part, {}).update(tensors)
     return merged
 
@@ -308,11 +308,11 @@ def _built(
         part: tuple(pattern for source in sources for pattern in source.optional.get(part, ())) for part in parts
     }
     problems = [f"{title} has no network {part} with these settings" for part in parts if part not in networks] + [
-        f"the {part} of {title} does not fit its network of {len(shapes)} tensors: {said}"
+        f"the {part} of {title} does not fit its network of {len(shapes)} tensors: {difference}"
         for part, network in networks.items()
         if part in parts
         for shapes in [shapes_of(network)]
-        if (said := misfit(shapes, parts[part], optional[part]))
+        if (difference := misfit(shapes, parts[part], optional[part]))
     ]
     if problems:
         raise WeightsError(f"does not fit: {'; '.join(problems)}")
@@ -382,8 +382,8 @@ def _difference(names: frozenset[str], found: set[str], part: Part, title: str) 
     needed = {name for name in names if not any(re.fullmatch(pattern, name) for pattern in part.optional)}
     missing, unexpected = sorted(needed - found), sorted(found - names)
     lists = ((missing, f"of {len(names)} tensors missing"), (unexpected, "tensors unexpected"))
-    said = [f"{len(listed)} {words} (first: {listed[0]})" for listed, words in lists if listed]
-    return f"{', '.join(said) or 'its tensors are of other shapes'}; the keys look like {title}"
+    parts = [f"{len(listed)} {words} (first: {listed[0]})" for listed, words in lists if listed]
+    return f"{', '.join(parts) or 'its tensors are of other shapes'}; the keys look like {title}"
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -72,12 +72,12 @@ class Generator(nn.Module):
     ) -> Prediction:
         """`forward`, with the colours of what goes in and comes out exchanged where the network's order is another."""
         if self.order == "rgb":
-            made = super().__call__(image, mask, sketch=sketch, structure=structure)
-            assert isinstance(made, Prediction)
-            return made
-        made = super().__call__(_exchanged(image), mask, sketch=sketch, structure=_exchanged(structure))
+            result = super().__call__(image, mask, sketch=sketch, structure=structure)
+            assert isinstance(result, Prediction)
+            return result
+        result = super().__call__(_exchanged(image), mask, sketch=sketch, structure=_exchanged(structure))
         pictures = ("refined", "coarse", "structure")
-        return replace(made, **{name: _exchanged(getattr(made, name)) for name in pictures})
+        return replace(result, **{name: _exchanged(getattr(result, name)) for name in pictures})
 
     def forward(
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
@@ -87,7 +87,7 @@ class Generator(nn.Module):
         Args:
             image: (N, 3, H, W), RGB, -1..1, complete or already blanked
             mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole
-            sketch: (N, 1, H, W), 1 = stroke, where the network listens to one
+            sketch: (N, 1, H, W), 1 = stroke, where the network takes one
             structure: (N, 3, H, W), -1..1, a structure picture, where the network takes one
         """
         raise NotImplementedError
@@ -249,8 +249,8 @@ class Method:
             core (torch 2.13, AVX-512, 256x256, seconds without and with): deepfill-v2 0.66, 0.53; mmagic's 0.84, 0.71;
             deepfill-v1 1.28, 1.07; aot-gan 1.46, 1.23; sii-gan 1.39, 1.22; mi-gan 1.02, 0.73. Left as they are:
             partial-conv 0.31, 0.30; context-encoder 0.20, 0.22; structure-flow 6.1, 6.8
-        listens: configuration -> which guides it takes: "sketch", "structure"; a fill that takes a sketch has a further
-            argument `sketch`, (N, 1, H, W), 1 = stroke
+        conditioning: configuration -> which inputs beside image and mask it takes: "sketch", "structure"; a fill that
+            takes a sketch has a further argument `sketch`, (N, 1, H, W), 1 = stroke
         networks: of a fill: names of the methods whose shipped networks it asks
         grain: whether its fills get the noise of their surroundings where they lack it (`fills.grain`)
         paths: names of the methods that `route` may send holes to
@@ -274,7 +274,7 @@ class Method:
     weights: tuple[Weights, ...] = ()
     scope: Callable[[Any], Scope] = lambda config: Scope()
     channels_last: bool = False
-    listens: Callable[[Any], frozenset[str]] = lambda config: frozenset()
+    conditioning: Callable[[Any], frozenset[str]] = lambda config: frozenset()
     networks: tuple[str, ...] = ()
     grain: bool = False
     paths: tuple[str, ...] = ()
@@ -284,3 +284,8 @@ class Method:
     tolerance: float = 2e-4
     recipes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Callable[[Any, Mapping[str, nn.Module], RecipeContext], Recipe] | None = None
+    listens: InitVar[Callable[[Any], frozenset[str]] | None] = None  # the former name of `conditioning`, until 0.2
+
+    def __post_init__(self, listens: Callable[[Any], frozenset[str]] | None) -> None:
+        if listens is not None:
+            object.__setattr__(self, "conditioning", listens)

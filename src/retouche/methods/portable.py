@@ -82,10 +82,10 @@ class PortableGenerator(Generator):
         small_mask = torch.where(nothing > 0, (share < 1e-6).to(mask), touched)
         small = averaged(image * (1 - mask)) / share.clamp_min(1e-6) * (1 - small_mask)
         strokes = (averaged(sketch) > 0).to(sketch)
-        made = self.layout(small, small_mask, sketch=strokes).refined
-        assert made is not None
+        result = self.layout(small, small_mask, sketch=strokes).refined
+        assert result is not None
         up, along = (enlarging(image.select(1, 0).select(0, 0), axis) for axis in (0, 1))
-        large = (up @ functional.pad(made, (2, 2, 2, 2), mode="replicate") @ along.t()).clamp(-1, 1)
+        large = (up @ functional.pad(result, (2, 2, 2, 2), mode="replicate") @ along.t()).clamp(-1, 1)
         return torch.where(mask > 0, large, image)
 
 
@@ -146,10 +146,10 @@ def steps(image: Tensor, axis: int, more: int = 0) -> tuple[Tensor, Tensor, Tens
 def assembled() -> PortableGenerator:
     """The networks that ship with the package, as one."""
     parts = {name: shipped(name, torch.device("cpu")) for name in ("thin", "layout", "refine")}
-    made = PortableGenerator(PortableConfig(*(part.config for part in parts.values())))  # type: ignore[arg-type]
-    for own, part in zip((made.thin, made.layout, made.refining), parts.values(), strict=True):
+    result = PortableGenerator(PortableConfig(*(part.config for part in parts.values())))  # type: ignore[arg-type]
+    for own, part in zip((result.thin, result.layout, result.refining), parts.values(), strict=True):
         own.load_state_dict(part.state_dict())
-    return made.eval()
+    return result.eval()
 
 
 METHOD = Method(
@@ -158,5 +158,5 @@ METHOD = Method(
     presets={"default": PortableConfig()},
     build=PortableGenerator,
     scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=3000.0),
-    listens=lambda config: frozenset({"sketch"}),
+    conditioning=lambda config: frozenset({"sketch"}),
 )

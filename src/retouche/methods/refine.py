@@ -49,7 +49,7 @@ METHOD = Method(
     build=RefineGenerator,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 3)},
     scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=1000.0),
-    listens=lambda config: frozenset({"structure"}),
+    conditioning=lambda config: frozenset({"structure"}),
     structure=lambda config, image, mask: first_fill(image, mask).to(image),
     recipes={"default": FillTrainingConfig(network=ThinConfig(), data=DATA, objective=OBJECTIVE)},
     recipe=FillRecipe,

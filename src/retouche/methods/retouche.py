@@ -58,12 +58,12 @@ def fill(image: Tensor, mask: Tensor, seed: int = 0, sketch: Tensor | None = Non
     filled = []
     for number, (sample, hole) in enumerate(zip(image.float().split(1), mask[:, :1] > 0.5, strict=True)):
         strokes = None if sketch is None else sketch[min(number, len(sketch) - 1)][None]
-        made, left = sample.masked_fill(hole, 0), hole[None].clone()
+        result, left = sample.masked_fill(hole, 0), hole[None].clone()
         for each in route(hole[0].cpu().numpy()) if hole.any() else ():
             mine = torch.from_numpy(each.hole)[None, None].to(hole.device)
-            made = torch.where(mine, _by(each.path, made, left.to(made), seed, strokes), made)
+            result = torch.where(mine, _by(each.path, result, left.to(result), seed, strokes), result)
             left &= ~mine
-        filled.append(made)
+        filled.append(result)
     return torch.cat(filled).to(image.dtype)
 
 
@@ -73,18 +73,18 @@ def _by(path: str, image: Tensor, mask: Tensor, seed: int, sketch: Tensor | None
     return guided.fill(image, mask, seed, sketch) if path == "guided" else harmonic(image, mask, seed)
 
 
-def grained(made: Tensor, image: Tensor, mask: Tensor, seed: int) -> Tensor:
+def grained(result: Tensor, image: Tensor, mask: Tensor, seed: int) -> Tensor:
     """A whole picture's fill with the grain of its surroundings, on the image's device."""
-    whole = torch.where(mask > 0.5, made, image).float().cpu()
-    return matched(whole, mask.cpu(), seed).to(made)
+    whole = torch.where(mask > 0.5, result, image).float().cpu()
+    return matched(whole, mask.cpu(), seed).to(result)
 
 
 @torch.no_grad()
 def thin(image: Tensor, mask: Tensor) -> Tensor:
     """What the thin network makes of a whole picture: image (1, 3, H, W), mask (1, 1, H, W) -> (1, 3, H, W)."""
-    made = at_any_size(shipped("thin", image.device), image, mask)
-    assert made is not None
-    return made
+    result = at_any_size(shipped("thin", image.device), image, mask)
+    assert result is not None
+    return result
 
 
 METHOD = Method(
@@ -92,7 +92,7 @@ METHOD = Method(
     source="src/retouche/methods/retouche.py; docs/models.md",
     fill=fill,
     scope=guided.METHOD.scope,
-    listens=lambda config: frozenset({"sketch"}),
+    conditioning=lambda config: frozenset({"sketch"}),
     stand_in="portable",
     networks=("thin", *guided.METHOD.networks),
     paths=("thin", "guided", "harmonic"),

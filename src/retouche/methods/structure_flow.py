@@ -240,18 +240,18 @@ class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
         assert batch.structure is not None
         prediction = self.networks["generator"](batch.image, batch.mask, structure=batch.structure)
         first = self.training.stage == "structure"
-        made, target = (prediction.structure, batch.structure) if first else (prediction.refined, batch.image)
-        scores = self.networks[self.critic](torch.cat([target, made.detach()]))
+        result, target = (prediction.structure, batch.structure) if first else (prediction.refined, batch.image)
+        scores = self.networks[self.critic](torch.cat([target, result.detach()]))
         pairs = [least_squares_critic(*map_.chunk(2)) for map_ in scores]
         yield self.critic, {"least_squares": torch.stack(pairs).mean()}
-        scales = [least_squares_generator(map_) for map_ in self.networks[self.critic](made)]
+        scales = [least_squares_generator(map_) for map_ in self.networks[self.critic](result)]
         terms = {
-            "reconstruction": self.training.reconstruction * l1(made, target),
+            "reconstruction": self.training.reconstruction * l1(result, target),
             "adversarial": self.training.adversarial * torch.stack(scales).mean(),
         }
-        yield "generator", terms | self._seen(batch, made, prediction.flow)
+        yield "generator", terms | self._seen(batch, result, prediction.flow)
 
-    def _seen(self, batch: Batch, made: Tensor, flow: Tensor | None) -> dict[str, Tensor]:
+    def _seen(self, batch: Batch, result: Tensor, flow: Tensor | None) -> dict[str, Tensor]:
         """The terms on VGG's features; originals pass the backbone once, without a graph, whatever is compared."""
         training, image, mask = self.training, batch.image, batch.mask
         if self.backbone is None or flow is None:
@@ -271,11 +271,13 @@ class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
             inside = self.tools.ratio((places * hole(batch)).sum(), batch, lambda part: hole(part).sum() + EPSILON)
             terms["correctness"] = training.correctness * inside
         if training.content:
-            terms["content"] = training.content * feature_distance(self.backbone(made, list(PERCEPTUAL_LAYERS)), wanted)
+            terms["content"] = training.content * feature_distance(
+                self.backbone(result, list(PERCEPTUAL_LAYERS)), wanted
+            )
         if training.style:
             with torch.no_grad():
                 within = self.backbone(image * mask, list(STYLE_LAYERS))
-            terms["style"] = training.style * style_distance(self.backbone(made * mask, list(STYLE_LAYERS)), within)
+            terms["style"] = training.style * style_distance(self.backbone(result * mask, list(STYLE_LAYERS)), within)
         return terms
 
 
@@ -390,7 +392,7 @@ METHOD = Method(
     weights=_weights(),
     # instance and layer norm look at the whole picture: a crop is filled a little differently
     scope=lambda config: Scope(side=256, hole=128, context=1.0, pixel_bytes=5000.0, statistics=True),
-    listens=lambda config: frozenset({"structure"}),
+    conditioning=lambda config: frozenset({"structure"}),
     recipes=RECIPES,
     recipe=StageRecipe,
 )

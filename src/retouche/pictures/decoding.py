@@ -274,7 +274,7 @@ def _depths(image: Image.Image, stream: BinaryIO | None) -> tuple[int, ...]:
 
 def _source(image: Image.Image, reading: _Reading) -> Source:
     """Everything but the pixels, upright."""
-    held = reading.held or _told(image, reading.resources or Held())
+    held = reading.held or _metadata_of(image, reading.resources or Held())
     exif, orientation = _exif(held, image, reading.remarks)
     if image.format == "JXL":  # its decoder has turned the pixels, whatever EXIF says
         orientation = 1
@@ -305,7 +305,7 @@ def _source(image: Image.Image, reading: _Reading) -> Source:
     )
 
 
-def _told(image: Image.Image, held: Held) -> Held:
+def _metadata_of(image: Image.Image, held: Held) -> Held:
     """Metadata as Pillow tells it, where no file was walked."""
     info = image.info
     exif, packet, comment = info.get("exif"), info.get("xmp") or info.get("XML:com.adobe.xmp"), info.get("comment")

@@ -235,9 +235,9 @@ def _chosen(colours: Array, count: int) -> Array:
     unlike = np.unique(colours, axis=0)
     if len(unlike) <= count:
         return unlike
-    made = Image.fromarray(np.ascontiguousarray(colours)[None]).quantize(count, Image.Quantize.MEDIANCUT, kmeans=1)
-    palette = np.array(made.getpalette(), np.uint8).reshape(-1, 3)
-    return np.unique(palette[np.unique(np.asarray(made))], axis=0)
+    result = Image.fromarray(np.ascontiguousarray(colours)[None]).quantize(count, Image.Quantize.MEDIANCUT, kmeans=1)
+    palette = np.array(result.getpalette(), np.uint8).reshape(-1, 3)
+    return np.unique(palette[np.unique(np.asarray(result))], axis=0)
 
 
 def _packed(colours: Array) -> NDArray[np.int64]:
@@ -257,5 +257,5 @@ def _nearest(picture: Array, palette: Array, where: NDArray[np.bool_], dithered:
     padded = np.concatenate([palette, np.repeat(palette[-1:], COLOURS - len(palette), axis=0)])
     held.putpalette(padded.tobytes())
     kind = Image.Dither.FLOYDSTEINBERG if dithered else Image.Dither.NONE
-    made = np.asarray(Image.fromarray(np.ascontiguousarray(picture[at])).quantize(palette=held, dither=kind))
-    return np.minimum(made[where[at]], len(palette) - 1)
+    result = np.asarray(Image.fromarray(np.ascontiguousarray(picture[at])).quantize(palette=held, dither=kind))
+    return np.minimum(result[where[at]], len(palette) - 1)

@@ -69,9 +69,9 @@ def _applied(transform: Any, values: Array, before: str, after: str) -> Array:
     """A colour transform over the last axis."""
     flat = np.ascontiguousarray(values.reshape(1, -1, values.shape[-1]))
     image = Image.frombuffer(before, (flat.shape[1], 1), flat, "raw", before, 0, 1)
-    made = ImageCms.applyTransform(image, transform)
-    assert made is not None
-    return np.asarray(made).reshape(*values.shape[:-1], len(after))
+    result = ImageCms.applyTransform(image, transform)
+    assert result is not None
+    return np.asarray(result).reshape(*values.shape[:-1], len(after))
 
 
 class Plates:
@@ -109,9 +109,9 @@ class Plates:
         near = np.abs(appearance(np.rint(around).astype(np.uint8), self._profile) - rgb).max(axis=1) <= NEAR
         at = _bin(rgb)
         same = np.abs(self._colours[at] - rgb).max(axis=1) <= NEAR
-        made = separation(rgb, around[:, 3], self._profile)
-        made = np.where(same[:, None], self._inks[at], made)
-        return np.where(near[:, None], around, made)
+        result = separation(rgb, around[:, 3], self._profile)
+        result = np.where(same[:, None], self._inks[at], result)
+        return np.where(near[:, None], around, result)
 
 
 def _bin(rgb: Array) -> NDArray[np.intp]:

@@ -71,8 +71,8 @@ def parser(kind: str, name: str) -> Callable[[BinaryIO], Image.Image]:
         from PIL import AvifImagePlugin
 
         return AvifImagePlugin.AvifImageFile
-    made: Callable[[BinaryIO], Image.Image] = _heif(name).HeifImageFile if kind == "HEIF" else _jxl(name).JXLImageFile
-    return made
+    result: Callable[[BinaryIO], Image.Image] = _heif(name).HeifImageFile if kind == "HEIF" else _jxl(name).JXLImageFile
+    return result
 
 
 def held(stream: BinaryIO) -> Held:

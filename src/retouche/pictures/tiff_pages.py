@@ -150,15 +150,15 @@ class TiffPages:
 
     def rewritten(self, selected: Collection[int], fill: Callable[[int, Picture], Picture]) -> bytes:
         """The file with some pages filled; asks for them in order."""
-        made = []
+        output = []
         for number in sorted(selected):
             filled = fill(number, self.picture(number))
             stream = io.BytesIO()
             tiff.write_page(stream, filled.pixels, filled.mode, filled.source, self.name, self.shape.order)
-            made.append((number, stream.getvalue()))
+            output.append((number, stream.getvalue()))
         space = _Space(self.content, self._freed(frozenset(selected)))
         link = {number: self.first if not number else self.pages[number - 1].link for number in range(self.count)}
-        for number, single in made:
+        for number, single in output:
             old = self.pages[number]
             carried = {tag: old.entries[tag] for tag in _CARRIED if tag in old.entries}
             at, link[number + 1] = _grafted(single, space, self.shape, carried, old.next)

@@ -128,7 +128,7 @@ def _as_fine(image: Any, wanted: float, words: dict[str, Any]) -> bytes:
     while True:
         file = io.BytesIO()
         image.save(file, "WEBP", quality=quality, **words)
-        made = settings(file).get("quantiser")
-        if made is None or made <= wanted or quality == 100:
+        result = settings(file).get("quantiser")
+        if result is None or result <= wanted or quality == 100:
             return file.getvalue()
-        quality = min(100, quality + max(1, math.ceil(quality_of(wanted) - quality_of(made))))
+        quality = min(100, quality + max(1, math.ceil(quality_of(wanted) - quality_of(result))))

@@ -26,7 +26,7 @@ def beside(function: Callable[[], T], meanwhile: Callable[[], object]) -> T:
     theirs.close()
     try:
         meanwhile()
-        succeeded, told = ours.recv()
+        succeeded, answer = ours.recv()
     except EOFError:  # it was ended by the system
         return function()
     finally:
@@ -34,8 +34,8 @@ def beside(function: Callable[[], T], meanwhile: Callable[[], object]) -> T:
         process.terminate()  # it has nothing left to do
         process.join()
     if not succeeded:
-        raise told
-    result: T = told
+        raise answer
+    result: T = answer
     return result
 
 

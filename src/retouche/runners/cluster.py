@@ -68,10 +68,10 @@ class Cluster:
             raise InputError(f"the cluster has no room for one worker of {self.cpus} CPUs: use fewer --threads")
         self.workers = min(self.workers or int(room), int(room))
         ready = ray.remote(num_cpus=self.cpus, num_gpus=int(self.gpu), max_retries=TRIES)(_facts)
-        told = ray.get(ready.remote(self.work))
-        if not isinstance(told, Facts):
-            raise told
-        return told
+        answer = ray.get(ready.remote(self.work))
+        if not isinstance(answer, Facts):
+            raise answer
+        return answer
 
     def run(self, jobs: Iterable[Job], progress: Progress | None = None) -> Iterator[Outcome]:
         """As they get done."""

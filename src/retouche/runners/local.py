@@ -61,7 +61,7 @@ def stream(work: Work, jobs: Iterable[Job], progress: Progress | None = None) ->
     writer = threading.Thread(target=_write_all, args=(work, to_write, events, flow), daemon=True)
     reader.start()
     writer.start()
-    made, writing, reading = 0, 0, True
+    result, writing, reading = 0, 0, True
     try:
         while reading or writing:
             kind, value = events.get()
@@ -74,8 +74,8 @@ def stream(work: Work, jobs: Iterable[Job], progress: Progress | None = None) ->
                 yield value
             else:
                 flow.taken()
-                to_write.put((value, _made(work, value, None if progress is None else _after(made, progress))))
-                made, writing = made + 1, writing + 1
+                to_write.put((value, _make_one(work, value, None if progress is None else _after(result, progress))))
+                result, writing = result + 1, writing + 1
     finally:
         flow.stop()
         to_write.put(None)
@@ -151,37 +151,37 @@ def _read_all(work: Work, jobs: Iterable[Job], events: queue.SimpleQueue[tuple[s
         events.put(("end", error))
 
 
-def _made(work: Work, read: _Read, on_progress: Progress | None) -> Any:
+def _make_one(work: Work, read: _Read, on_progress: Progress | None) -> Any:
     """What is to be written; None where the picture has ended with an error."""
     if read.error is not None:
         return None
     started = time.perf_counter()
-    made = None
+    result = None
     try:
-        made = work.make(read.job, read.given, on_progress)
+        result = work.make(read.job, read.given, on_progress)
     except Exception as raised:
         read.error = words_of(raised)
     read.given = None
     read.seconds += time.perf_counter() - started
-    return made
+    return result
 
 
 def _write_all(
     work: Work, to_write: queue.SimpleQueue[Any], events: queue.SimpleQueue[tuple[str, Any]], flow: _Flow
 ) -> None:
     while (item := to_write.get()) is not None:
-        read, made = item
+        read, result = item
         started = time.perf_counter()
         remarks: tuple[str, ...] = ()
         report = None
         if read.error is None:
             try:
-                remarks, report = work.write(read.job, made)
+                remarks, report = work.write(read.job, result)
                 read.stamps = with_own_output(read.job, read.stamps)
             except Exception as raised:
                 read.error = words_of(raised)
         read.seconds += time.perf_counter() - started
-        del item, made
+        del item, result
         flow.let_go(read.bytes)
         events.put(("written", Outcome(read.job, read.seconds, remarks, report, read.error, read.stamps)))
 
@@ -325,7 +325,7 @@ class _Worker:
     def receive(self) -> None:
         self.outcome = None
         try:
-            told = self.pipe.recv()
+            message = self.pipe.recv()
         except (EOFError, OSError):
             self.ended = True
             if self.facts is None:
@@ -333,14 +333,14 @@ class _Worker:
                     "a worker was ended by the system before it could start (out of memory?): use fewer --workers"
                 ) from None
             return
-        if isinstance(told, Outcome):
-            self.outcome = told
-            del self.in_hand[told.job.output]
+        if isinstance(message, Outcome):
+            self.outcome = message
+            del self.in_hand[message.job.output]
             self.alone = False
-        elif isinstance(told, Facts):
-            self.facts = told
+        elif isinstance(message, Facts):
+            self.facts = message
         else:
-            raise told
+            raise message
 
 
 def _serve(work: Work, pipe: Connection, others: list[Connection]) -> None:
@@ -351,12 +351,12 @@ def _serve(work: Work, pipe: Connection, others: list[Connection]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unfinished files are removed on the way out
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        told: Any = work.start()
+        first: Any = work.start()
     except Exception as error:
-        told = error if isinstance(error, RetoucheError) else RetoucheError(words_of(error))
+        first = error if isinstance(error, RetoucheError) else RetoucheError(words_of(error))
     try:
-        pipe.send(told)
-        if isinstance(told, Facts):
+        pipe.send(first)
+        if isinstance(first, Facts):
             for outcome in stream(work, _given(pipe)):
                 pipe.send(outcome)
     except OSError:  # the parent wants no more

@@ -45,13 +45,13 @@ class Facts:
 
     Attributes:
         about: what else than the files decides over the outputs, for the manifest: "model", "model_hash", "options"
-        listens: the guides it takes
+        conditioning: the inputs it takes beside picture and mask
         device: "cpu", "cuda:0", ...
         remarks: of getting ready, where it happened in another process
     """
 
     about: dict[str, Any]
-    listens: frozenset[str] = frozenset()
+    conditioning: frozenset[str] = frozenset()
     device: str = "cpu"
     remarks: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ class Work(Protocol):
         """Compute; `progress` hears the fraction done."""
         ...
 
-    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Any]:
+    def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Any]:
         """Encode, whole or not at all; returns remarks and a report."""
         ...
 
@@ -125,8 +125,8 @@ class Steps:
     def make(self, job: Job, given: Any, progress: Progress | None) -> Any:
         return self._make(given)
 
-    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Any]:
-        return (), self._write(job, made)
+    def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Any]:
+        return (), self._write(job, result)
 
 
 class Runner(Protocol):

@@ -91,21 +91,21 @@ def save(folder: Path, training: Training, engine: Engine) -> Path:
     """
     final = folder / FOLDER / f"step-{training.step}"
     temporary = final.with_name(f".{final.name}.part")
-    said: str | None = None
+    failure: str | None = None
     try:
         if engine.first:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
     except OSError as error:
-        said = _words(error, folder)
-    _agree(engine, said, temporary)
+        failure = _words(error, folder)
+    _agree(engine, failure, temporary)
     try:
         if engine.first:
             _write_shared(temporary, training, engine)
         _write(temporary / f"process-{engine.process}.pt", _own_state(training))
     except (OSError, RuntimeError, InputError) as error:
-        said = _words(error, folder)
-    _agree(engine, said, temporary)
+        failure = _words(error, folder)
+    _agree(engine, failure, temporary)
     try:
         if engine.first:
             shutil.rmtree(final, ignore_errors=True)
@@ -114,8 +114,8 @@ def save(folder: Path, training: Training, engine: Engine) -> Path:
             for old in _all(folder)[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        said = _words(error, folder)
-    _agree(engine, said, temporary)
+        failure = _words(error, folder)
+    _agree(engine, failure, temporary)
     return final
 
 
@@ -124,21 +124,21 @@ def agreed(engine: Engine, folder: Path, write: Callable[[], None]) -> None:
 
     Raises: DataError if it cannot be written
     """
-    said: str | None = None
+    failure: str | None = None
     try:
         if engine.first:
             write()
     except (OSError, InputError) as error:
-        said = _words(error, folder)
-    _agree(engine, said, folder / FOLDER / ".nothing.part")
+        failure = _words(error, folder)
+    _agree(engine, failure, folder / FOLDER / ".nothing.part")
 
 
-def _agree(engine: Engine, said: str | None, temporary: Path) -> None:
+def _agree(engine: Engine, failure: str | None, temporary: Path) -> None:
     """Go on only if no process failed.
 
     Raises: DataError with the first failure's words
     """
-    failures = [words for words in engine.gather(said) if words is not None]
+    failures = [words for words in engine.gather(failure) if words is not None]
     if failures:
         if engine.first:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -89,20 +89,20 @@ class Engine:
         """
         if self.processes > 1 and self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        made = self._made(self._fabric.strategy.setup_module(network), not self._by_hand)
-        made.full_precision = full_precision
+        result = self._prepared(self._fabric.strategy.setup_module(network), not self._by_hand)
+        result.full_precision = full_precision
         if self._compiled and not full_precision:  # what is differentiated twice cannot be compiled
-            made.compute = torch.compile(made.network)
-        return made
+            result.compute = torch.compile(result.network)
+        return result
 
-    def _made(self, network: nn.Module, synchronise: bool) -> PreparedNetwork:
+    def _prepared(self, network: nn.Module, synchronise: bool) -> PreparedNetwork:
         return PreparedNetwork(network, self._half, self.device.type, synchronise)
 
     def backbone(self, network: nn.Module) -> nn.Module:
         """A frozen network in the run's precision."""
-        made = self._made(network.to(self.device), True)
-        made.normalisation = getattr(network, "normalisation", "")
-        return made
+        result = self._prepared(network.to(self.device), True)
+        result.normalisation = getattr(network, "normalisation", "")
+        return result
 
     def backward(self, loss: Tensor, weights: Sequence[Tensor]) -> None:
         """Add the loss's gradients to those of `weights`, and of nothing else."""
@@ -175,8 +175,8 @@ class PreparedNetwork(nn.Module):
         if self.full_precision or self._half is None:
             return self.compute(*args, **kwargs)
         with torch.autocast(self._device, self._half):
-            made = self.compute(*args, **kwargs)
-        return _in_full(made)
+            result = self.compute(*args, **kwargs)
+        return _in_full(result)
 
 
 def _in_full(value: Any) -> Any:

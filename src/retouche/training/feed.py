@@ -39,18 +39,18 @@ def batches(session: Session) -> Iterator[list[Batch]]:
         pin_memory=False,
     )
     step: list[Batch] = []
-    for made in loader:
-        if isinstance(made, Failure):
-            raise DataError(made.words)
-        step.append(_batch(session, made))
+    for samples in loader:
+        if isinstance(samples, Failure):
+            raise DataError(samples.words)
+        step.append(_batch(session, samples))
         if len(step) == each:
             yield step
             step = []
 
 
-def _batch(session: Session, made: list[Sample]) -> Batch:
+def _batch(session: Session, samples: list[Sample]) -> Batch:
     state = session.training.state
-    for sample in made:
+    for sample in samples:
         for name, reason in sample.bad:
             if name not in state["bad"]:
                 state["bad"][name] = reason
@@ -68,13 +68,13 @@ def _batch(session: Session, made: list[Sample]) -> Batch:
         """To the device, which goes on computing meanwhile."""
         return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
-    structure, sketch = (stacked([getattr(sample, guide) for sample in made]) for guide in ("structure", "sketch"))
+    structure, sketch = (stacked([getattr(sample, guide) for sample in samples]) for guide in ("structure", "sketch"))
     return Batch(
-        image=moved(torch.cat([sample.image for sample in made])).contiguous(memory_format=layout),
-        mask=moved(torch.cat([sample.mask for sample in made])),
+        image=moved(torch.cat([sample.image for sample in samples])).contiguous(memory_format=layout),
+        mask=moved(torch.cat([sample.mask for sample in samples])),
         structure=None if structure is None else moved(structure),
         sketch=None if sketch is None else moved(sketch),
         # read by the program itself, number by number: they stay here
-        keys=torch.tensor([sample.key for sample in made]),
-        box=stacked([sample.box for sample in made]),
+        keys=torch.tensor([sample.key for sample in samples]),
+        box=stacked([sample.box for sample in samples]),
     )

@@ -25,7 +25,7 @@ class _Trend:
     count: int = 0
     start: float = 0.0
     low: int = 0
-    said: bool = False
+    reported: bool = False
 
     def low_for_long(self, value: float, share: float) -> bool:
         """Note a value >= 0; True once when it has stayed below `share` of its beginning for a whole window."""
@@ -35,9 +35,9 @@ class _Trend:
             return False
         self.low = self.low + 1 if value < share * self.start else 0
         if self.low == 0:
-            self.said = False
-        if self.low >= WINDOW and not self.said:
-            self.said = True
+            self.reported = False
+        if self.low >= WINDOW and not self.reported:
+            self.reported = True
             return True
         return False
 
@@ -70,10 +70,10 @@ class Health:
             self.in_a_row += 1
             return [f"gradients were not finite: this step was skipped ({self.skipped} so far)"]
         self.in_a_row = 0
-        said = []
+        lines = []
         for role, norm in norms.items():
             if self._trend(f"norm {role}").low_for_long(norm, VANISHED):
-                said.append(
+                lines.append(
                     f"the gradients of the {role} have vanished ({norm:.1e} for {WINDOW} steps): it learns nothing "
                     "more; a lower learning rate, other losses or fresh weights may help"
                 )
@@ -82,11 +82,11 @@ class Health:
             if role == GENERATOR or loss < 0:
                 continue
             if self._trend(f"loss {role}").low_for_long(loss, WON):
-                said.append(
+                lines.append(
                     f"the {role} wins: its loss has been below {WON:.0%} of its beginning for {WINDOW} steps, so the "
                     "generator is told little; a smaller adversarial weight or a slower critic may help"
                 )
-        return said
+        return lines
 
     @property
     def lost(self) -> bool:
@@ -98,7 +98,7 @@ class Health:
 
     def as_json(self) -> dict[str, Any]:
         """To be kept in a checkpoint."""
-        trends = {name: [one.count, one.start, one.low, one.said] for name, one in self._trends.items()}
+        trends = {name: [one.count, one.start, one.low, one.reported] for name, one in self._trends.items()}
         return {"skipped": self.skipped, "in_a_row": self.in_a_row, "trends": trends}
 
     @staticmethod

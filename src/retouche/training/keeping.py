@@ -93,11 +93,11 @@ def validate(session: Session) -> bool:
 def _show_samples(session: Session) -> None:
     shown = session.validation_samples[: samples.ROWS]
     with validation.still(session.generator):
-        made = validation.predict(session.generator, session.training.average, shown, session.engine.device)
+        result = validation.predict(session.generator, session.training.average, shown, session.engine.device)
     image = torch.cat([sample.image for sample in shown])
     mask = torch.cat([sample.mask for sample in shown])
-    made = replace(made, **{k: v.float().cpu() for k, v in vars(made).items() if isinstance(v, Tensor)})
-    pixels = samples.sheet(image, mask, made, stacked([sample.structure for sample in shown]))
+    result = replace(result, **{k: v.float().cpu() for k, v in vars(result).items() if isinstance(v, Tensor)})
+    pixels = samples.sheet(image, mask, result, stacked([sample.structure for sample in shown]))
     _write_picture(session, f"step-{session.training.step:07d}", "samples", pixels)
 
 

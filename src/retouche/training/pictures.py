@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from retouche.data.augment import Crop
-from retouche.data.datasets import Guides, Maker
+from retouche.data.datasets import GuideConfig, SampleMaker
 from retouche.data.mask_files import check_polarity
 from retouche.data.mask_makers import Masks, parse_masks
-from retouche.data.sources import Source, UnreadableError, hold_out, open_source
+from retouche.data.sources import PictureSource, UnreadableError, hold_out, open_source
 from retouche.errors import InputError
 from retouche.methods.method import DataConfig
 from retouche.numerics.structure import SETTINGS
@@ -19,9 +19,9 @@ from retouche.training.settings import Run
 class Pictures:
     """Pictures to train on and pictures held out for validation."""
 
-    train: Source
-    validation: Source
-    maker: Maker
+    train: PictureSource
+    validation: PictureSource
+    maker: SampleMaker
 
     @staticmethod
     def of(run: Run) -> Pictures:
@@ -29,14 +29,14 @@ class Pictures:
         if data.structure and data.structure not in SETTINGS and run.structures is None:
             raise InputError(f"{run.method} learns from ready {data.structure}s: give their folder with --structures")
         crop = Crop(data.size, data.crop, data.crop_scale, data.flip, data.jitter, data.degrade)
-        guides = Guides(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
+        guides = GuideConfig(data.structure, run.structures, data.sketch, run.sketches, data.local_box)
         source = open_source(run.data)
         if run.validate is not None:
             train, held_out = source, open_source(run.validate)
         else:
             kept, held = hold_out(source.names, lambda index: _readable(source, index))
             train, held_out = source.subset(kept), source.subset(held)
-        maker = Maker(crop, _masks(run), guides)
+        maker = SampleMaker(crop, _masks(run), guides)
         maker.check([*train.names, *held_out.names])
         return Pictures(train, held_out, maker)
 
@@ -55,7 +55,7 @@ def _masks(run: Run) -> Masks:
     return masks
 
 
-def _readable(source: Source, index: int) -> bool:
+def _readable(source: PictureSource, index: int) -> bool:
     try:
         source.read(index)
     except UnreadableError:

@@ -25,7 +25,7 @@ from retouche.training.settings import Run, remember
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """How a training ended.
 
     Attributes:
@@ -41,7 +41,7 @@ class Outcome:
     first: bool
 
 
-def train(run: Run, listener: Listener | None = None) -> Outcome:
+def train(run: Run, listener: Listener | None = None) -> TrainingResult:
     """Train, or go on training, until the preset's number of steps.
 
     Ctrl-C (or SIGTERM) ends the step, saves, and returns an outcome that is not finished.
@@ -65,14 +65,14 @@ def train(run: Run, listener: Listener | None = None) -> Outcome:
             f"parts each: give a multiple of {engine.processes * run.accumulate}"
         )
     with held(run.folder, engine), own_randomness(), stoppable() as stop:
-        said = remember(run, checkpoint.newest(run.folder) is not None) if engine.first else []
+        changes = remember(run, checkpoint.newest(run.folder) is not None) if engine.first else []
         engine.barrier()
-        for words in said:
+        for words in changes:
             listener.note(words)
         session = open_session(run, record, pictures, engine, listener if engine.first else Listener())
         try:
             _train(session, stop)
-            return Outcome(session.training.step, session.finished, session.training.state["best"], engine.first)
+            return TrainingResult(session.training.step, session.finished, session.training.state["best"], engine.first)
         finally:
             session.close()
 

@@ -22,7 +22,7 @@ GAP, HEAD, PAPER, INK, BAR = 4, 18, 255, 40, (70, 110, 170)
 Pixels = NDArray[np.uint8]
 
 
-def sheet(image: Tensor, mask: Tensor, made: Prediction, structure: Tensor | None = None) -> Pixels:
+def sheet(image: Tensor, mask: Tensor, result: Prediction, structure: Tensor | None = None) -> Pixels:
     """Input, coarse, filled, truth (and structure pictures where there are some), one sample a row.
 
     Args:
@@ -35,14 +35,14 @@ def sheet(image: Tensor, mask: Tensor, made: Prediction, structure: Tensor | Non
     """
     grey = torch.zeros_like(image)
     columns: dict[str, Tensor] = {"input": torch.where(mask > 0, grey, image)}
-    if made.structure is not None:
-        columns["structure"] = made.structure
+    if result.structure is not None:
+        columns["structure"] = result.structure
     if structure is not None:
         columns["its truth"] = structure
-    if made.coarse is not None:
-        columns["coarse"] = made.coarse
-    if made.refined is not None:
-        columns["filled"] = composite(image, made.refined, mask)
+    if result.coarse is not None:
+        columns["coarse"] = result.coarse
+    if result.refined is not None:
+        columns["filled"] = composite(image, result.refined, mask)
     columns["truth"] = image
     return _grid({name: [to_uint8(one[None]) for one in column.cpu()] for name, column in columns.items()})
 

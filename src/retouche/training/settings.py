@@ -177,12 +177,12 @@ def remember(run: Run, resumed: bool) -> list[str]:
             )
         if not differing:
             return []
-        told = [key for key in differing if key in {"schedule", "warm_up"} or key.endswith(RATE)]
+        differing_keys = [key for key in differing if key in {"schedule", "warm_up"} or key.endswith(RATE)]
     else:
-        told = []
+        differing_keys = []
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return [f"{_word(key)} was {_value(was, key)} and is {_value(is_, key)} from here on" for key in told]
+    return [f"{_word(key)} was {_value(was, key)} and is {_value(is_, key)} from here on" for key in differing_keys]
 
 
 def _flat(value: Any, place: str = "") -> dict[str, Any]:

@@ -76,13 +76,13 @@ def predict(
         for name in ("sketch", "structure")
         if (guide := stacked([getattr(sample, name) for sample in samples])) is not None
     }
-    made = (
+    result = (
         functional_call(generator, dict(weights), (image, mask), guides)
         if weights
         else generator(image, mask, **guides)
     )
-    assert isinstance(made, Prediction)
-    return made
+    assert isinstance(result, Prediction)
+    return result
 
 
 def validate(
@@ -102,11 +102,11 @@ def validate(
     with still(generator):
         for start in range(0, len(mine), AT_ONCE):
             part = mine[start : start + AT_ONCE]
-            made = predict(generator, weights, part, engine.device)
-            output = made.refined if made.refined is not None else made.structure
+            result = predict(generator, weights, part, engine.device)
+            output = result.refined if result.refined is not None else result.structure
             assert output is not None, "a generator makes a picture"
             for sample, one in zip(part, output.cpu(), strict=True):
-                truth = sample.image if made.refined is not None or sample.structure is None else sample.structure
+                truth = sample.image if result.refined is not None or sample.structure is None else sample.structure
                 error, mean_fill = _hole_l1(one[None], truth, sample.mask), _mean_fill(truth, sample.mask)
                 apart, whole = 0.0, composite(truth, one[None].float().clamp(-1, 1), sample.mask)
                 if backbone is not None:

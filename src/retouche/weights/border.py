@@ -97,9 +97,9 @@ def border(path: Path | str) -> Iterator[None]:
     """
     try:
         yield
-    except RetoucheError as said:
-        text = str(said)
-        raise type(said)(one_line(text if text.startswith(str(path)) else f"{path} {text}")) from None
+    except RetoucheError as error:
+        text = str(error)
+        raise type(error)(one_line(text if text.startswith(str(path)) else f"{path} {text}")) from None
     except OSError as failed:
         raise WeightsError(one_line(f"{path} cannot be read ({failed.strerror or failed})")) from None
     except Exception as broken:

@@ -177,8 +177,8 @@ def load_strictly(
     Raises: WeightsError listing missing, unexpected and wrong-shaped tensors at once, and tensors that are not finite
     """
     own = network.state_dict()
-    if said := misfit(shapes_of(network), tensors, optional):
-        raise WeightsError(f"{title} does not fit its network of {len(own)} tensors: {said}; {remedy}")
+    if difference := misfit(shapes_of(network), tensors, optional):
+        raise WeightsError(f"{title} does not fit its network of {len(own)} tensors: {difference}; {remedy}")
     check_finite(tensors, title, remedy)
     network.load_state_dict({**own, **{name: tensors[name] for name in own if name in tensors}}, strict=True)
 

@@ -126,9 +126,9 @@ class _Reader:
         name = self.text()
         name = self.text() if re.fullmatch(r"V \d+", name) else name  # files of before versions lack the word
         if found := _CLASS.fullmatch(name):
-            made = self.tensor(name, depth) if found[3] == "Tensor" else self.storage(name)
-            self.met[index] = made
-            return made
+            result = self.tensor(name, depth) if found[3] == "Tensor" else self.storage(name)
+            self.met[index] = result
+            return result
         if self.whole() != TABLE:
             raise _BrokenError(f"an object {name[:40]!r} that is no table")
         index = self.whole()

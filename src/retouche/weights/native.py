@@ -111,13 +111,13 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping
     """
     # widest types first, so that every tensor lies on a multiple of its own size
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    said: dict[str, Any] = {"__metadata__": dict(sorted(header.items()))}
+    head: dict[str, Any] = {"__metadata__": dict(sorted(header.items()))}
     end = 0
     for name in order:
         start, end = end, end + tensors[name].numel() * tensors[name].element_size()
         dtype, shape = _DTYPES[tensors[name].dtype], list(tensors[name].shape)
-        said[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
@@ -179,8 +179,8 @@ def config_from_json(kind: type[ConfigT], text: str, title: Path | str = "the se
         return _restored(kind, value, "")
     except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, thousands of brackets
         raise WeightsError(f"{title} is damaged: its config is no JSON") from None
-    except _Misfit as said:
-        raise WeightsError(f"{title} was written by another version: config {said}; update retouche") from None
+    except _Misfit as error:
+        raise WeightsError(f"{title} was written by another version: config {error}; update retouche") from None
 
 
 class _Misfit(Exception):
@@ -259,6 +259,6 @@ def _restored_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
     for kind in sorted(kinds, key=lambda kind: kind is not type(value)):
         try:
             return _restored(kind, value, place)
-        except _Misfit as said:
-            misfit = said
+        except _Misfit as error:
+            misfit = error
     raise misfit

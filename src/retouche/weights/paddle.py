@@ -23,8 +23,8 @@ class Bits(StoredArray):
 
     def tensor(self) -> Tensor | None:
         """The array's numbers."""
-        made = super().tensor()
-        return made.view(torch.bfloat16) if made is not None and made.dtype == torch.uint16 else made
+        result = super().tensor()
+        return result.view(torch.bfloat16) if result is not None and result.dtype == torch.uint16 else result
 
 
 def read_paddle(stream: Stream) -> Any:

@@ -138,13 +138,13 @@ def _latin_bytes(text: Any, encoding: Any = "") -> bytes:
 
 def _mapping(*pairs: Any) -> dict[Any, Any]:
     """A dictionary of pairs."""
-    made: dict[Any, Any] = {}
+    result: dict[Any, Any] = {}
     if pairs and isinstance(pairs[0], dict):
         return dict(pairs[0])
     for pair in pairs[0] if pairs and isinstance(pairs[0], (list, tuple)) else ():
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and _is_key(pair[0]):
-            made[pair[0]] = pair[1]
-    return made
+            result[pair[0]] = pair[1]
+    return result
 
 
 def _sequence(items: Any = ()) -> list[Any]:
@@ -310,26 +310,26 @@ class Machine:
 
     def restore(self) -> None:
         """BUILD."""
-        state, made = self.stack.pop(), self.top()
-        if isinstance(made, (Foreign, StoredType, StoredArray)):
-            made.restore(state)
-        elif not isinstance(made, dict):
+        state, result = self.stack.pop(), self.top()
+        if isinstance(result, (Foreign, StoredType, StoredArray)):
+            result.restore(state)
+        elif not isinstance(result, dict):
             raise damaged("a state for what has none")
 
     def append(self, items: list[Any]) -> None:
         """APPEND and APPENDS, on lists and on foreign objects that were some."""
-        made = self.top()
-        if isinstance(made, list):
-            made.extend(items)
-        elif not isinstance(made, Foreign):
+        result = self.top()
+        if isinstance(result, list):
+            result.extend(items)
+        elif not isinstance(result, Foreign):
             raise damaged("an item for what is no list")
 
     def put(self, items: list[Any]) -> None:
         """SETITEM and SETITEMS; entries under keys that name no tensor are left out."""
-        made = self.top()
-        if isinstance(made, dict):
-            made.update((key, value) for key, value in zip(items[::2], items[1::2], strict=True) if _is_key(key))
-        elif not isinstance(made, Foreign):
+        result = self.top()
+        if isinstance(result, dict):
+            result.update((key, value) for key, value in zip(items[::2], items[1::2], strict=True) if _is_key(key))
+        elif not isinstance(result, Foreign):
             raise damaged("an entry for what is no dictionary")
 
     def external(self, key: Any) -> Any:
@@ -343,8 +343,8 @@ def _push(make: Callable[[Machine], Any]) -> Callable[[Machine], None]:
     """An instruction that puts one object onto the stack; what it pops is popped first."""
 
     def act(machine: Machine) -> None:
-        made = make(machine)
-        machine.stack.append(made)
+        result = make(machine)
+        machine.stack.append(result)
 
     return act
 

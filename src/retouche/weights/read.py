@@ -103,21 +103,21 @@ def is_own(header: Mapping[str, str]) -> bool:
 def _refuse(head: bytes) -> None:
     """Say what a file is that holds no tensors we can read."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    said = None
+    reason = None
     if not head:
-        said = "is empty: fetch it anew"
+        reason = "is empty: fetch it anew"
     elif head.startswith(b"version https://git-lfs"):
-        said = "is a git-LFS pointer, not the file itself: run `git lfs pull`, or download the file from its page"
+        reason = "is a git-LFS pointer, not the file itself: run `git lfs pull`, or download the file from its page"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        said = "is a web page saved in place of the file (a virus or login page?): download it with a browser"
+        reason = "is a web page saved in place of the file (a virus or login page?): download it with a browser"
     elif re.match(rb"[34]\n\d+\n", head):
-        said = "is a Lua Torch file in its text form: save it in the binary one, torch.save(FILE, NETWORK)"
+        reason = "is a Lua Torch file in its text form: save it in the binary one, torch.save(FILE, NETWORK)"
     elif head.startswith(b"\x93NUMPY"):
-        said = "is a single NumPy array: give a file with all tensors and their names"
+        reason = "is a single NumPy array: give a file with all tensors and their names"
     elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")) or head[257:262] == b"ustar":
-        said = "is a packed archive: unpack it and give the weight file in it"
-    if said:
-        raise WeightsError(said)
+        reason = "is a packed archive: unpack it and give the weight file in it"
+    if reason:
+        raise WeightsError(reason)
 
 
 def unwrapped(tree: Any, size: int = 0) -> dict[str, Tensor]:

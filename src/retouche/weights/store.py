@@ -274,8 +274,8 @@ def _is_loopback(host: str | None) -> bool:
 def _check_address(url: str, allow_http: bool) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or _is_loopback(parts.hostname))):
-        said = "only https addresses are (http on this machine, or with --allow-http for a file whose hash is known)"
-        raise WeightsError(f'"{url}" is not fetched: {said}')
+        rule = "only https addresses are (http on this machine, or with --allow-http for a file whose hash is known)"
+        raise WeightsError(f'"{url}" is not fetched: {rule}')
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
@@ -355,8 +355,8 @@ def _transfer(url: str, part: Path, start: int, limit: int, progress: Progress |
         if answer.headers.get_content_type() == "text/html":
             raise WeightsError(f"{url} is a web page: open it in a browser and save the file as {part.with_suffix('')}")
         if answer.status == 206:
-            said = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-            if not said or int(said[1]) != start:
+            span = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+            if not span or int(span[1]) != start:
                 part.unlink()
                 raise _CutError("the server continues elsewhere")
         done = start if answer.status == 206 else 0
@@ -396,5 +396,5 @@ def _check_size(url: str, part: Path, size: int, limit: int) -> None:
 def _demand_space(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted + SPARE_BYTES:
-        said = f"{wanted / 1e6:.0f} MB are still to come but {folder} has {free / 1e6:.0f} MB free"
-        raise WeightsError(f"{said}: make room, or set RETOUCHE_HOME to a folder on another disk")
+        lack = f"{wanted / 1e6:.0f} MB are still to come but {folder} has {free / 1e6:.0f} MB free"
+        raise WeightsError(f"{lack}: make room, or set RETOUCHE_HOME to a folder on another disk")

@@ -98,10 +98,10 @@ def _prefix_in_folder(folder: Path) -> Path | None:
     if named.is_file():
         with named.open("rb") as file:
             text = file.read(4096).decode(errors="replace")
-        said = re.search(r'^model_checkpoint_path: "(?:[^"\n]*[/\\])?([^"/\\\n]+)"', text, re.MULTILINE)
+        entry = re.search(r'^model_checkpoint_path: "(?:[^"\n]*[/\\])?([^"/\\\n]+)"', text, re.MULTILINE)
         # folders are moved after training: the name counts, the path before it does not
-        if said and (folder / f"{said[1]}.index").is_file():
-            return folder / said[1]
+        if entry and (folder / f"{entry[1]}.index").is_file():
+            return folder / entry[1]
     found = sorted(path for path in folder.glob("*.index") if _is_index(path))
     if len(found) > 1:
         names = ", ".join(path.stem for path in found[:3])
@@ -136,8 +136,8 @@ def read_checkpoint(prefix: Path) -> dict[str, Tensor]:
         shards, little_endian = _header(rows.pop(b""))
         # keys that begin with a zero byte are parts of sliced variables, which are refused below by their own names
         entries = {name.decode("utf-8"): _entry(value) for name, value in rows.items() if name[:1] != b"\0"}
-    except _Unsupported as said:
-        raise WeightsError(f"{index} {said}") from None
+    except _Unsupported as error:
+        raise WeightsError(f"{index} {error}") from None
     # a cut or forged table fails in one of these ways, depending on where
     except (ValueError, IndexError, KeyError, UnicodeDecodeError) as broken:
         raise WeightsError(f"{index} is a damaged TensorFlow index ({broken}): fetch the checkpoint anew") from None

@@ -82,7 +82,7 @@ class Given:
 
     picture: Picture
     hole: np.ndarray
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
 
     @property
@@ -118,14 +118,14 @@ class Fill:
             torch.set_num_threads(settings.threads)
         if self.model is None:
             with contextlib.ExitStack() as stack:
-                said = stack.enter_context(_heard()) if self.elsewhere else []
+                logged = stack.enter_context(_log_messages()) if self.elsewhere else []
                 self.model = load(settings.model, engine=settings.engine).to(choose_device(settings.device).device)
                 if settings.refine:
                     self.model.refine()
-            self.remarks = tuple(said)
+            self.remarks = tuple(logged)
             self._hash = model_hash(self.model)
         about = {"model": settings.model, "model_hash": self._hash, "options": settings.options}
-        return Facts(about, self.model.listens, str(self.model.device), self.remarks)
+        return Facts(about, self.model.conditioning, str(self.model.device), self.remarks)
 
     def read(self, job: Job) -> Given:
         """Picture and mask.
@@ -136,8 +136,8 @@ class Fill:
         if job.mask is None:
             return self.without_mask(picture, job.image)
         size = (picture.height, picture.width)
-        told = job.mask.stamp() if isinstance(job.mask, Far) else os.stat(job.mask)
-        mark = str(told) if isinstance(told, dict) else f"{told.st_size} {told.st_mtime_ns}"
+        stamp = job.mask.stamp() if isinstance(job.mask, Far) else os.stat(job.mask)
+        mark = str(stamp) if isinstance(stamp, dict) else f"{stamp.st_size} {stamp.st_mtime_ns}"
         return Given(picture, *_read_mask(job.mask, size, self.settings.invert, mark))
 
     def without_mask(self, picture: Picture, path: Path) -> Given:
@@ -168,12 +168,12 @@ class Fill:
         )
         if job.mask is None and settings.alpha:
             filled.pixels[..., -1] = opaque(filled.pixels)
-        remarks = (*given.said, *(text for text in report.remarks if text not in given.repeated))
+        remarks = (*given.remarks, *(text for text in report.remarks if text not in given.repeated))
         return filled, replace(report, remarks=remarks)
 
-    def write(self, job: Job, made: tuple[Picture, Report]) -> tuple[tuple[str, ...], Report]:
+    def write(self, job: Job, result: tuple[Picture, Report]) -> tuple[tuple[str, ...], Report]:
         """The output appears whole or not at all."""
-        filled, report = made
+        filled, report = result
         known, overwrite = list(filled.remarks), self.settings.overwrite or job.again
         write_output(filled, job.output, overwrite=overwrite)
         lost = [text for text in filled.remarks if text not in known]  # what the format has no place for
@@ -182,15 +182,15 @@ class Fill:
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
+def _log_messages() -> Iterator[list[str]]:
     """What the library says in warnings, which would be said by every process."""
-    said: list[str] = []
+    messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("retouche")
     logger.addHandler(handler)
     try:
-        yield said
+        yield messages
     finally:
         logger.removeHandler(handler)
 
@@ -200,9 +200,9 @@ def _read_mask(
     path: Path, size: tuple[int, int], invert: bool, mark: str
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """The hole, what is to be said of it, and what the model will say again. The mark tells files of one name apart."""
-    hole, said = open_mask(path, size, invert=invert)
+    hole, remarks = open_mask(path, size, invert=invert)
     hole.flags.writeable = False
-    return hole, tuple(said), tuple(open_mask(hole, size)[1])
+    return hole, tuple(remarks), tuple(open_mask(hole, size)[1])
 
 
 def opaque(pixels: np.ndarray) -> float:

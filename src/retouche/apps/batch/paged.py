@@ -28,7 +28,7 @@ class GivenPages:
 
 
 @dataclass(frozen=True)
-class MadePages:
+class FilledPages:
     """A file with filled pages, remarks, and one report about all that was filled."""
 
     content: bytes
@@ -78,15 +78,15 @@ class Paged(Fill):
             return filled
 
         content = rewrite(given.pages, given.selected, fill)
-        said = (f"{len(given.selected)} of {given.pages.count} pages filled", *remarks)
+        all_remarks = (f"{len(given.selected)} of {given.pages.count} pages filled", *remarks)
         report = replace(
             reports[0],
             holes=tuple(hole for one in reports for hole in one.holes),
             hole_ratio=sum(one.hole_ratio for one in reports) / len(reports),
             seconds=sum(one.seconds for one in reports),
-            remarks=said,
+            remarks=all_remarks,
         )
-        return MadePages(content, said, report)
+        return FilledPages(content, all_remarks, report)
 
     def _given(self, job: Job, given: GivenPages, number: int, picture: Picture) -> Given:
         if job.mask is None:
@@ -96,16 +96,16 @@ class Paged(Fill):
             mask = page(mask, number)
         assert mask is not None
         size = (picture.height, picture.width)
-        hole, said = open_mask(mask, size, invert=self.settings.invert, name=f"{job.mask.name}, page {number + 1}")
-        return Given(picture, hole, tuple(said), tuple(open_mask(hole, size)[1]))
+        hole, remarks = open_mask(mask, size, invert=self.settings.invert, name=f"{job.mask.name}, page {number + 1}")
+        return Given(picture, hole, tuple(remarks), tuple(open_mask(hole, size)[1]))
 
-    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Report]:
-        if not isinstance(made, MadePages):
-            return super().write(job, made)
+    def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Report]:
+        if not isinstance(result, FilledPages):
+            return super().write(job, result)
         job.output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(job.output, overwrite=self.settings.overwrite or job.again) as temporary:
-            temporary.write_bytes(made.content)
-        return made.remarks, made.report
+            temporary.write_bytes(result.content)
+        return result.remarks, result.report
 
 
 def _kind(suffix: str) -> str:

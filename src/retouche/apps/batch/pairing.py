@@ -17,7 +17,7 @@ from typing import Any
 from retouche.apps.batch.pipes import STDIN, STDOUT, is_pipe
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far, local_address, place
-from retouche.folders.finding import Source, Sources, find
+from retouche.folders.finding import FoundFile, Sources, find
 from retouche.folders.names import RealFolders, home
 from retouche.folders.pairing import Pairs, pair
 from retouche.pictures.formats import PAGED_SUFFIXES, SUFFIXES
@@ -121,7 +121,7 @@ def _find(words: Sequence[str], flag: str, pipes: bool, suffixes: Sequence[str])
         return find(words, flag, suffixes)
     if len(words) > 1:
         raise InputError(f"{flag} names a pipe among other files: give the pipe alone, or save it as a file")
-    return Sources((Source(Path(words[0]), Path(words[0])),), many=False)
+    return Sources((FoundFile(Path(words[0]), Path(words[0])),), many=False)
 
 
 def _is_folder(output: str, remarks: list[str]) -> bool:
@@ -149,13 +149,13 @@ def absolute(planned: Plan) -> Plan:
 
 def _found_words(flag: str, found: Sources) -> list[str]:
     """What a user should know of a search."""
-    said = found.left_out.words()
-    return [*(f"{flag} {text}" for text in found.remarks), *([] if said is None else [f"{flag}: {said}"])]
+    left_out = found.left_out.words()
+    return [*(f"{flag} {text}" for text in found.remarks), *([] if left_out is None else [f"{flag}: {left_out}"])]
 
 
 def _without_masks_and_outputs(
     pictures: Sources, masks: Sources | None, output: Path | None, remarks: list[str]
-) -> tuple[Source, ...]:
+) -> tuple[FoundFile, ...]:
     """The pictures to fill: not the masks, and not an earlier run's outputs, that lie in the same folder."""
     if not pictures.many:
         return pictures.pictures
@@ -187,7 +187,9 @@ def _without_masks_and_outputs(
     return tuple(kept)
 
 
-def _pair(inputs: Sequence[Source], masks: Sources | None, pictures: Sources, remarks: list[str]) -> list[Path | None]:
+def _pair(
+    inputs: Sequence[FoundFile], masks: Sources | None, pictures: Sources, remarks: list[str]
+) -> list[Path | None]:
     if masks is None:
         return [None] * len(inputs)
     if not masks.many:
@@ -212,17 +214,17 @@ def _pair(inputs: Sequence[Source], masks: Sources | None, pictures: Sources, re
             f"{len(missing)} of {len(inputs)} pictures have no mask (first: {first}{_elsewhere(missing[0], masks)}): "
             f"name it {first.stem}.png or {first.stem}_mask.png, or give one mask for all"
         )
-    _tell_pairs(pairs, "mask", remarks, together)
+    _note_pairs(pairs, "mask", remarks, together)
     return list(pairs.found)
 
 
-def _elsewhere(picture: Source, masks: Sources) -> str:
+def _elsewhere(picture: FoundFile, masks: Sources) -> str:
     """Where the mask lies that a user may have meant, but which is another subfolder's."""
     there = [mask.path for mask in masks.pictures if mask.path.stem == picture.path.stem]
     return f"; {there[0]} is of another folder: mirror the pictures' subfolders" if there else ""
 
 
-def _tell_pairs(pairs: Pairs, kind: str, remarks: list[str], together: bool = False) -> None:
+def _note_pairs(pairs: Pairs, kind: str, remarks: list[str], together: bool = False) -> None:
     remarks += pairs.remarks
     if pairs.unused and not together:
         count = len(pairs.unused)
@@ -230,7 +232,9 @@ def _tell_pairs(pairs: Pairs, kind: str, remarks: list[str], together: bool = Fa
         remarks.append(f"{what} to no picture (first: {pairs.unused[0].path})")
 
 
-def _guides(inputs: Sequence[Source], word: str | None, kind: str, many: bool, remarks: list[str]) -> list[Path | None]:
+def _guides(
+    inputs: Sequence[FoundFile], word: str | None, kind: str, many: bool, remarks: list[str]
+) -> list[Path | None]:
     """A sketch or structure picture for each input; a picture of a batch may have none."""
     if word is None:
         return [None] * len(inputs)
@@ -246,7 +250,7 @@ def _guides(inputs: Sequence[Source], word: str | None, kind: str, many: bool, r
         raise InputError(f"no picture has a {kind} in {word}: name each like its picture, or NAME_{kind}.png")
     if missing:
         remarks.append(f"{missing} of {len(inputs)} pictures have no {kind} in {word}: filled without")
-    _tell_pairs(pairs, kind, remarks)
+    _note_pairs(pairs, kind, remarks)
     return list(pairs.found)
 
 

@@ -38,16 +38,16 @@ class Piped(Fill):
         if job.mask is None:
             return self.without_mask(picture, job.image)
         size, name = (picture.height, picture.width), _name(job.mask)
-        hole, said = open_mask(self._picture(job.mask), size, invert=self.settings.invert, name=name)
-        return Given(picture, hole, tuple(said), tuple(open_mask(hole, size)[1]))
+        hole, remarks = open_mask(self._picture(job.mask), size, invert=self.settings.invert, name=name)
+        return Given(picture, hole, tuple(remarks), tuple(open_mask(hole, size)[1]))
 
     def _picture(self, path: Path) -> Picture:
         return decode(self.contents[path], _name(path)) if path in self.contents else open_picture(path)
 
-    def write(self, job: Job, made: tuple[Picture, Report]) -> tuple[tuple[str, ...], Report]:
+    def write(self, job: Job, result: tuple[Picture, Report]) -> tuple[tuple[str, ...], Report]:
         if not is_pipe(job.output, STDOUT):
-            return super().write(job, made)
-        filled, report = made
+            return super().write(job, result)
+        filled, report = result
         known = list(filled.remarks)
         by_suffix = BY_SUFFIX.get(job.output.suffix.lower())
         self.result = encode(filled, self.format or (by_suffix.name if by_suffix else None), "the output")

@@ -60,23 +60,23 @@ class Shards:
             with (
                 source.stream() as stream,
                 tarfile.open(fileobj=stream, mode="r:") as archive,
-                tarfile.open(target, mode="w:") as made,
+                tarfile.open(target, mode="w:") as result,
             ):
                 for member in archive:
                     name = member.name.removeprefix("./")
                     if member.isfile() and field_of(name)[0] not in failed:
                         own = filled[name].contents() if name in filled else archive.extractfile(member)
-                        _add(made, member, own)
+                        _add(result, member, own)
             upload(target, shard)
         staged(shard).remove()
 
 
-def _add(made: tarfile.TarFile, member: tarfile.TarInfo, content: Any) -> None:
+def _add(archive: tarfile.TarFile, member: tarfile.TarInfo, content: Any) -> None:
     """A member with this content, bytes or a stream, and all else as it was."""
-    told = copy.copy(member)
+    header = copy.copy(member)
     if isinstance(content, bytes):
-        told.size, content = len(content), io.BytesIO(content)
-    made.addfile(told, content)
+        header.size, content = len(content), io.BytesIO(content)
+    archive.addfile(header, content)
 
 
 def staged(shard: Far) -> Far:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from retouche.evaluation.pack import Pack
     from retouche.evaluation.pictures import Item, Preparation
 
-MADE = ("index.html", "table.json", "table.csv", "pictures.jsonl")
+REPORT_FILES = ("index.html", "table.json", "table.csv", "pictures.jsonl")
 FEATURES = tuple(f"feature_distance_lite{variant}" for variant in range(3))
 COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", *FEATURES, "fid", "kid", "p_ids", "u_ids")
 
@@ -94,12 +94,14 @@ def main(options: Options) -> int:
     from retouche.evaluation.pack import read_pack
 
     pack = None if options.pack is None else read_pack(options.pack)
-    made = judge(options, pack, *items_and_preparation(options, pack))
-    _show(made, options)
-    return 1 if made.skipped else 0
+    evaluation = run_evaluation(options, pack, *items_and_preparation(options, pack))
+    _show(evaluation, options)
+    return 1 if evaluation.skipped else 0
 
 
-def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparation: Preparation) -> Evaluation:
+def run_evaluation(
+    options: Options, pack: Pack | None, items: tuple[Item, ...], preparation: Preparation
+) -> Evaluation:
     """Fill and score, and write all files.
 
     Raises: InputError, DataError, WeightsError
@@ -125,7 +127,7 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
     try:
         remembering = [Remembering(evaluated, cache) for evaluated in models]
         with terminal.progress("judging", len(items)) as on_progress:
-            made = evaluate(
+            evaluation = evaluate(
                 items,
                 preparation,
                 remembering,
@@ -140,18 +142,18 @@ def judge(options: Options, pack: Pack | None, items: tuple[Item, ...], preparat
                 classes=() if pack is None else pack.classes,
                 advance=on_progress,
             )
-        write_report(options.report / "index.html", made, preparation, remembering)
+        write_report(options.report / "index.html", evaluation, preparation, remembering)
     finally:
         cache.close()
     if options.write_pack is not None:
         options.write_pack.parent.mkdir(parents=True, exist_ok=True)
-        write_pack(options.write_pack, options.write_pack.stem, preparation, made.items)
+        write_pack(options.write_pack, options.write_pack.stem, preparation, evaluation.items)
     for evaluated in models:
         if isinstance(evaluated, Outputs) and evaluated.changed:
             terminal.warn(
                 f"{evaluated.name}: {evaluated.changed} outputs differ outside the hole; it was put back there"
             )
-    return made
+    return evaluation
 
 
 def check(options: Options) -> None:
@@ -166,7 +168,7 @@ def check(options: Options) -> None:
         raise InputError("--data is missing: give a folder of pictures")
     if options.report.exists() and not options.report.is_dir():
         raise InputError(f"--report {options.report} is a file: give a folder")
-    there = [name for name in MADE if (options.report / name).exists()]
+    there = [name for name in REPORT_FILES if (options.report / name).exists()]
     if there and not _is_ours(options.report / "table.json"):
         raise InputError(f"--report {options.report} holds a {there[0]} that is no evaluation's: give another folder")
     check_writable(options.report)
@@ -212,26 +214,28 @@ def items_and_preparation(options: Options, pack: Pack | None) -> tuple[tuple[It
     return several(items, each), Preparation(options.size, "crop", spec, options.seed, options.invert_mask, each)
 
 
-def complain_of_skipped(made: Evaluation) -> None:
+def complain_of_skipped(evaluation: Evaluation) -> None:
     """Pictures that could not be used, on stderr."""
-    for each in made.skipped:
+    for each in evaluation.skipped:
         terminal.complain(f"skipped: {each.name}: {each.reason}")
-    if made.skipped:
-        total = len(made.skipped) + made.protocol.pictures
-        print(f"{len(made.skipped)} of {total} pictures could not be used", file=sys.stderr)
+    if evaluation.skipped:
+        total = len(evaluation.skipped) + evaluation.protocol.pictures
+        print(f"{len(evaluation.skipped)} of {total} pictures could not be used", file=sys.stderr)
 
 
-def _show(made: Evaluation, options: Options) -> None:
+def _show(evaluation: Evaluation, options: Options) -> None:
     from retouche.evaluation.published import own_figures, published_lines
     from retouche.evaluation.table import as_text
 
-    complain_of_skipped(made)
+    complain_of_skipped(evaluation)
     if options.json:
-        terminal.show_json(made.as_json())
+        terminal.show_json(evaluation.as_json())
         return
-    print("\n".join(made.protocol.lines()))
+    print("\n".join(evaluation.protocol.lines()))
     print()
-    print(as_text(made.rows, made.measures, made.names, (*COLUMNS, *own_figures(made.published))))
-    print("\n".join(published_lines(made.published)))
+    print(
+        as_text(evaluation.rows, evaluation.measures, evaluation.names, (*COLUMNS, *own_figures(evaluation.published)))
+    )
+    print("\n".join(published_lines(evaluation.published)))
     print()
     terminal.print_line(options.report / "index.html")

@@ -54,7 +54,7 @@ def main(options: Options) -> int:
     from retouche.pictures import open_picture
 
     opened = [open_picture(path) for path in options.pictures]
-    made = export(
+    result = export(
         load(options.model),
         options.output,
         options.form,
@@ -63,18 +63,18 @@ def main(options: Options) -> int:
         anyway=options.anyway,
     )
     if options.json:
-        terminal.show_json({**asdict(made), "path": str(made.path), "largest": made.largest})
+        terminal.show_json({**asdict(result), "path": str(result.path), "largest": result.largest})
         return 0
-    unit = " levels of 255" if made.form == "pipeline" else ""
-    for each in made.parity:
-        difference = f"{each.largest:g}" if made.form == "pipeline" else f"{each.largest:.1e}"
+    unit = " levels of 255" if result.form == "pipeline" else ""
+    for each in result.parity:
+        difference = f"{each.largest:g}" if result.form == "pipeline" else f"{each.largest:.1e}"
         terminal.print_line(f"  {each.width}x{each.height}, {each.hole}: differs from PyTorch by {difference}{unit}")
-    if made.psnr is not None:
-        terminal.print_line(f"  {made.precision}: {made.psnr:.1f} dB to float32 inside the holes")
-    size = terminal.show_bytes(made.size_bytes)
-    inputs = ", ".join(made.inputs)
+    if result.psnr is not None:
+        terminal.print_line(f"  {result.precision}: {result.psnr:.1f} dB to float32 inside the holes")
+    size = terminal.show_bytes(result.size_bytes)
+    inputs = ", ".join(result.inputs)
     terminal.print_line(
-        f"{made.path}: {made.form} of {options.model} ({inputs}), opset {made.opset}, {size}; largest difference "
-        f"{made.largest:.1e}{unit}, allowed {made.tolerance:g}"
+        f"{result.path}: {result.form} of {options.model} ({inputs}), opset {result.opset}, {size}; largest difference "
+        f"{result.largest:.1e}{unit}, allowed {result.tolerance:g}"
     )
     return 0

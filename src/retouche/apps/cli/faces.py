@@ -72,7 +72,7 @@ def main(options: Options) -> int:
         print(f"{name}: {len(files)} pictures")
         terminal.print_line(options.output / f"{name}.flist")
     if options.size is None:
-        _say_sizes(pictures)
+        _note_sizes(pictures)
     return 0
 
 
@@ -90,24 +90,24 @@ def _copied(parts: dict[str, list[Path]], output: Path, size: int) -> dict[str, 
     from retouche.inference.sheet import pixels_rgb
     from retouche.pictures import open_picture
 
-    made: dict[str, list[Path]] = {}
+    result: dict[str, list[Path]] = {}
     total, done = sum(map(len, parts.values())), 0
     with terminal.progress("copying", total) as on_progress:
         for name, files in parts.items():
             folder = output / name
             folder.mkdir(exist_ok=True)
-            made[name] = [folder / f"{path.stem}.png" for path in files]
-            if len(set(made[name])) < len(files):
-                twice = Counter(made[name]).most_common(1)[0][0]
+            result[name] = [folder / f"{path.stem}.png" for path in files]
+            if len(set(result[name])) < len(files):
+                twice = Counter(result[name]).most_common(1)[0][0]
                 raise DataError(f"two pictures would both be written to {twice}: give a folder without subfolders")
-            for path, copy in zip(files, made[name], strict=True):
+            for path, copy in zip(files, result[name], strict=True):
                 if not _is_there(copy, size):
                     pixels = sized(pixels_rgb(open_picture(path)), size, "crop")
                     with atomic_write(copy, overwrite=True) as temporary, temporary.open("wb") as file:
                         Image.fromarray(pixels).save(file, "PNG")
                 done += 1
                 on_progress(done)
-    return made
+    return result
 
 
 def _is_there(copy: Path, size: int) -> bool:
@@ -123,9 +123,9 @@ def _measured(path: Path) -> tuple[int, int]:
         return measure(file, path.name)
 
 
-def _say_sizes(pictures: list[Path]) -> None:
+def _note_sizes(pictures: list[Path]) -> None:
     """What sizes a few of the pictures have."""
     looked = pictures[:: max(1, len(pictures) // 50)]
     sizes = Counter(_measured(path) for path in looked)
-    said = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
-    terminal.note(f"{said} by {len(looked)} of them: --size 256 writes copies that train many times as quickly")
+    common = ", ".join(f"{width}x{height}" for (width, height), _ in sizes.most_common(3))
+    terminal.note(f"{common} by {len(looked)} of them: --size 256 writes copies that train many times as quickly")

@@ -123,7 +123,7 @@ def line(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def settle(planning: Callable[[], Plan], workers: int, module: str) -> Plan:
+def plan_beside(planning: Callable[[], Plan], workers: int, module: str) -> Plan:
     """A plan, made by another process while this one imports what its workers will have, where several are asked for.
 
     Args:
@@ -232,9 +232,9 @@ class Making:
         with listening(progress):
             return self._make(given, self.options)
 
-    def write(self, job: Job, made: Any) -> tuple[tuple[str, ...], Report | None]:
+    def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Report | None]:
         job.output.parent.mkdir(parents=True, exist_ok=True)
-        return tuple(self._write(job, made, self.options)), None
+        return tuple(self._write(job, result, self.options)), None
 
 
 def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | None = None) -> int:
@@ -251,7 +251,7 @@ def make_all(work: Making, doing: str, masks: Sequence[str] = (), suffix: str | 
     options = work.options
     if options.workers < 1:
         raise InputError(f"--workers is {options.workers}: give 1 or more")
-    planned = settle(
+    planned = plan_beside(
         lambda: plan(
             options.image, masks, options.output, overwrite=options.overwrite, resume=options.resume, suffix=suffix
         ),

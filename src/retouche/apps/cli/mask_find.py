@@ -32,7 +32,7 @@ from retouche.runners.local import Inline
 from retouche.runners.work import Job, Outcome, Steps
 
 if TYPE_CHECKING:
-    from retouche.folders.finding import Source
+    from retouche.folders.finding import FoundFile
     from retouche.inference.sheet import Panel
     from retouche.masks import Mask
     from retouche.pictures import Picture
@@ -76,8 +76,8 @@ def main(options: Options) -> int:
     if options.kind != "dust" and options.infrared is not None:
         raise InputError("--infrared is for --kind dust: leave it out")
     found = find(options.image, "--image")
-    if said := found.left_out.words():
-        terminal.warn(said)
+    if left_out := found.left_out.words():
+        terminal.warn(left_out)
     for folder in (options.output, options.recover):
         _empty(folder, options.overwrite)
     sources = list(found.pictures)
@@ -93,7 +93,7 @@ def _empty(folder: Path | None, overwrite: bool) -> None:
         raise InputError(f"{folder} holds files already: give another folder, or say --overwrite")
 
 
-def _watermark(options: Options, sources: Sequence[Source]) -> int:
+def _watermark(options: Options, sources: Sequence[FoundFile]) -> int:
     import numpy as np
 
     from retouche.finders.series import MOST, find_mark, same_size
@@ -177,7 +177,9 @@ def _recovered(picture: Picture, found: Any) -> tuple[Picture, Mask]:
     return picture, rest
 
 
-def _keep_recovered(source: Source, found: Any, options: Options, picture: Picture, rest: Mask) -> tuple[Picture, Mask]:
+def _keep_recovered(
+    source: FoundFile, found: Any, options: Options, picture: Picture, rest: Mask
+) -> tuple[Picture, Mask]:
     """Write both where asked for, and hand them on."""
     import numpy as np
 
@@ -194,15 +196,15 @@ def _keep_recovered(source: Source, found: Any, options: Options, picture: Pictu
     return picture, rest
 
 
-def _date(options: Options, sources: Sequence[Source]) -> int:
+def _date(options: Options, sources: Sequence[FoundFile]) -> int:
     import numpy as np
 
     from retouche.finders.date import Row, at_place, common_place, date_mask, find_row
     from retouche.finders.series import values
     from retouche.pictures import open_picture
 
-    rows: dict[Source, Row | None] = {}
-    sizes: dict[Source, tuple[int, int]] = {}
+    rows: dict[FoundFile, Row | None] = {}
+    sizes: dict[FoundFile, tuple[int, int]] = {}
     failed, dated = 0, 0
     panels: list[Panel] = []
     by_path = {source.path: source for source in sources}
@@ -224,10 +226,10 @@ def _date(options: Options, sources: Sequence[Source]) -> int:
         hole = np.zeros(given[1].shape[:2], np.bool_) if row is None else date_mask(given[1], row)
         return row is not None, hole
 
-    def keep(job: Job, made: tuple[bool, Mask]) -> tuple[bool, Mask]:
+    def keep(job: Job, result: tuple[bool, Mask]) -> tuple[bool, Mask]:
         # also where there is none: `run` wants a mask for every picture of a folder
-        _write_mask(made[1], job.output)
-        return made
+        _write_mask(result[1], job.output)
+        return result
 
     again = Steps(lambda job: (job, values(open_picture(job.image))), draw, keep)
     for outcome in _each(list(rows), again, options, "drawing"):
@@ -249,7 +251,7 @@ def _date(options: Options, sources: Sequence[Source]) -> int:
     return 1 if failed else 0
 
 
-def _dust(options: Options, sources: Sequence[Source]) -> int:
+def _dust(options: Options, sources: Sequence[FoundFile]) -> int:
     from retouche.finders.dust import find_dust
     from retouche.finders.series import values
     from retouche.pictures import open_picture
@@ -287,7 +289,7 @@ def _dust(options: Options, sources: Sequence[Source]) -> int:
     return 1 if failed else 0
 
 
-def _each(sources: Sequence[Source], steps: Steps, options: Options, doing: str) -> Iterator[Outcome]:
+def _each(sources: Sequence[FoundFile], steps: Steps, options: Options, doing: str) -> Iterator[Outcome]:
     """How the steps ended for each picture, in order; errors are told at once."""
     jobs = [Job(source.path, None, options.output / source.relative.with_suffix(".png")) for source in sources]
     with terminal.progress(doing, len(jobs)) as advance:
@@ -298,7 +300,7 @@ def _each(sources: Sequence[Source], steps: Steps, options: Options, doing: str)
             advance(number)
 
 
-def _infrared(folder: Path, source: Source, size: tuple[int, ...]) -> Any:
+def _infrared(folder: Path, source: FoundFile, size: tuple[int, ...]) -> Any:
     from retouche.finders.series import values
     from retouche.pictures import open_picture
 
@@ -312,7 +314,7 @@ def _infrared(folder: Path, source: Source, size: tuple[int, ...]) -> Any:
     return picture
 
 
-def _panels(source: Source, hole: Mask, recovered: Any = None) -> list[Panel]:
+def _panels(source: FoundFile, hole: Mask, recovered: Any = None) -> list[Panel]:
     from retouche.inference.sheet import Panel, mark_hole, pixels_rgb
     from retouche.pictures import open_picture
 

@@ -116,14 +116,14 @@ def _composed(picture: Picture, layers: Sequence[Layer]) -> Picture:
     import numpy as np
     import torch
 
-    made = picture.copy()
+    result = picture.copy()
     for crop, rgb, inside in (part for layer in layers for part in layer):
         left, top, right, bottom = crop
         hole = np.zeros((picture.height, picture.width), np.bool_)
         hole[top:bottom, left:right] = inside
-        made.expect(hole)
-        made.paste(rgb, crop, torch.from_numpy(inside.astype(np.float32))[None, None])
-    return made
+        result.expect(hole)
+        result.paste(rgb, crop, torch.from_numpy(inside.astype(np.float32))[None, None])
+    return result
 
 
 def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tuple[Layer, float]:
@@ -132,7 +132,7 @@ def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tu
 
     from retouche.image import to_uint8
     from retouche.masks import dilate
-    from retouche.pictures import Picture as Part
+    from retouche.pictures import Picture as CanvasPart
 
     whole = (0, 0, picture.width, picture.height)
     box = _box(_field(fill, "box", dict), whole, name)
@@ -148,9 +148,9 @@ def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tu
         left, top, right, bottom = crop
         here = hole[top:bottom, left:right]
         if picture.mode in ("CMYK", "YCbCr") or picture.pixels.dtype == np.uint8:  # as the editor saw them
-            part = Part(to_uint8(picture.rgb(crop)), "RGB")
+            part = CanvasPart(to_uint8(picture.rgb(crop)), "RGB")
         else:
-            part = Part(picture.pixels[top:bottom, left:right], picture.mode)
+            part = CanvasPart(picture.pixels[top:bottom, left:right], picture.mode)
         filled, report = model(
             part,
             here,

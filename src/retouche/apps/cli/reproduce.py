@@ -100,17 +100,17 @@ def main(options: Options) -> int:
     pack = pack_of(paper, test)
     items, preparation = evaluation.items_and_preparation(settings, pack)
     pictures = check_pictures(paper, test, items, masks_given=options.masks is not None, anyway=options.anyway)
-    made = evaluation.judge(settings, pack, items, preparation)
-    weights = whose_weights(paper, made.models[0])
-    found = cells(paper, test, made)
-    told = as_json(paper, test, found, pictures, weights)
-    write_text(settings.report / "reproduction.json", as_line(told, indent=1) + "\n")
-    evaluation.complain_of_skipped(made)
+    result = evaluation.run_evaluation(settings, pack, items, preparation)
+    weights = whose_weights(paper, result.models[0])
+    found = cells(paper, test, result)
+    table = as_json(paper, test, found, pictures, weights)
+    write_text(settings.report / "reproduction.json", as_line(table, indent=1) + "\n")
+    evaluation.complain_of_skipped(result)
     if options.json:
-        terminal.show_json(told)
+        terminal.show_json(table)
     else:
         print(
-            "\n".join([paper.title, *verdict(pictures, weights), "", *made.protocol.lines(), "", *as_text(found), ""])
+            "\n".join([paper.title, *verdict(pictures, weights), "", *result.protocol.lines(), "", *as_text(found), ""])
         )
         terminal.print_line(settings.report / "index.html")
-    return 1 if made.skipped else 0
+    return 1 if result.skipped else 0

@@ -118,7 +118,7 @@ def main(options: Options) -> int:
         from retouche.pictures.pages import selection
 
         selection(options.pages)
-    planned = folder_runs.settle(
+    planned = folder_runs.plan_beside(
         lambda: plan(
             options.image,
             options.mask,
@@ -245,7 +245,7 @@ def _from_alpha(options: Options) -> bool:
 
 def _check_guides(facts: Facts, options: Options) -> None:
     for word, given in (("sketch", options.sketch), ("structure", options.structure)):
-        if given is not None and word not in facts.listens:
+        if given is not None and word not in facts.conditioning:
             raise InputError(
                 f'model "{options.model}" takes no {word}: leave --{word} out, or choose a model that does'
             )

@@ -1,6 +1,6 @@
 """Make sketches from pictures: white lines on black where a picture has edges.
 
-They guide a model that listens to lines (`retouche run --sketch`; deepfill-v2 of the preset "sketch"), and are
+They guide a model that takes a sketch (`retouche run --sketch`; deepfill-v2 of the preset "sketch"), and are
 what such a model learns from (`retouche train deepfill-v2 sketch --sketches DIR`). Redraw them to steer the fill.
 
 examples:
@@ -94,13 +94,13 @@ def _network(path: str) -> HED:
     return hed(path)
 
 
-def write(job: Job, made: tuple[NDArray[np.bool_], list[str]], options: Options) -> list[str]:
+def write(job: Job, result: tuple[NDArray[np.bool_], list[str]], options: Options) -> list[str]:
     """One sketch; returns remarks."""
     import numpy as np
 
     from retouche.apps.batch.writing import write_output
     from retouche.pictures import Picture
 
-    lines, remarks = made
+    lines, remarks = result
     write_output(Picture(lines[..., None] * np.uint8(255), "L"), job.output, overwrite=True)
     return remarks

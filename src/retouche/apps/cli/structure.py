@@ -62,8 +62,8 @@ def read(job: Job, options: Options) -> Given:
     alpha = picture.alpha()
     hole = None if alpha is None or not alpha.any() else alpha == 0
     if job.mask is not None:
-        mask, said = open_mask(job.mask, (picture.height, picture.width))
-        remarks += said
+        mask, mask_remarks = open_mask(job.mask, (picture.height, picture.width))
+        remarks += mask_remarks
         hole = mask if hole is None else mask | hole
     elif hole is not None and not hole.any():
         hole = None
@@ -91,9 +91,9 @@ def make(given: Given, options: Options) -> Given:
     return given._replace(picture=result)
 
 
-def write(job: Job, made: Given, options: Options) -> list[str]:
+def write(job: Job, result: Given, options: Options) -> list[str]:
     """One structure picture; returns remarks."""
     from retouche.apps.batch.writing import write_output
 
-    write_output(made.picture, job.output, overwrite=options.overwrite or options.resume or job.again)
-    return made.remarks
+    write_output(result.picture, job.output, overwrite=options.overwrite or options.resume or job.again)
+    return result.remarks

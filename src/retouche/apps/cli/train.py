@@ -176,12 +176,12 @@ def _kept(words: Sequence[str]) -> dict[str, Any]:
         return {}
     path = Path(words[at].partition("=")[2] or (words[at + 1] if at + 1 < len(words) else ""))
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        options = {name: said[key] for name, key in OPTIONS.items() if key in said}
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        options = {name: stored[key] for name, key in OPTIONS.items() if key in stored}
         for name in PATHS & options.keys():
             options[name] = None if options[name] is None else Path(options[name])
         options["from_"] = tuple(Path(one) for one in options.get("from_", ()))
-        return {"named": [said["method"], said["preset"]], "training": said["training"], "options": options}
+        return {"named": [stored["method"], stored["preset"]], "training": stored["training"], "options": options}
     except (OSError, ValueError, LookupError, TypeError):
         raise InputError(f"--config {path} is no config.json of a run folder: give one") from None
 
@@ -272,14 +272,14 @@ class _Shown:
     def __init__(self) -> None:
         self._bar: Any = None
         self._task: Any = None
-        self._said = 0.0
+        self._shown_at = 0.0
 
     def progress(self, now: Progress) -> None:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
         left = (now.steps - now.step) / max(1e-9, self._steps_per_second(now))
         if not sys.stderr.isatty():
-            if time.monotonic() - self._said >= SECONDS or now.step == now.steps:
-                self._said = time.monotonic()
+            if time.monotonic() - self._shown_at >= SECONDS or now.step == now.steps:
+                self._shown_at = time.monotonic()
                 speed = f"{now.pictures_per_second:.2f} pictures/s"
                 print(f"step {now.step} of {now.steps}  {speed}  {_span(left)} left  {losses}", file=sys.stderr)
             return

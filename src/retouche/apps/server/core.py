@@ -221,10 +221,10 @@ Here = Annotated[Server, Depends(_server)]
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def answer(request: Request, made: work.Answer) -> Response:
+def answer(request: Request, result: work.Answer) -> Response:
     """A work's file as what is sent; its facts go to the log."""
-    request.scope["retouche.log"].update(made.facts)
-    return Response(made.content, media_type=made.media, headers=made.headers)
+    request.scope["retouche.log"].update(result.facts)
+    return Response(result.content, media_type=result.media, headers=result.headers)
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {

@@ -29,17 +29,19 @@ async def inpaint(request: Request, asked: schema.Inpaint, server: Here) -> Resp
     """Fill the hole of a picture. Headers of the answer: X-Seed, X-Retouche-Strategy, X-Retouche-Seconds,
     X-Retouche-Report (JSON)."""
 
-    made = await server.do(request, server.fill_workers, _act(server, asked), lambda place: server.admit(asked, place))
-    return answer(request, made)
+    result = await server.do(
+        request, server.fill_workers, _act(server, asked), lambda place: server.admit(asked, place)
+    )
+    return answer(request, result)
 
 
 def _act(server: Server, asked: schema.Inpaint) -> Callable[[FillWorker, ProgressCallback], work.Answer]:
     def act(worker: FillWorker, report_progress: ProgressCallback) -> work.Answer:
         offered = server.catalogue.resolve(asked.model)
         source = server.catalogue.source(offered)
-        made, model = work.inpaint(server.reader, worker, asked, offered, source, report_progress)
+        result, model = work.inpaint(server.reader, worker, asked, offered, source, report_progress)
         server.catalogue.learn(offered, model)
-        return made
+        return result
 
     return act
 

@@ -3,7 +3,7 @@
 A decoder that hangs, crashes or runs out of memory takes its own process along and not the server. This bounds time; it
 is no sandbox: the process may do all that the server may.
 
-Where the system can fork, the processes come from a nursery: a process that has imported what they need and does
+Where the system can fork, the processes come from a fork server: a process that has imported what they need and does
 nothing else, so that a new one is there in milliseconds. Nothing of this touches the disk.
 """
 
@@ -92,11 +92,11 @@ def _process() -> tuple[_Wire | _Pipe, Callable[[], None]]:
     if not hasattr(os, "fork"):
         return _spawned()
     try:
-        return _nursery().fork()
+        return _fork_server().fork()
     except (OSError, struct.error):  # it has been ended, by whoever looks for memory
-        _nursery().close()
+        _fork_server().close()
     try:
-        return _nursery().fork()
+        return _fork_server().fork()
     except (OSError, struct.error):
         raise RuntimeError("no process to read files in: the server's log tells more") from None
 
@@ -204,16 +204,17 @@ def _serve_pipe(connection: PipeConnection) -> None:
     _serve(_Pipe(connection))
 
 
-# The nursery ----------------------------------------------------------------------------------------------------------
+# Fork server ----------------------------------------------------------------------------------------------------------
 
 
-class _Nursery:
-    """This process's door to the one that forks."""
+class _ForkServer:
+    """This process's socket to the one that forks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._door, theirs = socket.socketpair()
-        begin = f"import sys; sys.path[:] = {sys.path!r}; from retouche.apps.server.foreign import breed; breed({{}})"
+        self._socket, theirs = socket.socketpair()
+        begin = f"import sys; sys.path[:] = {sys.path!r}; from retouche.apps.server import foreign; "
+        begin += "foreign.fork_on_request({})"
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", begin.format(theirs.fileno())],
@@ -232,21 +233,21 @@ class _Nursery:
         ours, theirs = socket.socketpair()
         try:
             with theirs, self._lock:
-                socket.send_fds(self._door, [_WORD.pack(0)], [theirs.fileno()])
-                (number,) = _WORD.unpack(self._door.recv(_WORD.size, socket.MSG_WAITALL))
+                socket.send_fds(self._socket, [_WORD.pack(0)], [theirs.fileno()])
+                (number,) = _WORD.unpack(self._socket.recv(_WORD.size, socket.MSG_WAITALL))
         except (OSError, struct.error):
             ours.close()
             raise
 
         def kill() -> None:
             with self._lock, contextlib.suppress(OSError):
-                self._door.sendall(_WORD.pack(number))
+                self._socket.sendall(_WORD.pack(number))
 
         return _Wire(ours), kill
 
     def close(self) -> None:
         atexit.unregister(self.close)
-        self._door.close()
+        self._socket.close()
         try:
             self._process.wait(CLOSING_SECONDS)
         except subprocess.TimeoutExpired:
@@ -254,26 +255,26 @@ class _Nursery:
             self._process.wait()
 
 
-_nurseries: list[_Nursery] = []
+_nurseries: list[_ForkServer] = []
 _nurseries_lock = threading.Lock()
 
 
-def _nursery() -> _Nursery:
+def _fork_server() -> _ForkServer:
     with _nurseries_lock:
         if _nurseries and not _nurseries[0].alive:
             _nurseries.pop().close()
         if not _nurseries:
-            _nurseries.append(_Nursery())
+            _nurseries.append(_ForkServer())
         return _nurseries[0]
 
 
 def prepare() -> None:
-    """Have the nursery import what it needs, beside whatever else is going on."""
+    """Have the fork server import what it needs, beside whatever else is going on."""
     if hasattr(os, "fork"):
-        _nursery()
+        _fork_server()
 
 
-def breed(descriptor: int) -> None:
+def fork_on_request(descriptor: int) -> None:
     """Fork a process for each descriptor that comes, kill those that are named, and end with the server."""
     for name in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which ends in order, and this with it
         signal.signal(name, signal.SIG_IGN)
@@ -281,10 +282,10 @@ def breed(descriptor: int) -> None:
     import retouche.pictures.decoding
     import retouche.pictures.encoding  # noqa: F401
 
-    door = socket.socket(fileno=descriptor)
+    connection = socket.socket(fileno=descriptor)
     children: set[int] = set()
     while True:
-        word, descriptors, *_ = socket.recv_fds(door, _WORD.size, 1)
+        word, descriptors, *_ = socket.recv_fds(connection, _WORD.size, 1)
         children -= {number for number in children if os.waitpid(number, os.WNOHANG)[0]}
         if not word:
             for number in children:
@@ -297,11 +298,11 @@ def breed(descriptor: int) -> None:
             continue
         child = os.fork()
         if child == 0:
-            door.close()
+            connection.close()
             try:
                 _serve(_Wire(socket.socket(fileno=descriptors[0])))
             finally:
                 os._exit(0)
         os.close(descriptors[0])
         children.add(child)
-        door.sendall(_WORD.pack(child))
+        connection.sendall(_WORD.pack(child))

@@ -20,7 +20,7 @@ def _about(server: Server, name: str) -> dict[str, Any]:
     row = next((row for row in server.catalogue.rows() if row["name"] == name), None)
     # the names that archived clients read
     archived = {"path": name, "model_type": "inpaint", "need_prompt": False, "controlnets": []}
-    return {"name": name, **archived, "listens": server.catalogue.listens(name), **(row or {})}
+    return {"name": name, **archived, "conditioning": server.catalogue.conditioning(name), **(row or {})}
 
 
 @router.get("/server-config", tags=["server"])
@@ -62,7 +62,7 @@ def samplers() -> list[str]:
 
 @router.get("/models", tags=["models"])
 def models(server: Here) -> list[dict[str, Any]]:
-    """The models on offer: name, title, the guides each listens to, which one is current."""
+    """The models on offer: name, title, conditioning inputs, which one is current."""
     return server.catalogue.rows()
 
 

@@ -44,7 +44,7 @@ class Catalogue:
         """Take the operator's models, the first of which fills where a request names none, and folder of weights."""
         self.folder = folder
         self._files: dict[str, str] = {}
-        self._listens: dict[str, list[str]] = {}
+        self._conditioning: dict[str, list[str]] = {}
         self._methods: dict[str, str] = {}
         for text in given:
             self._files[self._named(text)] = text
@@ -98,20 +98,22 @@ class Catalogue:
         return self._files.get(name) or self.found().get(name, name)
 
     def learn(self, name: str, model: Model) -> None:
-        """Remember a loaded model's method, and what it listens to."""
-        self._listens[name] = sorted(model.listens)
+        """Remember a loaded model's method, and its conditioning inputs."""
+        self._conditioning[name] = sorted(model.conditioning)
         self._methods[name] = model.method
 
-    def listens(self, name: str) -> list[str]:
-        """The guides a model takes: "sketch", "structure"; of one not loaded yet, its method's first preset's, and
-        none of a file of the folder."""
-        if name not in self._listens and name in self.found():
+    def conditioning(self, name: str) -> list[str]:
+        """What a model takes beside picture and mask: "sketch", "structure".
+
+        Of one not loaded yet, what its method's first preset takes; of a file of the folder, nothing.
+        """
+        if name not in self._conditioning and name in self.found():
             return []
-        if name not in self._listens:
+        if name not in self._conditioning:
             record = find(name.partition(":")[0])
             config = next(iter(record.presets.values()), None)
-            self._listens[name] = sorted(record.listens(config))
-        return self._listens[name]
+            self._conditioning[name] = sorted(record.conditioning(config))
+        return self._conditioning[name]
 
     def rows(self) -> list[dict[str, Any]]:
         """What is offered, the operator's first; the default once, by that name.
@@ -133,7 +135,8 @@ class Catalogue:
                 "title": published[name].title if name in published else _title(name),
                 "kind": _kind(published[name]) if name in published else "network",
                 "licence": _licence(published[name]) if name in published else None,
-                "listens": self.listens(name),
+                "conditioning": (takes := self.conditioning(name)),
+                "listens": takes,  # the former name, until 0.2
                 "current": name == self.current,
             }
             for name in names
@@ -185,12 +188,12 @@ class FillWorker:
         """The model of a name or file, loaded at its first use, and its hash."""
         if source not in self._models:
             try:
-                made = load(source, device=self.device, engine=self._engine_of(source))
+                result = load(source, device=self.device, engine=self._engine_of(source))
             except RetoucheError as error:  # where a folder is, is nobody's business
                 words = str(error).replace(source, Path(source).name)
                 raise type(error)(words) from None
-            self._models[source] = made, model_hash(made)
-            for network in (each.generator for each in (made, *made.paths.values())):
+            self._models[source] = result, model_hash(result)
+            for network in (each.generator for each in (result, *result.paths.values())):
                 for module in network.modules() if network is not None else ():
                     module.register_forward_pre_hook(self._look)
         self._models.move_to_end(source)

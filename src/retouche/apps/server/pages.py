@@ -46,11 +46,11 @@ def _page(title: str, body: str, narrow: bool = False) -> str:
 
 def token_form(wrong: bool = False) -> str:
     """Asks for the token that `retouche start --token` was given."""
-    said = '<p class="wrong" role="alert">This is not the token: try again.</p>' if wrong else ""
+    message = '<p class="wrong" role="alert">This is not the token: try again.</p>' if wrong else ""
     return _page(
         "Retouche: token",
         '<h1>Retouche</h1><form method="post" action="/token">'
-        f'<label for="token">Token</label>{said}'
+        f'<label for="token">Token</label>{message}'
         '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
         "<p>The one that the server was started with.</p>"
         '<button type="submit">Open</button></form>',

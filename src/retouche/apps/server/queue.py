@@ -22,7 +22,7 @@ ResultT = TypeVar("ResultT")
 
 REMEMBERED = 16
 """Works whose durations tell how long the next one may take."""
-MOST_PATIENCE = 120
+MOST_RETRY_AFTER = 120
 """Seconds after which one may ask again in any case: others give up meanwhile."""
 
 
@@ -96,7 +96,7 @@ class _Job:
         self.begun = asyncio.Event()
         self.answer: asyncio.Future[Any] = loop.create_future()
 
-    def settle(self, result: Any, error: BaseException | None) -> None:
+    def finish(self, result: Any, error: BaseException | None) -> None:
         """On the event loop's thread: free the place and hand over what came out, if somebody still waits."""
         self.place.leave(failed=error is not None)
         if self.answer.done():
@@ -194,7 +194,7 @@ class Workers(Generic[ResourceT]):
             await asyncio.gather(gone, begun, return_exceptions=True)
             self._drop(job)
 
-    def patience(self) -> int:
+    def retry_after(self) -> int:
         """Whole seconds until one of the workers is likely to be free.
 
         The median of the last works' durations, shared by the workers; before any has ended, one for each in hand.
@@ -210,7 +210,7 @@ class Workers(Generic[ResourceT]):
         """
         seconds = self._pace() or 1 / len(self._threads)
         now = time.monotonic()
-        self._turn = min(max(self._turn + seconds / 2, now + seconds), now + MOST_PATIENCE)
+        self._turn = min(max(self._turn + seconds / 2, now + seconds), now + MOST_RETRY_AFTER)
         return _whole(self._turn - now)
 
     def _pace(self) -> float | None:
@@ -274,7 +274,7 @@ class Workers(Generic[ResourceT]):
                 if error is None:  # one cut short, or refused at once, tells nothing
                     self._durations.append(time.monotonic() - started)
             with contextlib.suppress(RuntimeError):
-                job.loop.call_soon_threadsafe(job.settle, result, error)
+                job.loop.call_soon_threadsafe(job.finish, result, error)
             del job, result, error  # pictures are large: none is kept until the next comes
 
     def _first_for(self, resource: ResourceT) -> _Job | None:
@@ -282,7 +282,7 @@ class Workers(Generic[ResourceT]):
 
 
 def _whole(seconds: float) -> int:
-    return max(1, min(MOST_PATIENCE, math.ceil(seconds)))
+    return max(1, min(MOST_RETRY_AFTER, math.ceil(seconds)))
 
 
 def _done(job: _Job, resource: Any) -> tuple[Any, BaseException | None]:

@@ -81,7 +81,7 @@ class Inpaint(Options):
     extend: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="room to add at the sides and to fill: left=200,right=10%"
     )
-    sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that listens to them")
+    sketch: PictureBytes | None = Field(None, description="white strokes on black, for a model that takes a sketch")
     structure: PictureBytes | None = Field(None, description="a smoothed picture, for a model that takes one")
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")] | None = Field(
         None, description="a random name of 16 to 64 letters and digits, to ask /api/v1/jobs/NAME how far the fill is"

@@ -136,8 +136,8 @@ def frames(path: Path) -> Iterator[Any]:
 def pixels(frame: Any) -> Array:
     """(H, W, 3) RGB, uint8, or uint16 where the film has more than 8 bits."""
     deep = max(component.bits for component in frame.format.components) > 8
-    told = {} if frame.colorspace == _UNKNOWN else {"src_colorspace": frame.colorspace}
-    rgb = frame.reformat(format="rgb48le" if deep else "rgb24", dst_color_range=_RGB_RANGE, **told)
+    colours = {} if frame.colorspace == _UNKNOWN else {"src_colorspace": frame.colorspace}
+    rgb = frame.reformat(format="rgb48le" if deep else "rgb24", dst_color_range=_RGB_RANGE, **colours)
     return np.asarray(rgb.to_ndarray())
 
 
@@ -157,15 +157,15 @@ def painted(frame: Any, rgb: Array, hole: Array) -> Any:
         min(side, (int(at[-1]) + 16) // 8 * 8) for at, side in zip((rows, columns), hole.shape, strict=True)
     )
     part = np.ascontiguousarray(rgb[top:bottom, left:right])
-    made = av.VideoFrame.from_ndarray(part, format="rgb48le" if part.dtype == np.uint16 else "rgb24")
-    told = {} if frame.colorspace == _UNKNOWN else {"dst_colorspace": frame.colorspace}
-    made = made.reformat(
-        format=frame.format.name, src_color_range=_RGB_RANGE, dst_color_range=frame.color_range, **told
+    result = av.VideoFrame.from_ndarray(part, format="rgb48le" if part.dtype == np.uint16 else "rgb24")
+    colours = {} if frame.colorspace == _UNKNOWN else {"dst_colorspace": frame.colorspace}
+    result = result.reformat(
+        format=frame.format.name, src_color_range=_RGB_RANGE, dst_color_range=frame.color_range, **colours
     )
     frame.make_writable()  # its decoder may still look at it
-    for old, new in zip(frame.planes, made.planes, strict=True):
+    for old, new in zip(frame.planes, result.planes, strict=True):
         ratio = (round(frame.height / old.height), round(frame.width / old.width))
-        target, source = _samples(old, frame), _samples(new, made)
+        target, source = _samples(old, frame), _samples(new, result)
         y, x = top // ratio[0], left // ratio[1]
         there = _any(hole[top:bottom, left:right], ratio)
         height, width = min(there.shape[0], source.shape[0]), min(there.shape[1], source.shape[1])
@@ -205,7 +205,7 @@ def write(clip: Clip, target: Path, suffix: str, change: Callable[[int, Any], An
         video = _video(file, clip.path)
         with av.open(str(target), "w", format=CONTAINERS[suffix]) as out:
             out.metadata.update(file.metadata)
-            made = _encoder(out, video, clip)
+            result = _encoder(out, video, clip)
             copies = {stream.index: out.add_stream_from_template(stream) for stream in file.streams if _copied(stream)}
             number = 0
             for packet in file.demux([video, *(file.streams[index] for index in copies)]):
@@ -217,21 +217,21 @@ def write(clip: Clip, target: Path, suffix: str, change: Callable[[int, Any], An
                 for frame in packet.decode():
                     frame = change(number, frame)
                     frame.pict_type = 0  # as the encoder likes
-                    out.mux(made.encode(frame))
+                    out.mux(result.encode(frame))
                     number += 1
-            out.mux(made.encode(None))
+            out.mux(result.encode(None))
     _turn(clip, target, suffix)
 
 
 def _encoder(out: Any, video: Any, clip: Clip) -> Any:
     name, options = ENCODERS[clip.codec]
     old = video.codec_context
-    made = out.add_stream(name, rate=video.average_rate or Fraction(25), options=dict(options))
-    new = made.codec_context
+    result = out.add_stream(name, rate=video.average_rate or Fraction(25), options=dict(options))
+    new = result.codec_context
     new.width, new.height = clip.width, clip.height
     new.pix_fmt = _PLAIN.get(old.pix_fmt, old.pix_fmt)
     fine = clip.codec != "mpeg4" or video.time_base.denominator < 1 << 16  # which cannot count finer
-    new.time_base = made.time_base = video.time_base if fine else Fraction(1, 60000)
+    new.time_base = result.time_base = video.time_base if fine else Fraction(1, 60000)
     if old.sample_aspect_ratio:
         new.sample_aspect_ratio = old.sample_aspect_ratio
     for word in ("color_range", "colorspace", "color_primaries", "color_trc"):
@@ -240,8 +240,10 @@ def _encoder(out: Any, video: Any, clip: Clip) -> Any:
         new.codec_tag = "hvc1"
     if not options and clip.codec != "ffv1" and (rate := old.bit_rate or (video.container.bit_rate or 0)):
         new.bit_rate = int(RICHER * rate)
-    made.metadata.update({key: value for key, value in video.metadata.items() if key.lower() in ("language", "title")})
-    return made
+    result.metadata.update(
+        {key: value for key, value in video.metadata.items() if key.lower() in ("language", "title")}
+    )
+    return result
 
 
 # Turned films: MP4 and MOV hold a matrix in the header of each track (ISO/IEC 14496-12, 8.3.2) ------------------------

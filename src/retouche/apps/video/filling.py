@@ -85,10 +85,10 @@ class Work:
         self.folder = output.with_name(f".{output.name}.retouche")
         self.folder.mkdir(exist_ok=True)
         self.about = json.dumps(about, sort_keys=True)
-        told = self.folder / "about.json"
-        if not told.is_file() or told.read_text() != self.about:
+        settings_file = self.folder / "about.json"
+        if not settings_file.is_file() or settings_file.read_text() != self.about:
             self._empty()
-            told.write_text(self.about)
+            settings_file.write_text(self.about)
 
     def chunks(self) -> list[Path]:
         """In order."""

@@ -72,9 +72,9 @@ class Steady:
             filled = self._invented(frame, self.hole, white)
             self._keep(filled)
         self.last = filled
-        made = (filled.permute(1, 2, 0).numpy() * white).round().clip(0, white).astype(frame.dtype)
+        output = (filled.permute(1, 2, 0).numpy() * white).round().clip(0, white).astype(frame.dtype)
         result = frame[self.at].copy()
-        result[self.inside.numpy()] = made[self.inside.numpy()]
+        result[self.inside.numpy()] = output[self.inside.numpy()]
         return result
 
     def _carried(self, window: Tensor, frame: Array) -> Tensor | None:
@@ -108,8 +108,8 @@ class Steady:
 
     def _invented(self, frame: Array, hole: Array, white: float) -> Tensor:
         self.invented += 1
-        made = self.invent(frame, hole)[self.at]
-        return torch.from_numpy(made.astype(np.float32) / white).permute(2, 0, 1)
+        result = self.invent(frame, hole)[self.at]
+        return torch.from_numpy(result.astype(np.float32) / white).permute(2, 0, 1)
 
     def _keep(self, filled: Tensor) -> None:
         self.kept, self.motion = filled, np.zeros(6)
