@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TypeVar
@@ -12,13 +13,24 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+def forks_safely() -> bool:
+    """Whether this system can fork a process without harm: macOS has fork, but its own libraries do not survive it."""
+    return sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
+
+
 def beside(function: Callable[[], T], meanwhile: Callable[[], object]) -> T:
     """What a function returns or raises, called in a fork of this process, while this one does something else.
+
+    Where forking is not safe, this process does one after the other, the function first: what it refuses is known soon.
 
     Args:
         function: needs nothing but what is loaded; its result and its errors are pickled
         meanwhile: leaves no threads behind that a later fork would miss
     """
+    if not forks_safely():
+        told = function()
+        meanwhile()
+        return told
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(function, ours, theirs), daemon=True)

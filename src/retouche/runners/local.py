@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from retouche.errors import RetoucheError
+from retouche.runners.beside import forks_safely
 from retouche.runners.work import Facts, Job, Outcome, Progress, Work, stamps_of, with_own_output
 
 AHEAD = 2  # pictures read before their turn
@@ -208,12 +209,13 @@ class Pool:
         """Nobody is started yet.
 
         Args:
-            method: "fork" only in a process whose threads are known, and before a GPU is used
+            method: "fork" only in a process whose threads are known, and before a GPU is used; where the system cannot
+                fork safely, processes are spawned all the same
         """
         self.work = work
         self.count = workers
-        self.method: Method = method
-        self._context: Any = multiprocessing.get_context(method)
+        self.method: Method = method if forks_safely() else "spawn"
+        self._context: Any = multiprocessing.get_context(self.method)
         self._workers: list[_Worker] = []
 
     def start(self) -> Facts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,7 +18,7 @@ from retouche.apps.batch.shards import Shards
 from retouche.apps.cli import flags, terminal
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far
-from retouche.runners.beside import beside
+from retouche.runners.beside import beside, forks_safely
 from retouche.runners.local import Inline, Method, Pool
 from retouche.runners.work import Facts, Job, Outcome, Progress, Runner, Work
 
@@ -138,7 +137,7 @@ def plan_beside(planning: Callable[[], Plan], workers: int, module: str) -> Plan
 
 def _forks() -> bool:
     """Whether this process may be forked: it is our own, of one thread; another program's may have started more."""
-    return sys.platform == "linux" and terminal.is_ours()
+    return forks_safely() and terminal.is_ours()
 
 
 def local(work: Work, workers: int, planned: Plan, *, device: str = "cpu") -> Runner:
