@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from retouche.apps.cli import main
 from retouche.data import sketches
 from retouche.data.sketches import edges
+from retouche.masks import squared
 from retouche.pictures import open_picture
 
 
@@ -88,3 +89,19 @@ def test_bands_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert step[rows].max() > 150 and step[rows].min() < 76  # 76 would be strong enough for a perfect edge
     monkeypatch.setattr(sketches, "ROWS", 40)
     assert np.array_equal(sketches.sketch(picture), whole)
+
+
+def test_wide_smoothing_on_a_smaller_grid_draws_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    height, width, sigma = 397, 503, 30.0  # sides that the grid's step of 4 does not divide
+    y, x = np.mgrid[:height, :width]
+    disc = (y - 190) ** 2 + (x - 210) ** 2 < 110**2
+    picture = open_picture((60 + 150 * disc + 30 * (x > 400)).astype(np.uint8))
+    assert sketches._reduction(sigma, height) == 4 and sketches._reduction(6.0, height) == 1
+    exact = sketches._blurred(sketches._grey(picture.rgb()), sigma)
+    small = sketches._small(picture, sigma, 4)
+    assert (sketches._enlarged(small, 4, (0, height), (0, width)) - exact)[..., 8:-8, 8:-8].abs().max() < 2e-3
+    monkeypatch.setattr(sketches, "ROWS", 100)
+    lines, wanted = sketches.sketch(picture, sigma), edges(picture.rgb(), sigma)[0, 0].numpy() > 0
+    assert wanted.sum() > 600
+    inner = (slice(8, -8), slice(8, -8))
+    assert not (lines & ~squared(wanted, 2))[inner].any() and not (wanted & ~squared(lines, 2))[inner].any()
