@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,6 +54,12 @@ def compare(form: NetworkForm, run: Run, centre: int = 0) -> list[Parity]:
             example = examples(form, height, width, kind, centre)
             found.append(Parity(height, width, kind, difference(form, run, example)))
     return found
+
+
+def within(found: Sequence[Parity], tolerance: float, jump: float = 0.0) -> bool:
+    """Whether all comparisons are within the tolerance; with a jump, half of them and more, and none is beyond it."""
+    usual = sum(each.largest <= tolerance for each in found)
+    return 2 * usual >= len(found) and all(each.largest <= max(tolerance, jump) for each in found)
 
 
 def difference(form: NetworkForm, run: Run, example: Mapping[str, Tensor]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Exported:
         opset: version of ONNX's operators
         size_bytes: of the file
         parity: the comparisons with PyTorch
-        tolerance: what they had to stay within
+        tolerance: what they had to stay within, but for jumps (`Method.jump`)
         precision: "fp32", "fp16" or "int8"
         psnr: dB of a graph of fewer bits to the float32 graph, inside the holes of the pictures judged on; None = fp32
     """
@@ -87,8 +88,8 @@ def export(
         overwrite: whether a file that is there is replaced
 
     Raises: InputError for a model without a network, or one that cannot be recorded; RetoucheError where the file's
-        results differ from PyTorch's by more than the method's tolerance, or fewer bits cost too much: nothing is
-        written then
+        results differ from PyTorch's by more than the method's tolerance or jump, or fewer bits cost too much: nothing
+        is written then
     """
     path = Path(path)
     model = network_of(model)
@@ -97,7 +98,9 @@ def export(
     if precision not in PRECISIONS:
         raise InputError(f'no precision "{precision}"; known: {", ".join(PRECISIONS)}')
     eager = form_of(model, form)
-    tolerance = parity.LEVEL if isinstance(eager, PipelineForm) else find(model.method).tolerance
+    tolerance, jump = find(model.method).tolerance, find(model.method).jump
+    if isinstance(eager, PipelineForm):
+        tolerance, jump = parity.LEVEL, math.ceil(jump * 127.5)
     centre = find(model.method).scope(model.config).centre
     example = parity.examples(eager, *parity.sizes(eager)[-1], centre=centre[1] if centre else 0, batch=3)
     axes = {0: "batch"} if eager.side else AXES[form]
@@ -105,7 +108,7 @@ def export(
     graph = recorded(eager, example, OUTPUTS[form], axes, branches=precision == "fp32")
     found = parity.compare(eager, _session(graph), centre[1] if centre else 0)
     largest = max(each.largest for each in found)
-    if not largest <= tolerance:
+    if not parity.within(found, tolerance, jump):
         raise RetoucheError(
             f"the exported {model.method} differs from PyTorch by {largest:.1e}, more than {tolerance:.0e}: "
             "nothing is written"

@@ -259,6 +259,8 @@ class Method:
         structure: (configuration, image with its hole blanked, mask) -> the structure picture (N, 3, H, W) that the
             network takes where none is given
         tolerance: largest difference to PyTorch, in -1..1, that an exported file may show
+        jump: of a network with a step in it, over which rounding may carry a value: the largest difference, in -1..1,
+            that up to half of the comparisons may show
         recipes: training presets by name: frozen dataclasses with the fields `network` (a configuration), `data`
             (`DataConfig`), `steps` and the recipe's own numbers; the first is the default
         recipe: (training preset, networks by name: "generator" and the critics, tools) -> how they are trained
@@ -282,6 +284,7 @@ class Method:
     stand_in: str = ""
     structure: Callable[[Any, Tensor, Tensor], Tensor] | None = None
     tolerance: float = 2e-4
+    jump: float = 0.0
     recipes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Callable[[Any, Mapping[str, nn.Module], RecipeContext], Recipe] | None = None
     listens: InitVar[Callable[[Any], frozenset[str]] | None] = None  # the former name of `conditioning`, until 0.2
