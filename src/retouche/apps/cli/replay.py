@@ -1,11 +1,13 @@
 """Do again what an edit file of the editor tells: the same masks, models and options, on the same picture.
 
 An edit file (photo.retouche.json) holds every fill with its mask, and, saved with the picture, the picture itself. The
-picture's SHA-256 and the models' hashes are compared with those of the edit.
+picture's SHA-256 and the models' hashes are compared with those of the edit. What the browser filled by itself is filled by
+`retouche.runtime` with the same exported file: here, beside the edit file, or named.
 
 examples:
   retouche replay photo.retouche.json --output photo_filled.jpg
   retouche replay photo.retouche.json --image photo.jpg --output photo_filled.jpg
+  retouche replay photo.retouche.json --browser-model default.onnx --output photo_filled.jpg
 
 exit code: 0 done, 2 wrong use or bad input (nothing is written)
 """
@@ -16,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,10 +37,13 @@ if TYPE_CHECKING:
     from retouche.image import Box
     from retouche.inference.model import Model
     from retouche.pictures import Picture
+    from retouche.runtime import Network
 
     Layer = list[tuple[Box, Tensor, np.ndarray]]  # crop, fill, where it was filled
 
 FORMAT = "retouche-edit "
+IN_BROWSER = "browser:"
+"""Before the file's name, where the page filled by itself."""
 MOST_BYTES = 1 << 30
 MOST_FILLS = 10_000
 
@@ -52,6 +58,8 @@ class Options:
     """The picture. Default: the one inside the edit file."""
     other_picture: terminal.Switch = False
     """Use the edit on a picture that it was not made for, of the same size."""
+    browser_model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE.onnx [...]", help_behavior_hint="")] = ()
+    """Files by which the browser filled. Default: of their names, in this folder or in that of the edit file."""
     device: flags.Device = "auto"
     threads: flags.Threads = None
     overwrite: flags.OverwriteOutput = False
@@ -62,6 +70,7 @@ class Options:
 def main(options: Options) -> int:
     """Read, fill in turn, write."""
     inputs = [(options.edit, "FILE"), *([] if options.image is None else [(options.image, "--image")])]
+    inputs += [(path, "--browser-model") for path in options.browser_model]
     terminal.check_inputs(*inputs)
     terminal.check_output(options.output, [path for path, _ in inputs], overwrite=options.overwrite)
     edit = _read(options.edit)
@@ -80,15 +89,19 @@ def main(options: Options) -> int:
             f"the edit is for {size[0]}x{size[1]} pixels, {name} has {picture.width}x{picture.height}: give its picture"
         )
     device = choose_device(options.device).device
-    models: dict[str, Model] = {}
+    models: dict[str, Model | Network] = {}
     fills = _field(edit, "fills", list)
     rows: list[dict[str, Any]] = []
     layers: list[Layer] = []
     for number, fill in enumerate(fills, 1):
         word = _field(fill, "model", str)
         if word not in models:
-            models[word] = load(word, device=device)
-            if fill.get("model_hash") not in (None, model_hash(models[word])):
+            if word.startswith(IN_BROWSER):
+                models[word], found = _network(word, fill.get("model_hash"), options)
+            else:
+                models[word] = model = load(word, device=device)
+                found = model_hash(model)
+            if fill.get("model_hash") not in (None, found):
                 terminal.warn(f'the model "{word}" is not the one of the edit (its hash differs): fills will differ')
         # it sees the fills beneath that it saw the first time
         seen = _field(fill, "over", list) if "over" in fill else range(number - 1)
@@ -126,9 +139,11 @@ def _composed(picture: Picture, layers: Sequence[Layer]) -> Picture:
     return result
 
 
-def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tuple[Layer, float]:
+def _fill(picture: Picture, model: Model | Network, fill: dict[str, Any], name: str) -> tuple[Layer, float]:
     """Do one fill again: each crop that was sent, with the hole in it. Returns: what it made, and seconds"""
     import numpy as np
+
+    from retouche import runtime
 
     from retouche.image import to_uint8
     from retouche.masks import dilate
@@ -147,6 +162,12 @@ def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tu
     for crop in [whole] if crops is None else [_box(each, whole, name) for each in crops]:
         left, top, right, bottom = crop
         here = hole[top:bottom, left:right]
+        strokes = None if sketch is None else sketch[top:bottom, left:right]
+        if isinstance(model, runtime.Network):
+            began, inside = time.perf_counter(), dilate(here, grown)
+            layer.append((crop, _in_browser(model, to_uint8(picture.rgb(crop)), inside, strokes), inside))
+            seconds += time.perf_counter() - began
+            continue
         if picture.mode in ("CMYK", "YCbCr") or picture.pixels.dtype == np.uint8:  # as the editor saw them
             part = CanvasPart(to_uint8(picture.rgb(crop)), "RGB")
         else:
@@ -154,7 +175,7 @@ def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tu
         filled, report = model(
             part,
             here,
-            sketch=None if sketch is None else sketch[top:bottom, left:right],
+            sketch=strokes,
             dilate=grown,
             feather=fill.get("feather"),
             seed=int(fill.get("seed") or 0),
@@ -163,6 +184,28 @@ def _fill(picture: Picture, model: Model, fill: dict[str, Any], name: str) -> tu
         seconds += report.seconds
         layer.append((crop, filled.rgb(), dilate(here, grown)))
     return layer, seconds
+
+
+def _in_browser(network: Network, rgb: np.ndarray, inside: np.ndarray, sketch: np.ndarray | None) -> Tensor:
+    """A crop as the browser filled it: the grown hole, without a soft edge."""
+    from retouche import runtime
+    from retouche.pictures import Picture
+
+    strokes = sketch if "sketch" in network.inputs else None
+    return Picture(runtime.fill(rgb, inside, network, sketch=strokes), "RGB").rgb()
+
+
+def _network(word: str, wanted: str | None, options: Options) -> tuple[Network, str]:
+    """The exported file by which the browser filled, and its hash: the named one of that hash, else one of its name."""
+    from retouche import runtime
+
+    name = Path(word.removeprefix(IN_BROWSER)).name
+    places = options.browser_model or (Path(name), options.edit.parent / name)
+    hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in places if path.is_file()}
+    path = next((path for path, found in hashes.items() if found == wanted), next(iter(hashes), None))
+    if path is None:
+        raise InputError(f'"{name}" filled in the browser and is not here: give the file by --browser-model')
+    return runtime.load(path, threads=options.threads), hashes[path]
 
 
 # Reading ------------------------------------------------------------------------------------------------------------

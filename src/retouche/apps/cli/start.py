@@ -8,6 +8,7 @@ examples:
   retouche start --input photos/ --output filled/
   retouche start --model aot-gan weights/my.safetensors --device cuda:0 cuda:1
   retouche start --models weights/
+  retouche start --browser-model default.onnx --onnxruntime-web node_modules/onnxruntime-web
   retouche start --host 0.0.0.0 --token "$(openssl rand -hex 16)"
 """
 
@@ -49,6 +50,11 @@ class Options:
     device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
     """auto, cpu, cuda, cuda:N or mps; several have a worker each, and a request, or the page, may name one of them."""
     engine: flags.EngineName = None
+    browser_model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.onnx [...]", help_behavior_hint="")] = ()
+    """Exported files (`retouche export`) with which the page fills by itself, in the browser: no picture travels."""
+    onnxruntime_web: Annotated[str | None, terminal.without_default("DIR")] = None
+    """The npm package that runs them there (npm install onnxruntime-web); alone, users open .onnx files of their own.
+    Default with --browser-model: node_modules/onnxruntime-web."""
     queue: Annotated[int, tyro.conf.arg(metavar="N")] = 16
     """Requests that may wait; more are told to try again (429)."""
     max_bytes: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "256MiB"
@@ -77,6 +83,7 @@ def main(options: Options) -> int:
         raise RetoucheError(f"the server needs {', '.join(missing)}: pip install 'retouche[serve]'")
 
     from retouche.apps.server.core import Settings
+    from retouche.apps.server.in_browser import in_browser
     from retouche.apps.server.running import run
     from retouche.apps.server.safety import Access, is_loopback
 
@@ -84,6 +91,7 @@ def main(options: Options) -> int:
         raise InputError("--token is empty: give a word that is hard to guess")
     if not is_loopback(options.host) and token is None:
         raise InputError(f"--host {options.host} lets others in: give --token too, a word that is hard to guess")
+    page = in_browser(options.browser_model, options.onnxruntime_web)
     folder_out = _output(options.output)
     terminal.set_threads(options.threads)
     settings = Settings(
@@ -99,6 +107,7 @@ def main(options: Options) -> int:
         max_pixels=int(options.max_megapixels * 1e6),
         max_seconds=options.max_seconds,
         connections=options.connections,
+        browser=page,
     )
 
     def ready(address: str) -> None:

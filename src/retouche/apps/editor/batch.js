@@ -1,5 +1,6 @@
 // The same edit on another picture: its masks are laid, filled and brought into the picture's own file.
 
+import { cropsFor } from "./browser/engine.js";
 import { carried } from "./carry.js";
 import { Document } from "./document.js";
 import { jobOf, recordOf, run, secondsOf, settled } from "./fill.js";
@@ -56,7 +57,7 @@ export async function applied(blob, name, place, passes, where, by, abort) {
         // a growth that was left to the picture's size is left to this one's
         own = options.dilate === new Document({ ...source, width: layer.width, height: layer.height }).defaultDilation,
         chosen = { ...options, seed: options.seed + by, dilate: own ? document.defaultDilation : options.dilate },
-        job = jobOf(document, hole, document.crops(chosen.dilate, chosen.context, hole.layer), 1, abort),
+        job = jobOf(document, hole, cropsFor(document, model, chosen, hole.layer), 1, abort),
         result = await run(job, model, chosen);
       document.apply(result.patches, await recordOf(job, result, chosen), hole);
       count += hole.count;

@@ -1,5 +1,6 @@
 // Several models on one hole: their results lie as thumbnails over it; one is kept, or none.
 
+import { label as named } from "./browser/engine.js";
 import { run, secondsOf, settled, take, thumbnail, working } from "./fill.js";
 import { t } from "./strings.js";
 import { element, say, sayError, set, update, work } from "./work.js";
@@ -19,7 +20,7 @@ export async function several(variants, given = null) {
   const options = settled(given ?? work.settings);
   return working(options, variants.length, false, async (job) => {
     const fills = [];
-    for (const [index, { model: name, seed = options.seed, label = name }] of variants.entries()) {
+    for (const [index, { model: name, seed = options.seed, label = named(name) }] of variants.entries()) {
       say(t("several.at", { model: label, at: index + 1, count: variants.length }));
       try {
         fills.push({ ...(await run(job, name, { ...options, seed })), seed, label });

@@ -2,6 +2,7 @@
 // A hole on its way is an object of its own: what is painted, undone or filled meanwhile does not meet it.
 
 import * as api from "./api.js";
+import * as browser from "./browser/engine.js";
 import * as deep from "./deep.js";
 import { membrane } from "./membrane.js";
 import { learn } from "./models.js";
@@ -71,28 +72,56 @@ async function requestFor(job, crop, options, name) {
 export async function run(job, name, options, preview = false) {
   const patches = [],
     reports = [],
-    seen = job.document.visible; // by the model, beneath its own
+    seen = job.document.visible, // by the model, beneath its own
+    row = browser.rowOf(name);
   for (const box of job.crops) {
     const crop = cut(job, box, options),
-      making = requestFor(job, crop, options, name); // what packs it works beside this page
-    if (preview && box === job.crops[0]) foresee(job, options.dilate);
-    const request = { ...(await making), job: api.jobName() };
-    const leave = api.follow(request.job, (state) => hear(job, state, size(box)));
-    const answer = api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
-      leave();
-      job.place = 0;
-    });
-    job.sent(); // the call itself has sent it
-    const { blob, box: part, report } = await answer;
+      foreseen = () => preview && box === job.crops[0] && foresee(job, options.dilate),
+      making = row ? here(job, crop, row, foreseen) : there(job, crop, options, name, foreseen),
+      { rgba, bits, report } = await making;
     job.began ??= job.started;
     job.done += size(box);
     job.now = 0;
-    const rgba = await filled(crop, blob, part);
-    const bits = job.document.source.deep ? await deep.kept(blob, box, part, crop.inside) : null;
     patches.push({ box, inside: crop.inside, rgba, bits });
     reports.push({ ...report, sent: box, seam: seamScore(rgba, crop.inside, crop.width, crop.height) });
   }
   return { name, patches, reports, seen };
+}
+
+/**
+ * Have a crop filled by the server.
+ * @param {Job} job @param {any} crop @param {any} options @param {string} name of the model
+ * @param {() => void} meanwhile called while it is packed
+ */
+async function there(job, crop, options, name, meanwhile) {
+  const { box, inside } = crop,
+    making = requestFor(job, crop, options, name); // what packs it works beside this page
+  meanwhile();
+  const request = { ...(await making), job: api.jobName() };
+  const leave = api.follow(request.job, (state) => hear(job, state, size(box)));
+  const answer = api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
+    leave();
+    job.place = 0;
+  });
+  job.sent(); // the call itself has sent it
+  const { blob, box: part, report } = await answer,
+    bits = job.document.source.deep ? await deep.kept(blob, box, part, inside) : null;
+  return { rgba: await filled(crop, blob, part), bits, report };
+}
+
+/**
+ * Have a crop filled in this browser.
+ * @param {Job} job @param {any} crop @param {import("./browser/shelf.js").Row} row the model's file
+ * @param {() => void} meanwhile
+ */
+async function here(job, crop, row, meanwhile) {
+  const { document, abort } = job,
+    strokes = document.layers.sketch.tiles.size > 0 ? document.layers.sketch.read(crop.box) : null;
+  if (document.source.deep) throw new Error(t("browser.deep"));
+  const answer = browser.fill(row, crop, strokes, abort.signal, (state) => hear(job, state, size(crop.box)));
+  job.sent();
+  meanwhile();
+  return { ...(await answer), bits: null };
 }
 
 /**
@@ -137,11 +166,12 @@ const BUSY = { state: "waiting", place: 1, fraction: null }; // what a full queu
 /** Note how far the crop under way is. @param {Job} job @param {any} state @param {number} share of the crop */
 function hear(job, { state, place, fraction }, share) {
   job.place = state === "waiting" ? place : 0;
+  job.loading = state === "loading" ? fraction : state === "starting" ? 1 : null;
   if (job.place && !job.waited && jobs.values().next().value === job) {
     job.waited = true; // said once, and not of a fill that waits behind this page's own
     say(t("fill.waits"));
   }
-  if (fraction === null) return;
+  if (fraction === null || job.loading !== null) return;
   job.began ??= performance.now();
   job.now = Math.max(job.now, fraction * share);
 }
@@ -171,7 +201,7 @@ export async function fill(given = null, joined = false) {
     name = given?.model ?? work.settings.model;
   return working(options, 1, joined, async (job, preview) => {
     await take(job, await run(job, name, options, preview), options);
-  }, !QUICK.includes(name));
+  }, !QUICK.includes(name), name);
 }
 
 /**
@@ -192,15 +222,16 @@ export async function again(once = null, other = {}) {
  * @param {any} options @param {number} rounds in which all crops are filled @param {boolean} joined
  * @param {(job: Job, preview: boolean) => Promise<void>} task told whether to show a preview
  * @param {boolean} [slow] so that a preview is worth while, unless the hole is large
+ * @param {string | null} [name] of the model, where one alone fills
  */
-export async function working(options, rounds, joined, task, slow = false) {
+export async function working(options, rounds, joined, task, slow = false, name = null) {
   const { document, view } = work,
     hole = document.lift(joined);
   if (!hole) {
     say(t("fill.nothing"));
     return false;
   }
-  const crops = document.crops(options.dilate, options.context, hole.layer),
+  const crops = browser.cropsFor(document, name, options, hole.layer),
     preview = slow && hole.count <= PREVIEW_PIXELS,
     before = [...jobs].filter((job) => job.crops.some((one) => crops.some((two) => raster.intersection(one, two))));
   const job = jobOf(document, hole, crops, rounds);
@@ -247,6 +278,7 @@ export const jobOf = (document, hole, crops, rounds, abort = new AbortController
   started: performance.now(),
   began: null,
   place: 0,
+  loading: null,
   waited: false,
   sent: () => {}, // called when its request has left
   total: rounds * crops.reduce((sum, crop) => sum + size(crop), 0),
@@ -279,7 +311,7 @@ export async function recordOf({ document, hole, started }, result, options) {
   const grey = (bytes) => encodePNG(box.right - box.left, box.bottom - box.top, 1, bytes);
   return {
     model: result.name,
-    label: result.name,
+    label: browser.label(result.name),
     options: { ...options, feather: first.feather ?? options.feather },
     report: { ...first, seconds: secondsOf(result), crops: result.reports },
     hole,
@@ -310,7 +342,7 @@ export async function take(job, result, options) {
   announce(
     t("fill.told", {
       share: share.toFixed(share < 0.1 ? 2 : 1),
-      model: result.name,
+      model: browser.label(result.name),
       time: record.waited.toFixed(1),
     }),
   );

@@ -1,5 +1,6 @@
 // The fills as layers: each can be hidden, done again with another model or seed, or tried with three seeds.
 
+import { label as named } from "./browser/engine.js";
 import { several } from "./choice.js";
 import { again } from "./fill.js";
 import { t } from "./strings.js";
@@ -59,7 +60,7 @@ function rowOf(open, fill, number) {
   });
   eye.setAttribute("aria-pressed", String(!fill.hidden));
   for (const each of work.models)
-    list.append(Object.assign(document.createElement("option"), { value: each.name, textContent: each.name }));
+    list.append(Object.assign(document.createElement("option"), { value: each.name, textContent: named(each.name) }));
   list.value = model(fill.model) ? fill.model : "";
   list.setAttribute("aria-label", t("layer.model", { number }));
   const chosen = () => list.value || fill.model;

@@ -2,13 +2,15 @@
 
 import { setTool } from "./actions.js";
 import * as api from "./api.js";
+import { label as named, open, runtime } from "./browser/engine.js";
 import { several } from "./choice.js";
 import { goodFor, t } from "./strings.js";
-import { device, devices, element, listens, model, say, set, work } from "./work.js";
+import { device, devices, element, listens, model, say, sayError, set, work } from "./work.js";
 
 /** @returns {NodeListOf<HTMLSelectElement>} */
 const deviceLists = () => document.querySelectorAll("select.devices");
 
+const OPEN = "open"; // what the list of models offers beside them
 let shownIn = ""; // language of the models' words
 
 export function showModels() {
@@ -17,7 +19,8 @@ export function showModels() {
     first = !element("candidates").childElementCount;
   shownIn = document.documentElement.lang;
   const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
-  element("model").replaceChildren(...models.map((each) => option(each.name, each.name)));
+  element("model").replaceChildren(...models.map((each) => option(each.name, named(each.name))));
+  if (runtime()) element("model").append(option(OPEN, t("browser.open")));
   element("model").value = settings.model;
   const label = (name) => (name === "cpu" ? "CPU" : name),
     several = devices().length > 1;
@@ -38,7 +41,7 @@ export function showModels() {
       Object.assign(box, { type: "checkbox", value: each.name, checked });
       const name = document.createElement("span"),
         words = document.createElement("small");
-      name.textContent = each.name;
+      name.textContent = named(each.name);
       words.textContent = goodFor(each.method);
       row.append(box, name, words);
       row.title = [each.title, each.licence].filter(Boolean).join("; ");
@@ -50,15 +53,26 @@ export function showModels() {
 /** A file was loaded for the first time: what it is, and what it listens to, is known now. */
 export async function learn() {
   if (model()?.method) return;
-  work.models = await api.json("/api/v1/models");
+  const own = work.models.filter(({ browser }) => browser);
+  work.models = [...(await api.json("/api/v1/models")), ...own];
   showModels();
   set({});
+}
+
+/** A file of an exported network, which fills from now on, in this browser. @param {File} file */
+export async function openNetwork(file) {
+  const name = await open(file);
+  showModels();
+  set({ model: name });
+  say(t("browser.opened", { name: file.name }));
 }
 
 /** The model and the device that are chosen. */
 export function showModel() {
   if (shownIn !== document.documentElement.lang) showModels();
-  element("modelhint").textContent = goodFor(model()?.method);
+  const { browser: row = null, method = null } = model() ?? {},
+    mega = row && Math.max(1, Math.round(row.bytes / 2 ** 20));
+  element("modelhint").textContent = [goodFor(method), row && t("browser.hint", { mega })].filter(Boolean).join("; ");
   if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
   for (const list of deviceLists()) if (list.value !== (device() ?? "")) list.value = device() ?? "";
 }
@@ -73,17 +87,27 @@ export function setUpModels() {
   // in the open list what each is good for, closed the name alone
   const name = (words) => () => {
     for (const option of element("model").options) {
+      if (option.value === OPEN) continue;
       const about = words && goodFor(model(option.value)?.method);
-      option.textContent = about ? `${option.value}: ${about}` : option.value;
+      option.textContent = about ? `${named(option.value)}: ${about}` : named(option.value);
     }
   };
   on("model", "focus", name(true));
   on("model", "blur", name(false));
   on("model", "change", (event) => {
+    if (event.target.value === OPEN) {
+      event.target.value = work.settings.model;
+      return element("network").click();
+    }
     set({ model: event.target.value });
     if (work.settings.tool === "pen" && !listens("sketch")) setTool("brush");
     if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
       say(t("sketch.deaf", { model: model().name }));
+  });
+  on("network", "change", (event) => {
+    const [file] = event.target.files;
+    event.target.value = "";
+    if (file) openNetwork(file).catch(sayError);
   });
   for (const list of deviceLists())
     list.addEventListener("change", () => set({ device: list.value || null }));

@@ -5,9 +5,10 @@ import { element, work } from "./work.js";
 
 /**
  * One fill: its crops, and its models where several are tried, count as one whole.
- * @typedef {{started: number, began: number | null, place: number, total: number, done: number, now: number}} Progress
- *   `started` and `began` (its first crop left the queue) are times in ms; `place` in the server's queue, 0 = running;
- *   `total`, `done` and `now` (of the crop under way) are pixels
+ * @typedef {{started: number, began: number | null, place: number, loading: number | null, total: number, done: number,
+ *   now: number}} Progress
+ *   `started` and `began` (its first crop left the queue) are times in ms; `place` in the queue, 0 = running;
+ *   `loading`: share of its model's file that is here, 1 = being started, null = done; `total`, `done` and `now` (of the crop under way) are pixels
  */
 
 let ticking = 0;
@@ -30,12 +31,17 @@ function tick(jobs) {
     percent = Math.min(99, Math.floor(share * 100)),
     time = elapsed((now - first.started) / 1000);
   const waiting = first.place > 0,
-    known = share > 0; // a network's only pass, or a model being loaded, tells nothing until it has ended
+    loading = first.loading !== null,
+    known = share > 0 && !loading; // a network's only pass, or a model being loaded, tells nothing until it has ended
   let figures = time,
     text = t("filling", { time });
   if (waiting) {
     figures = t("waiting.short", { time });
     text = first.place > 1 ? t("waiting.behind", { count: first.place - 1, time }) : t("waiting", { time });
+  } else if (loading) {
+    const here = Math.floor(first.loading * 100);
+    figures = first.loading < 1 ? t("loading.short", { percent: here }) : time;
+    text = first.loading < 1 ? t("loading", { percent: here, time }) : t("starting", { time });
   } else if (known) {
     figures = `${percent} % · ${time}`;
     const ran = (now - (first.began ?? first.started)) / 1000,
@@ -46,16 +52,17 @@ function tick(jobs) {
   if (jobs.size > 1) text += ` ${t("and.more", { count: jobs.size - 1 })}`;
   put(element("figures"), ` ${figures}`);
   put(element("progress"), text);
-  const value = known ? String(percent) : null;
+  const coming = loading && first.loading < 1,
+    value = coming ? String(Math.floor(first.loading * 100)) : known ? String(percent) : null;
   if (element("progress").getAttribute("aria-valuenow") !== value) {
-    if (known) element("progress").setAttribute("aria-valuenow", value);
+    if (value) element("progress").setAttribute("aria-valuenow", value);
     else element("progress").removeAttribute("aria-valuenow");
   }
-  const words = waiting ? t("value.waiting") : known ? t("value.percent", { percent }) : t("value.filling");
+  const words = waiting ? t("value.waiting") : loading ? t("value.loading") : known ? t("value.percent", { percent }) : t("value.filling");
   if (element("progress").getAttribute("aria-valuetext") !== words)
     element("progress").setAttribute("aria-valuetext", words);
-  element("status").classList.toggle("unknown", waiting || !known);
-  element("line").style.setProperty("--share", String(share));
+  element("status").classList.toggle("unknown", waiting || !(known || coming));
+  element("line").style.setProperty("--share", String(coming ? first.loading : share));
 }
 
 /** @param {any} place @param {string} text */

@@ -2,6 +2,7 @@
 // metadata stay; masks as lossless PNG; a sidecar that does the same again; the line for the shell.
 
 import * as api from "./api.js";
+import * as browser from "./browser/engine.js";
 import { bodyOf, packed, patchesOf } from "./deep.js";
 import { encodePNG } from "./png.js";
 import { t } from "./strings.js";
@@ -183,7 +184,7 @@ export function command() {
   const { name } = document.source,
     suffix = /\.[^.]*$/.exec(name)?.[0] ?? ".png";
   const words = ["retouche", "run", "--image", name, "--mask", `${stem(name)}_mask.png`];
-  words.push("--output", `${stem(name)}_filled${suffix}`, "--model", settings.model ?? "default");
+  words.push("--output", `${stem(name)}_filled${suffix}`, "--model", browser.fileName(settings.model ?? "default"));
   words.push("--dilate", String(dilation()));
   if (settings.feather !== null) words.push("--feather", String(settings.feather));
   if (settings.seed) words.push("--seed", String(settings.seed));

@@ -1,5 +1,6 @@
 // A sidecar done again on the open picture, or on the one that it brings.
 
+import { label, modelOf } from "./browser/engine.js";
 import { drop } from "./choice.js";
 import { bitmapOf, bytesOf } from "./decode.js";
 import { fill } from "./fill.js";
@@ -41,11 +42,11 @@ export async function replay(sidecar) {
   for (const [index, step] of sidecar.fills.entries()) {
     // each sees the fills beneath that it saw the first time
     for (const [at, each] of made.entries()) document.reveal(each, step.over?.includes(at) ?? true);
-    say(t("sidecar.at", { at: index + 1, count: sidecar.fills.length, model: step.model }));
+    say(t("sidecar.at", { at: index + 1, count: sidecar.fills.length, model: label(step.model) }));
     document.clear("mask");
     document.setMask(step.box, await greyOf(step.mask), "load mask");
     if (step.sketch) document.setMask(step.box, await greyOf(step.sketch), "load sketch", "sketch");
-    if (!(await fill(step))) return false;
+    if (!(await fill({ ...step, model: modelOf(step) }))) return false;
     made.push(document.fills[document.fills.length - 1]);
   }
   for (const [at, each] of made.entries()) document.reveal(each, !sidecar.fills[at].hidden);

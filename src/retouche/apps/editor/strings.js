@@ -169,11 +169,50 @@ export const STRINGS = {
   "waiting.behind": ["Waiting, {count} more before it, {time}", "排队中，前面还有 {count} 个，{time}"],
   "waiting.short": ["waiting · {time}", "排队 · {time}"],
   "and.more": ["(and {count} more)", "（另有 {count} 个）"],
+  loading: ["Loading the model, {percent} %, {time}", "正在载入模型 {percent} %，{time}"],
+  "loading.short": ["loading · {percent} %", "载入 · {percent} %"],
+  starting: ["Starting the model, {time}", "正在启动模型，{time}"],
+  "value.loading": ["loading the model", "正在载入模型"],
   "value.waiting": ["waiting for other fills", "等待其他填补"],
   "value.percent": ["{percent} percent", "百分之 {percent}"],
   "value.filling": ["filling", "正在填补"],
   seconds: ["{count} s", "{count} 秒"],
   minutes: ["{count} min", "{count} 分钟"],
+
+  // models that fill in this browser
+  "browser.name": ["In this browser: {name}", "本浏览器：{name}"],
+  "browser.open": ["In this browser: open a file…", "本浏览器：打开文件…"],
+  "browser.opened": ["{name} fills in this browser now", "现在由 {name} 在本浏览器中填补"],
+  "browser.hint": ["fills here, without the server; {mega} MB are kept", "在本机填补，不经服务器；保留 {mega} MB"],
+  "browser.off": [
+    "This server does not offer fills in the browser: retouche start --onnxruntime-web DIR",
+    "此服务器未启用浏览器内填补：retouche start --onnxruntime-web DIR",
+  ],
+  "browser.foreign": [
+    "{name} is no exported model: make one with retouche export --form pipeline",
+    "{name} 不是导出的模型：请用 retouche export --form pipeline 制作",
+  ],
+  "browser.structure": [
+    "{name} needs structure pictures, which the browser does not make: use it on the server",
+    "{name} 需要结构图，浏览器无法制作：请在服务器上使用",
+  ],
+  "browser.gone": [
+    "{name} is not in this browser: open the file in the list of models",
+    "本浏览器中没有 {name}：请在模型列表中打开该文件",
+  ],
+  "browser.changed": [
+    "{name} is not the file that the server announced: restart the server",
+    "{name} 与服务器公布的文件不符：请重启服务器",
+  ],
+  "browser.broken": ["{name} cannot fill in this browser: {why}", "{name} 无法在本浏览器中填补：{why}"],
+  "browser.deep": [
+    "Pictures of 16 bits are filled on the server: choose another model",
+    "16 位图片由服务器填补：请选择其他模型",
+  ],
+  "browser.away": [
+    "The server does not answer: fills run in this browser",
+    "服务器没有回应：在本浏览器中填补",
+  ],
 
   // tools
   "tool.brush": ["Brush", "画笔"],

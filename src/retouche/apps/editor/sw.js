@@ -2,7 +2,7 @@
 // else that the server answers are never kept: the network has the first word, and for the shell the last one, too.
 
 const SHELL = "retouche shell";
-const KINDS = /\/([\w.-]+\.(js|css|svg|png|webmanifest))?$/; // files of the page; addresses of the server have no suffix
+const KINDS = /\/([\w.-]+\.(m?js|wasm|css|svg|png|webmanifest))?$/; // files of the page; addresses of the server have no suffix
 const worker = /** @type {any} */ (self);
 
 worker.addEventListener("install", () => worker.skipWaiting());

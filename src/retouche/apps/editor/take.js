@@ -1,6 +1,7 @@
 // What a file is that came in: a picture, a mask or sketch for the open one, a sidecar, a folder's worth.
 
 import { bitmapOf, bytesOf } from "./decode.js";
+import { openNetwork } from "./models.js";
 import { called, fromFiles } from "./folder.js";
 import { openPicture, unreadable } from "./open.js";
 import { replay } from "./sidecar.js";
@@ -13,6 +14,10 @@ export async function take(file) {
   try {
     if (/\.json$/i.test(file.name) || file.type === "application/json")
       return await replay(JSON.parse(await file.text()));
+    if (isNetwork(file)) {
+      await openNetwork(file);
+      return true;
+    }
     if (work.document && (await takeMask(file))) return true;
     return await openPicture(file, file.name || "pasted.png");
   } catch (error) {
@@ -21,16 +26,19 @@ export async function take(file) {
   }
 }
 
+/** @param {File} file @returns {boolean} whether it is an exported network */
+const isNetwork = (file) => /\.onnx$/i.test(file.name);
+
 /** Several files at once: a picture and what belongs to it, or pictures to walk through. @param {File[]} files */
 export async function takeAll(files) {
-  const pictures = files.filter((file) => !called(file.name) && !/\.json$/i.test(file.name));
+  const pictures = files.filter((file) => !called(file.name) && !/\.json$/i.test(file.name) && !isNetwork(file));
   if (pictures.length > 1) {
     if ((await openFolder(fromFiles(pictures))) && pictures.length < files.length)
       say(t("open.leftout"), true);
     return;
   }
   // the picture before its mask, and a sidecar last, whatever the order they came in
-  const rank = (file) => (/\.json$/i.test(file.name) ? 2 : called(file.name) ? 1 : 0);
+  const rank = (file) => (/\.json$/i.test(file.name) ? 2 : called(file.name) || isNetwork(file) ? 1 : 0);
   for (const file of [...files].sort((one, two) => rank(one) - rank(two))) await take(file);
 }
 

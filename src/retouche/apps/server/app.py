@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from retouche import __version__
 from retouche.apps.server import (
     batch_routes,
+    browser_routes,
     fill_routes,
     find_routes,
     folder_routes,
@@ -26,6 +27,7 @@ from retouche.apps.server import (
 from retouche.apps.server.bodies import paths_of_pictures
 from retouche.apps.server.core import ALL_MEDIA, Server, Settings
 from retouche.apps.server.delivery import Heads, Versions
+from retouche.apps.server.in_browser import MEDIA, headers
 from retouche.apps.server.page_routes import EDITOR, NO_ADDRESS
 from retouche.apps.server.safety import CLIENT_LEFT, INTERNAL, App, Guard, Refused
 from retouche.errors import RetoucheError
@@ -61,14 +63,15 @@ def create_app(server: Server) -> App:
     app.state.server = server
     for kind, handler in _ERRORS.items():
         app.add_exception_handler(kind, handler)
-    routers = [
-        routes.router for routes in (fill_routes, batch_routes, find_routes, model_routes, folder_routes, page_routes)
-    ]
+    api = (fill_routes, batch_routes, find_routes, model_routes, folder_routes)
+    routers = [routes.router for routes in (*api, browser_routes, page_routes)]  # the last knows every address
     for router in routers:
         app.include_router(router)
-    compressed = GZipMiddleware(Versions(app), LEAST_BYTES, 6, exclude_content_types=ALL_MEDIA)
+    compressed = GZipMiddleware(Versions(app), LEAST_BYTES, 6, exclude_content_types=(*ALL_MEDIA, MEDIA))
     settings, large = server.settings, paths_of_pictures(routers)
-    return Guard(Heads(compressed), settings.access, settings.max_bytes, settings.max_seconds, large)
+    return Guard(
+        Heads(compressed), settings.access, settings.max_bytes, settings.max_seconds, large, headers(settings.browser)
+    )
 
 
 # Errors -------------------------------------------------------------------------------------------------------------

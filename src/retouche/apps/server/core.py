@@ -14,6 +14,7 @@ from fastapi import Depends, Request, Response
 from retouche.apps.server import files, foreign, schema, work
 from retouche.apps.server.batches import Batches
 from retouche.apps.server.bodies import forget
+from retouche.apps.server.in_browser import InBrowser
 from retouche.apps.server.jobs import Jobs, Left
 from retouche.apps.server.models import Catalogue, FileWorker, FillWorker
 from retouche.apps.server.progress import NameTaken, Register
@@ -46,6 +47,7 @@ class Settings:
         max_pixels: of one picture
         max_seconds: that one work may take, and that a request's body may take to arrive
         connections: that one client may hold
+        browser: what the page fills with by itself; None = nothing
     """
 
     access: Access = field(default_factory=Access)
@@ -60,6 +62,7 @@ class Settings:
     max_pixels: int = 100_000_000
     max_seconds: float = 300.0
     connections: int = 256
+    browser: InBrowser | None = None
 
 
 class Server:

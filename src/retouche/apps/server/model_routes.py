@@ -42,6 +42,7 @@ def server_config(server: Here) -> dict[str, Any]:
         "input": folder,
         "output": settings.output is not None,
         "token": settings.access.token is not None,
+        "browser": None if settings.browser is None else settings.browser.row(),
         # the names that archived clients read
         "plugins": [],
         "modelInfos": [_about(server, row["name"]) for row in rows],

@@ -171,19 +171,29 @@ def _host_name(header: str | None) -> str | None:
 class Guard:
     """Stands before the application: refuses, limits, adds the headers of safety, logs one line per request."""
 
-    def __init__(self, app: App, access: Access, max_bytes: int, body_seconds: float, large: frozenset[str]) -> None:
+    def __init__(
+        self,
+        app: App,
+        access: Access,
+        max_bytes: int,
+        body_seconds: float,
+        large: frozenset[str],
+        headers: dict[str, str],
+    ) -> None:
         """Guard an application.
 
         Args:
             access: who may come in
             max_bytes: of the body of a request to one of the paths in `large`; elsewhere `SMALL_BYTES`
             body_seconds: that a body may take to arrive
+            headers: of safety, that every answer has
         """
         self.app = app
         self.access = access
         self.max_bytes = max_bytes
         self.body_seconds = body_seconds
         self.large = large
+        self.headers = headers
         self.held = 0  # bytes of bodies, of all exchanges in hand
 
     def limit(self, path: str) -> int:
@@ -323,7 +333,7 @@ class _Exchange:
             if not await self._drained():
                 headers.append((b"connection", b"close"))
             present = {name.lower() for name, _ in headers}
-            extra = {**HEADERS, **self._for_origin()}
+            extra = {**self.guard.headers, **self._for_origin()}
             if not {b"cache-control"} & present:
                 extra["cache-control"] = "no-store"
             headers += [(name.encode(), text.encode()) for name, text in extra.items() if name.encode() not in present]
