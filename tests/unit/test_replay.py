@@ -105,3 +105,47 @@ def test_another_model_is_remarked(tmp_path: Path, edit: dict[str, Any], capsys:
     captured = capsys.readouterr()
     assert code == 0 and output.exists() and "hash differs" in captured.err
     assert len(json.loads(captured.out)["fills"]) == 2
+
+
+def in_browser(edit: dict[str, Any], name: str) -> dict[str, Any]:
+    """The edit as the page that fills by itself would have saved it."""
+    fills = [{**fill, "model": f"browser:{name}", "feather": 0} for fill in edit["fills"]]
+    return {**edit, "fills": fills}
+
+
+def test_what_the_browser_filled_is_filled_by_the_same_file(
+    tmp_path: Path, edit: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from exported import exported
+
+    from retouche.runtime import fill as fill_here
+
+    network = exported("pipeline")
+    monkeypatch.chdir(tmp_path)
+    edit = in_browser(edit, "small.onnx")
+    edit["fills"][0]["model_hash"] = edit["fills"][1]["model_hash"] = hashlib.sha256(network.read_bytes()).hexdigest()
+    code, output = replayed(tmp_path, edit)
+    said = capsys.readouterr().err
+    assert code == 2 and not output.exists()
+    assert "--browser-model" in said and said.count("\n") == 1
+
+    code, output = replayed(tmp_path, edit, "--browser-model", str(network))
+    assert code == 0 and capsys.readouterr().err == ""
+    pixels = np.array(Image.open(io.BytesIO(base64.b64decode(edit["source"]["data"]))))
+    for fill in edit["fills"]:
+        left, top, right, bottom = fill["crops"][0]
+        hole = np.zeros((40, 60), bool)
+        hole[fill["box"]["top"] : fill["box"]["bottom"], fill["box"]["left"] : fill["box"]["right"]] = True
+        part = pixels[top:bottom, left:right].copy()
+        pixels[top:bottom, left:right] = fill_here(part, dilate(hole[top:bottom, left:right], 2), network)
+    assert np.array_equal(np.array(Image.open(output)), pixels)
+
+    # beside the edit file it is found by its name; another one of that name is used, and told
+    (tmp_path / "small.onnx").write_bytes(network.read_bytes())
+    edit["fills"][0]["model_hash"] = edit["fills"][1]["model_hash"] = "0" * 64
+    output.unlink()
+    code, output = replayed(tmp_path, edit)
+    assert code == 0 and "hash differs" in capsys.readouterr().err
+    assert np.array_equal(np.array(Image.open(output)), pixels)

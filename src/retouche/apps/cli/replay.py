@@ -1,8 +1,8 @@
 """Do again what an edit file of the editor tells: the same masks, models and options, on the same picture.
 
 An edit file (photo.retouche.json) holds every fill with its mask, and, saved with the picture, the picture itself. The
-picture's SHA-256 and the models' hashes are compared with those of the edit. What the browser filled by itself is filled by
-`retouche.runtime` with the same exported file: here, beside the edit file, or named.
+picture's SHA-256 and the models' hashes are compared with those of the edit. What the browser filled by itself,
+`retouche.runtime` fills with the same exported file: in this folder, beside the edit file, or named.
 
 examples:
   retouche replay photo.retouche.json --output photo_filled.jpg
@@ -144,7 +144,6 @@ def _fill(picture: Picture, model: Model | Network, fill: dict[str, Any], name: 
     import numpy as np
 
     from retouche import runtime
-
     from retouche.image import to_uint8
     from retouche.masks import dilate
     from retouche.pictures import Picture as CanvasPart

@@ -118,7 +118,8 @@ async function here(job, crop, row, meanwhile) {
   const { document, abort } = job,
     strokes = document.layers.sketch.tiles.size > 0 ? document.layers.sketch.read(crop.box) : null;
   if (document.source.deep) throw new Error(t("browser.deep"));
-  const answer = browser.fill(row, crop, strokes, abort.signal, (state) => hear(job, state, size(crop.box)));
+  const whole = size(crop.box) === document.width * document.height,
+    answer = browser.fill(row, { ...crop, whole }, strokes, abort.signal, (state) => hear(job, state, size(crop.box)));
   job.sent();
   meanwhile();
   return { ...(await answer), bits: null };

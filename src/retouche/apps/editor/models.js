@@ -2,7 +2,7 @@
 
 import { setTool } from "./actions.js";
 import * as api from "./api.js";
-import { label as named, open, runtime } from "./browser/engine.js";
+import { fileName, label as named, open, runtime } from "./browser/engine.js";
 import { several } from "./choice.js";
 import { goodFor, t } from "./strings.js";
 import { device, devices, element, listens, model, say, sayError, set, work } from "./work.js";
@@ -19,8 +19,13 @@ export function showModels() {
     first = !element("candidates").childElementCount;
   shownIn = document.documentElement.lang;
   const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
-  element("model").replaceChildren(...models.map((each) => option(each.name, named(each.name))));
-  if (runtime()) element("model").append(option(OPEN, t("browser.open")));
+  const [own, served] = [true, false].map((here) => models.filter(({ browser }) => Boolean(browser) === here));
+  element("model").replaceChildren(...served.map(({ name }) => option(name, name)));
+  if (runtime()) {
+    const group = Object.assign(document.createElement("optgroup"), { label: t("browser") });
+    group.append(...own.map(({ name }) => option(name, fileName(name))), option(OPEN, t("browser.open")));
+    element("model").append(group);
+  }
   element("model").value = settings.model;
   const label = (name) => (name === "cpu" ? "CPU" : name),
     several = devices().length > 1;
@@ -72,6 +77,7 @@ export function showModel() {
   if (shownIn !== document.documentElement.lang) showModels();
   const { browser: row = null, method = null } = model() ?? {},
     mega = row && Math.max(1, Math.round(row.bytes / 2 ** 20));
+  element("feather").disabled = element("context").disabled = Boolean(row); // its network's window decides
   element("modelhint").textContent = [goodFor(method), row && t("browser.hint", { mega })].filter(Boolean).join("; ");
   if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
   for (const list of deviceLists()) if (list.value !== (device() ?? "")) list.value = device() ?? "";
@@ -89,7 +95,7 @@ export function setUpModels() {
     for (const option of element("model").options) {
       if (option.value === OPEN) continue;
       const about = words && goodFor(model(option.value)?.method);
-      option.textContent = about ? `${named(option.value)}: ${about}` : named(option.value);
+      option.textContent = about ? `${fileName(option.value)}: ${about}` : fileName(option.value);
     }
   };
   on("model", "focus", name(true));

@@ -3,6 +3,7 @@
 
 import * as api from "./api.js";
 import * as browser from "./browser/engine.js";
+import { savePNG } from "./browser/save.js";
 import { bodyOf, packed, patchesOf } from "./deep.js";
 import { encodePNG } from "./png.js";
 import { t } from "./strings.js";
@@ -131,19 +132,30 @@ export async function save() {
       download(blob, name);
       say(t("save.done", { name }));
     }
-    document.saved = document.visible;
-    document.made = false;
-    document.tell("steps", null); // so that what is kept knows it, too
+    wasSaved(document);
     asked = output ? document : null;
-    update();
     return true;
   } catch (error) {
+    const name = error.status === 0 ? await savePNG(document) : null;
+    if (name !== null) {
+      say(t("browser.saved", { name }));
+      wasSaved(document);
+      return true;
+    }
     if (error.status === 409) {
       asked = document;
       say(t("save.exists", { name: source.path ?? source.name }), true);
     } else sayError(error);
     return false;
   }
+}
+
+/** @param {import("./document.js").Document} document */
+function wasSaved(document) {
+  document.saved = document.visible;
+  document.made = false;
+  document.tell("steps", null); // so that what is kept knows it, too
+  update();
 }
 
 export async function saveMask() {

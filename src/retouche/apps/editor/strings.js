@@ -181,7 +181,8 @@ export const STRINGS = {
 
   // models that fill in this browser
   "browser.name": ["In this browser: {name}", "本浏览器：{name}"],
-  "browser.open": ["In this browser: open a file…", "本浏览器：打开文件…"],
+  browser: ["In this browser", "本浏览器"],
+  "browser.open": ["Open a file…", "打开文件…"],
   "browser.opened": ["{name} fills in this browser now", "现在由 {name} 在本浏览器中填补"],
   "browser.hint": ["fills here, without the server; {mega} MB are kept", "在本机填补，不经服务器；保留 {mega} MB"],
   "browser.off": [
@@ -208,6 +209,10 @@ export const STRINGS = {
   "browser.deep": [
     "Pictures of 16 bits are filled on the server: choose another model",
     "16 位图片由服务器填补：请选择其他模型",
+  ],
+  "browser.saved": [
+    "Saved {name}, without profile and metadata: the server does not answer",
+    "已保存 {name}，不含色彩配置与元数据：服务器没有回应",
   ],
   "browser.away": [
     "The server does not answer: fills run in this browser",

@@ -127,7 +127,7 @@ let waiting = 0;
 
 /**
  * Fill a crop.
- * @param {Row} row @param {{rgba: Uint8ClampedArray, inside: Uint8Array, width: number, height: number}} crop
+ * @param {Row} row @param {{rgba: Uint8ClampedArray, inside: Uint8Array, width: number, height: number, whole: boolean}} crop
  * @param {Uint8Array | null} sketch of the crop @param {AbortSignal} signal @param {(state: State) => void} heard
  * @returns {Promise<{rgba: Uint8ClampedArray, report: any}>} RGBA, and what a fill of the server tells
  */
@@ -167,7 +167,7 @@ function take() {
  * @param {(state: State) => void} heard @returns {Promise<{rgba: Uint8ClampedArray, report: any}>}
  */
 function worked(row, file, crop, sketch, signal, heard) {
-  const { width, height, inside } = crop,
+  const { width, height, inside, whole } = crop,
     own = (worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" })),
     part = { rgba: new Uint8ClampedArray(crop.rgba), hole: inside, sketch, width, height };
   return new Promise((done, failed) => {
@@ -189,22 +189,21 @@ function worked(row, file, crop, sketch, signal, heard) {
       if (data.share !== undefined) return heard({ state: "running", place: null, fraction: data.share });
       if (data.failed) return quit(new Error(t("browser.broken", { name: row.name, why: data.failed })));
       end();
-      done({ rgba: data.rgba, report: reportOf(row, data, width, height) });
+      done({ rgba: data.rgba, report: reportOf(row, data, whole) });
     };
     const { sha256, form, inputs, window } = row;
     own.postMessage({ row: { sha256, form, inputs, window }, file, runtime: runtime(), part }, [part.rgba.buffer]);
   });
 }
 
-/** @param {Row} row @param {any} made @param {number} width @param {number} height of the crop */
-function reportOf(row, { windows, seconds, on, remarks }, width, height) {
-  const holes = windows.map(({ crop, scale }) => ({ crop, scale, passes: 1 })),
-    whole = ([left, top, right, bottom]) => left <= 0 && top <= 0 && right >= width && bottom >= height;
+/** @param {Row} row @param {any} made @param {boolean} whole whether the crop is the whole picture */
+function reportOf(row, { windows, seconds, on, remarks }, whole) {
+  const holes = windows.map(({ crop, scale }) => ({ crop, scale, passes: 1 }));
   return {
     model: row.title,
     model_hash: row.sha256,
     device: on,
-    strategy: holes.some(({ scale }) => scale < 1) ? "scale" : holes.every(({ crop }) => whole(crop)) ? "whole" : "crop",
+    strategy: holes.some(({ scale }) => scale < 1) ? "scale" : whole ? "whole" : "crop",
     holes,
     seconds,
     feather: 0,

@@ -31,10 +31,11 @@ here.addEventListener("message", async ({ data }) => {
   }
 });
 
-/** Whether there is a GPU that pages may use. */
+/** Whether there is a GPU that pages may use; one that is played by the processor is slower than WebAssembly. */
 async function gpu() {
   try {
-    return Boolean(await (/** @type {any} */ (navigator).gpu?.requestAdapter()));
+    const adapter = await /** @type {any} */ (navigator).gpu?.requestAdapter();
+    return Boolean(adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
   } catch {
     return false;
   }
