@@ -60,6 +60,7 @@ ROOMS = {  # room -> rooms it may import
         "evaluation",
         "export",
         "engines",
+        "runtime",
         "methods",
         "weights",
         "numerics",
