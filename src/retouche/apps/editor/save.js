@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import * as browser from "./browser/engine.js";
-import { savePNG } from "./browser/save.js";
+import { savePNG } from "./browser/saved.js";
 import { bodyOf, packed, patchesOf } from "./deep.js";
 import { encodePNG } from "./png.js";
 import { t } from "./strings.js";
