@@ -8,7 +8,9 @@ and time grow with the hole's bounding box only.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -70,20 +72,10 @@ def seamless(jumps: tuple[Tensor, Tensor], hole: Tensor, hold: float, steps: int
     divergence[:, 1:] += down
     finest = _finest(unknown)
     finest = _Grid(finest.hole, finest.horizontal, finest.vertical, finest.diagonal + hold * unknown)
-    grids = _levels(finest)
     residual = divergence[:, None] * unknown
     u = torch.zeros_like(residual)
-    step = direction = _cycle(grids, residual)
-    energy = _dot(residual, step)
-    tiny = torch.finfo(dtype).tiny
-    for _ in range(steps):
-        image = finest.apply(direction) * unknown
-        length = energy / _dot(direction, image).clamp_min(tiny)
-        u = u + length * direction
-        residual = residual - length * image
-        step = _cycle(grids, residual)
-        energy, previous = _dot(residual, step), energy
-        direction = step + energy / previous.clamp_min(tiny) * direction
+    for change in islice(_changes(_levels(finest), residual, unknown), steps):
+        u = u + change
     return (u * unknown)[:, 0]
 
 
@@ -198,6 +190,21 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum((1, 2, 3), keepdim=True)
 
 
+def _changes(grids: list[_Grid], residual: Tensor, unknown: Tensor) -> Iterator[Tensor]:
+    """The corrections of conjugate gradients, one after another, preconditioned by a multigrid cycle."""
+    tiny = torch.finfo(residual.dtype).tiny
+    step = direction = _cycle(grids, residual)
+    energy = _dot(residual, step)
+    while True:
+        image = grids[0].apply(direction) * unknown
+        length = energy / _dot(direction, image).clamp_min(tiny)
+        yield length * direction
+        residual = residual - length * image
+        step = _cycle(grids, residual)
+        energy, previous = _dot(residual, step), energy
+        direction = step + energy / previous.clamp_min(tiny) * direction
+
+
 def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
     """values (C, 1, H, W), hole (1, 1, H, W) -> the membrane, C systems at once."""
     dtype = values.dtype if values.dtype == torch.float64 else torch.float32
@@ -205,7 +212,6 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
     everywhere = _everywhere(unknown)
     degree = everywhere.neighbours(torch.ones_like(unknown))
     finest = _finest(unknown)
-    grids = _levels(finest)
 
     known = values.to(dtype).masked_fill(hole, 0)
     ring = (everywhere.neighbours(unknown) > 0) & ~hole  # known pixels beside the hole
@@ -217,18 +223,10 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
         return u.to(values.dtype)
 
     residual = (everywhere.neighbours(u) - degree * u) * unknown
-    step = direction = _cycle(grids, residual)
-    energy = _dot(residual, step)
-    for _ in range(MOST_STEPS):
-        image = finest.apply(direction) * unknown
-        length = energy / _dot(direction, image).clamp_min(torch.finfo(dtype).tiny)
-        u = u + length * direction
-        residual = residual - length * image
-        change = float((length * direction).abs().max())
+    for correction in islice(_changes(_levels(finest), residual, unknown), MOST_STEPS):
+        u = u + correction
+        change = float(correction.abs().max())
         if change <= tolerance * reach:
             break
         report_progress(math.log(min(change / reach, 1.0)) / math.log(tolerance))
-        step = _cycle(grids, residual)
-        energy, previous = _dot(residual, step), energy
-        direction = step + energy / previous.clamp_min(torch.finfo(dtype).tiny) * direction
     return u.to(values.dtype)

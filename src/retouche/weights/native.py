@@ -23,6 +23,7 @@ import retouche
 from retouche.errors import WeightsError
 from retouche.files import atomic_write
 from retouche.weights.layout import Order, Parts
+from retouche.weights.safetensors_files import DTYPES
 
 FORMAT = "1"
 CRITICS = "critics."
@@ -33,18 +34,7 @@ CONFIG_CHARACTERS, LONGEST, LARGEST = 1 << 16, 1000, 1 << 16
 
 ConfigT = TypeVar("ConfigT")
 
-_DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
+_DTYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def save_networks(
@@ -206,31 +196,21 @@ def _check_bounds(value: Any, depth: int = 0) -> None:
 def _restored(kind: Any, value: Any, place: str) -> Any:
     """`value` from JSON as a `kind`."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _restored_dataclass(kind, value, place)
     if kind is Any:
         return value
     if origin in {Union, types.UnionType}:
         return _restored_union(arguments, value, place)
-    if origin is Literal:
-        fits = value in arguments
-    elif origin is tuple or kind is tuple:
-        if isinstance(value, list):
-            return _restored_tuple(arguments, value, place)
-        fits = False
-    elif kind is float:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    else:
-        plain = type(None) if kind is None else kind
-        fits = type(value) is plain
-    if not fits:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _restored_dataclass(kind, value, place)
+    if tuple in (origin, kind) and isinstance(value, list):
+        return _restored_tuple(arguments, value, place)
+    types_allowed = (int, float) if kind is float else (type(None) if kind is None else kind,)
+    if not (value in arguments if origin is Literal else type(value) in types_allowed):
         raise _Misfit(f"field {place or '(whole)'} is {value!r:.80}")
     return value
 
 
-def _restored_dataclass(kind: Any, value: Any, place: str) -> Any:
-    if not isinstance(value, dict):
-        raise _Misfit(f"field {place or '(whole)'} is {value!r:.80}")
+def _restored_dataclass(kind: Any, value: dict[str, Any], place: str) -> Any:
     hints = get_type_hints(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}
     if unknown := sorted(value.keys() - fields.keys()):
