@@ -38,7 +38,7 @@ def hole_ratio(mask: Mask) -> float:
 
 
 def default_dilation(height: int, width: int) -> int:
-    """Pixels by which a mask grows unless told otherwise: a 256th of the longest side, at least 1."""
+    """Pixels by which a mask grows by default: a 256th of the longest side, at least 1."""
     return max(1, round(max(height, width) / 256))
 
 

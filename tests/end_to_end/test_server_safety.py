@@ -231,7 +231,7 @@ def test_an_internal_error_tells_nothing(
         answer = client.post("/api/v1/view", files={"image": encoded(scene())})
         until(lambda: any('"event": "failure"' in record.getMessage() for record in caplog.records))
     assert answer.status_code == 500
-    assert answer.json() == {"error": "internal error (ZeroDivisionError): the server's log tells more"}
+    assert answer.json() == {"error": "internal error (ZeroDivisionError): see the server's log"}
     assert client.get("/health").json()["busy"] == 0
 
 

@@ -220,7 +220,7 @@ def test_everything_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
         "tiny_stem.extra": torch.ones(1),
         "localD": {"weight": torch.ones(2, 3, 1, 1), "bias": torch.ones(1)},
     }
-    with pytest.raises(WeightsError, match=r"lacks what tells its settings \('stem.bias'\): fetch it anew"):
+    with pytest.raises(WeightsError, match=r"lacks what its settings follow from \('stem.bias'\): fetch it anew"):
         load_file(saved(tmp_path / "a.pth", tree))
     tree = half("texture") | half("stem") | {"tiny_stem.extra": torch.ones(1), "tiny_texture.bias": torch.ones(3)}
     del tree["tiny_texture.weight"]

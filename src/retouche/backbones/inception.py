@@ -248,7 +248,7 @@ def inception(weights: Path | str | Mapping[str, Tensor]) -> Inception:
         classes = tensors["fc.weight"].shape[0] if "fc.weight" in tensors else 0
         if classes not in CLASSES:
             raise WeightsError(
-                "the Inception file does not tell which network it is (fc.weight of 1008 or 1000 classes): "
+                "the Inception file does not show which network it is (fc.weight of 1008 or 1000 classes): "
                 f"{remedy('inception')}, or give the tensors of TensorFlow's own graph"
             )
         kind = CLASSES[classes]

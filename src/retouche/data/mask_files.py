@@ -32,7 +32,7 @@ INVERTED = 0.6
 """Masks that are more hole than this on average have probably white for what is known: the published sets stop at 0.6
 for their fullest class."""
 LOOKED_AT = 64
-"""Files whose hole ratio is looked at to tell the polarity of a folder."""
+"""Files whose hole ratio is looked at to find the polarity of a folder."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 
 def parse_reading(text: str, basis: Reading | None = None) -> Reading:
-    """ "rotate=45, flip=x" -> how files are read; what is not said is as in `basis`.
+    """ "rotate=45, flip=x" -> how files are read; what is not given is as in `basis`.
 
     Raises: InputError naming the word that does not fit
     """

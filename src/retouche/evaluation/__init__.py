@@ -1,1 +1,1 @@
-"""Tables that another lab can reproduce: what was measured on what, said in the table itself."""
+"""Tables that another lab can reproduce: what was measured on what, stated in the table itself."""

@@ -144,7 +144,7 @@ def evaluate(
         seed: which the models have, for the protocol
         workers: processes that decode and score; 1 = none but this one
         keep: also write inputs/, masks/ and filled/MODEL/ as PNG
-        unknown: what the protocol leaves unsaid
+        unknown: what the protocol leaves open
         published: rows printed elsewhere
         classes: of hole ratios, which a paper's table joins: figures of a set are given for them, too
         advance: called with the number of pictures done, after each
@@ -248,7 +248,7 @@ class _Scoring:
     """What is done with each picture: prepared, filled by all, scored; `retouche.runners.work.Work` says what for.
 
     Only an `InputError` is a picture's own end. Any other error is handed on as the report: it ends the evaluation,
-    whose table would tell nothing of it.
+    whose table would not show it.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ MEASURES = (
         "seam",
         "levels",
         "lower",
-        "edge on the hole's border and texture stopping there, against the known surroundings; told without the truth",
+        "edge on the hole's border and texture stopping there, against the known surroundings; needs no truth",
         digits=2,
     ),
     Measure(

@@ -30,7 +30,7 @@ class Pack:
         pictures: (name, SHA-256 of the file, mask's name or None, SHA-256 of the hole's bits, which of the picture's
             masks), or None: any pictures
         data, masks: folders the pictures and masks were in; None where the user must say
-        unknown: what the protocol leaves unsaid
+        unknown: what the protocol leaves open
         published: figures printed elsewhere for this protocol
         classes: of hole ratios in its table that join ours
     """

@@ -28,7 +28,7 @@ from retouche.weights.store import sha256_of
 
 HOLE_SHARE = 0.25
 """A pixel of a shrunk mask is hole where at least so much of its area is."""
-LOOKED_AT = 24  # masks, evenly spread, that tell before the start whether a folder's masks are inverted or empty
+LOOKED_AT = 24  # masks, evenly spread, that show before the start whether a folder's masks are inverted or empty
 SUSPICIOUS = 0.6  # hole ratio above which most masks of a set look inverted
 
 Fit = Literal["crop", "squash"]
@@ -39,7 +39,7 @@ class Item:
     """One picture and its mask's file; None where masks are drawn.
 
     `picture_sha256` (of the file) and `mask_sha256` (of the hole's bits) are what a pack demands; None demands nothing.
-    `copy` tells the masks of one picture apart.
+    `copy` distinguishes the masks of one picture.
     """
 
     number: int
@@ -213,7 +213,7 @@ def _paired(pictures: Sequence[FoundFile], masks: Sequence[FoundFile], folder: P
 
 
 def check_items(items: Sequence[Item], *, large_holes: bool, invert: bool) -> None:
-    """What can be told of the files at once: sizes that differ, masks that are all empty or look inverted.
+    """What can be checked of the files at once: sizes that differ, masks that are all empty or look inverted.
 
     Raises: DataError naming the first
     """

@@ -15,7 +15,7 @@ METRICS_VERSION = 1
 
 @dataclass(frozen=True)
 class Protocol:
-    """One evaluation, said so that another lab can repeat it.
+    """One evaluation, described so that another lab can repeat it.
 
     Attributes:
         name: "own", or the pack it follows
@@ -36,7 +36,7 @@ class Protocol:
         bootstrap: resamples, seed and interval
         backbones: figure -> the weights it was computed with
         skipped: pictures left out
-        unknown: what a paper's protocol leaves unsaid
+        unknown: what a paper's protocol leaves open
         version: of retouche
     """
 

@@ -283,7 +283,7 @@ def _page(evaluation: Evaluation, galleries: Sequence[str], seams: Sequence[str]
     if any(pairs):
         parts.append(
             "<h2>Picture by picture</h2><p class='note'>Paired differences of the models on the same pictures and "
-            "holes. Grey intervals include zero: the pictures do not tell these models apart.</p>"
+            "holes. Grey intervals include zero: the pictures do not separate these models.</p>"
             f"<div class='plots'>{_cards(pairs)}</div>"
         )
     parts.append(
@@ -293,7 +293,7 @@ def _page(evaluation: Evaluation, galleries: Sequence[str], seams: Sequence[str]
     if seams:
         parts.append(
             "<h2>Most visible seams</h2><p class='note'>The fills whose border jumps most against its surroundings, "
-            f"told without the original.</p>{''.join(seams)}"
+            f"measured without the original.</p>{''.join(seams)}"
         )
     parts += [_published(evaluation), _protocol(evaluation), "</main></body></html>\n"]
     return "".join(parts)

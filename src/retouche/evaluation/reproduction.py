@@ -43,7 +43,7 @@ class Identity:
     """Whether something is the paper's.
 
     Attributes:
-        same: True or False where it can be told, None where nobody has published what would tell
+        same: True or False where it can be checked, None where what is needed was not published
         words: what was compared
     """
 

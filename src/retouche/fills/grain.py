@@ -1,6 +1,6 @@
 """Grain: the noise of a picture around a hole, for fills that are smoother than their surroundings.
 
-A second difference along rows and columns tells noise from slopes (Immerkaer 1996, "Fast noise variance estimation");
+A second difference along rows and columns parts noise from slopes (Immerkaer 1996, "Fast noise variance estimation");
 medians over the smoothest places near the hole and inside it give what is there and what is missing, for each colour.
 A picture without noise in its smooth parts (flat graphics, gradients, most photographs of the web) gets nothing.
 """

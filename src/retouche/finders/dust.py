@@ -1,7 +1,7 @@
 """Dust, specks and scratches of a scan: small or thin, and unlike what is around them.
 
 A top-hat transform keeps details up to a given width; those that stand out from the details around them are dust.
-Film lets infrared light through and dust does not, so that an infrared picture of the same scan tells at once.
+Film lets infrared light through and dust does not, so that an infrared picture of the same scan shows it at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from retouche.finders.planes import Floats, box_mean, box_sum, spots, touching
 from retouche.masks import Mask, dilate
 
 WIDEST = 9
-"""Pixels: the widest speck or scratch, unless said."""
+"""Pixels: the widest speck or scratch, by default."""
 LEAST = 0.06
 """Contrast, of white, that a speck has at least."""
 STANDS_OUT = 5.0

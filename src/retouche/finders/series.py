@@ -51,7 +51,7 @@ class Found:
 def same_size(paths: Sequence[Path]) -> Series:
     """The pictures that share the most frequent size.
 
-    Raises: InputError if they are too few to tell a mark from chance
+    Raises: InputError if they are too few to separate a mark from chance
     """
     sizes = {path: _size(path) for path in paths}
     size, count = Counter(sizes.values()).most_common(1)[0]

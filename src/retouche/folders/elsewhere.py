@@ -115,7 +115,7 @@ class Far(_Path):  # type: ignore[misc]
         upload(content, target)
 
     def info(self) -> dict[str, Any] | None:
-        """What the system tells of it; None where it is not there."""
+        """What the system reports of it; None where it is not there."""
         with _border(self, "looked up"):
             system, path = _system(self)
             try:
@@ -124,7 +124,7 @@ class Far(_Path):  # type: ignore[misc]
                 return None
 
     def stamp(self) -> dict[str, Any]:
-        """What tells it from another file of the same name; empty if it is not there."""
+        """What distinguishes it from another file of the same name; empty if it is not there."""
         found = self.shard
         if found is None:
             info = self.info()
@@ -286,7 +286,7 @@ def _index(shard: Far) -> dict[str, tuple[int, int]]:
 
 @lru_cache(maxsize=8)
 def _indexed(shard: str, mark: str | None, size: int | None) -> dict[str, tuple[int, int]]:
-    """Where each file of a shard begins and how long it is; mark and size tell shards of one name apart."""
+    """Where each file of a shard begins and how long it is; mark and size distinguish shards of one name."""
     system, path = _system(Far(shard))
     found = {}
     with system.open(path, "rb") as file:

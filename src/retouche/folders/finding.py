@@ -1,4 +1,4 @@
-"""Which files a folder, a glob, a list or a word names; what is left out is counted and said."""
+"""Which files a folder, a glob, a list or a word names; what is left out is counted and reported."""
 
 from __future__ import annotations
 

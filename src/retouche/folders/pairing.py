@@ -45,7 +45,7 @@ def pair(inputs: Sequence[FoundFile], candidates: Sequence[FoundFile], kind: str
         inputs: the pictures
         candidates: what may belong to them; one that is an input itself does not belong to itself
         kind: "mask", "sketch", ...: the suffix, and the word of errors
-        by_stem: whether the same stem suffices, or only the suffix tells (pictures and masks in one folder)
+        by_stem: whether the same stem suffices, or the suffix is needed (pictures and masks in one folder)
 
     Raises: InputError if two candidates, or two inputs, have the same claim
     """

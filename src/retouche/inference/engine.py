@@ -122,7 +122,7 @@ def exported(model: Networks) -> Path:
 
 
 def chosen_engine(engine: str | None, path: Path | None) -> str:
-    """The engine meant: torch for weight files unless said, ONNX Runtime for exported files.
+    """The engine meant: torch for weight files by default, ONNX Runtime for exported files.
 
     Raises: InputError for an unknown one, or for torch with an exported file
     """

@@ -1,4 +1,4 @@
-"""One call of a model: pictures as users give them are opened, planned, filled, and told of in reports."""
+"""One call of a model: pictures as users give them are opened, planned, filled and reported."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class Filling:
         for path in model.paths.values() or (model,):
             remarks += _strategy_remarks([each for each in holes if each.method == path.method], path.scope)
         for remark in remarks:
-            # who reads no report should hear of a fill that was none; who shows the report knows it from there
+            # warns those who read no report of a fill that was none
             log.log(logging.WARNING if remark == EMPTY else logging.INFO, remark, extra={"reported": True})
         canvas = planned.canvas
         return Report(

@@ -84,7 +84,7 @@ def _in_engine(networks: Networks, name: str) -> Model:
 
 
 def _networks_sha256(record: Method) -> str | None:
-    """One hash of the shipped networks that a fill asks, so that manifests and tables tell weights apart."""
+    """One hash of the shipped networks that a fill asks, so that manifests and tables distinguish weights."""
     hashes = [weights.sha256 or "" for name in record.networks for weights in find(name).weights]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes else None
 

@@ -53,7 +53,7 @@ def resolve(word: str | Path) -> str | Path:
     if message := foreign(word):
         raise InputError(message)
     if "/" in word or "\\" in word or (Path(word).suffix and ":" not in word):
-        return Path(word)  # not there, which is said with its name
+        return Path(word)  # not there, which is reported with its name
     find(word.partition(":")[0])  # says the nearest known name
     return word
 

@@ -34,7 +34,7 @@ def warn_of_spinning() -> None:
 
 
 def _spins(environment: Mapping[str, str], threads: int) -> bool:
-    """Whether threads wait by spinning: what GNU's OpenMP does unless told otherwise."""
+    """Whether threads wait by spinning: what GNU's OpenMP does by default."""
     policy = environment.get("OMP_WAIT_POLICY", "").strip().lower()
     return sys.platform == "linux" and threads > 1 and policy != "passive" and "GOMP_SPINCOUNT" not in environment
 

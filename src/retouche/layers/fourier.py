@@ -90,7 +90,7 @@ def tables(line: Tensor, columns: int | None = None) -> tuple[Tensor, Tensor]:
 
     Args:
         line: (n,), whose length and type are wanted
-        columns: how many k; n unless said
+        columns: how many k; n by default
 
     Returns: (n, columns) each
     """

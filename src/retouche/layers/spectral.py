@@ -66,7 +66,7 @@ class SpectralConv2d(nn.Module):
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._divided()
         tensors = [tensor.detach() for tensor in (self.weight_orig, self.weight_u, self.weight_v)]
-        if any(tensor.is_inference() for tensor in tensors):  # these do not tell when they change
+        if any(tensor.is_inference() for tensor in tensors):  # these do not record their changes
             return self._divided()
         state = [(tensor.data_ptr(), tensor._version, tensor.dtype) for tensor in tensors]
         if self._kept is None or self._kept[0] != state:

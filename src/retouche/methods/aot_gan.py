@@ -80,7 +80,7 @@ class AOTLossConfig:
     """Of the discriminator: originals 1 and filled pixels 0; the published code's mirror image; or mmagic's, where
     originals and filled pixels are 1 alike."""
     region: Literal["hole", "whole"] = "hole"
-    """Where the generator is judged; the published code judges the whole."""
+    """Where the discriminator scores the generator; in the published code everywhere."""
     feature_target: Literal["prediction", "composite"] = "prediction"
     """Whose features the perceptual and style terms compare with the original's."""
 
@@ -295,7 +295,7 @@ MMAGIC_DISCRIMINATOR = (
 
 
 def sizes(parts: Parts) -> dict[str, int]:
-    """The settings that a file's names and shapes tell: width, blocks and critic_kernel, where it has the network."""
+    """Settings by a file's names and shapes: width, blocks and critic_kernel, where it has the network."""
     found: dict[str, int] = {}
     generator, critic = parts.get("generator", {}), parts.get(CRITIC, {})
     if "encoder.0.weight" in generator:

@@ -173,7 +173,7 @@ class ContextEncoder(Generator):
 
 
 class ContextDiscriminator(nn.Module):
-    """Tells predictions from true pictures; 2,765,568 parameters for the middle of 64 pixels at the published sizes."""
+    """Scores pictures as predicted or true; 2,765,568 parameters for the middle of 64 pixels at the published sizes."""
 
     def __init__(self, config: ContextEncoderConfig) -> None:
         super().__init__()
@@ -385,8 +385,8 @@ def _is_discriminator(tensors: Tensors) -> bool:
     return any(n.endswith("main.11.weight") and t.ndim == 4 and t.shape[0] == 1 for n, t in tensors.items())
 
 
-# The port has two layouts, because all names of the discriminator's file are names of the generator's too: shapes tell
-# them apart.
+# The port has two layouts, because all names of the discriminator's file are names of the generator's too: shapes
+# decide.
 LAYOUTS = (
     Layout(
         name="boyuanjiang",

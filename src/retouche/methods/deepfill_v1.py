@@ -146,7 +146,7 @@ class DeepFillV1Generator(Generator):
 
     def _first(self, image: Tensor, mask: Tensor) -> Tensor:
         """What the coarse network sees, (N, 5, H, W)."""
-        # the ones tell padding from picture: without them both are zero
+        # the ones mark picture against padding: without them both are zero
         return torch.cat([image * (1 - mask), torch.ones_like(mask), mask], 1)
 
     def _second(self, first: Tensor, coarse: Tensor) -> Tensor:
@@ -388,7 +388,7 @@ RECIPES = {
 
 
 def _sized(parts: Parts, config: DeepFillV1Config) -> DeepFillV1Config:
-    """The sizes that the tensors' shapes tell."""
+    """The sizes that follow from the tensors' shapes."""
     sizes: dict[str, Any] = {}
     if "generator" in parts:
         sizes["width"] = parts["generator"]["coarse.conv1.conv.weight"].shape[0]

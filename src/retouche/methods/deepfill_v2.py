@@ -142,7 +142,7 @@ class DeepFillV2Generator(Generator):
     def _first(self, image: Tensor, mask: Tensor, sketch: Tensor | None) -> Tensor:
         """What the coarse network sees, (N, 5 or 6, H, W)."""
         guides = [_strokes(self.config, sketch, mask)] if self.config.sketch or sketch is not None else []
-        # the ones tell padding from picture: without them both are zero
+        # the ones mark picture against padding: without them both are zero
         return torch.cat([image * (1 - mask), *guides, torch.ones_like(mask), mask], 1)
 
     def _second(self, first: Tensor, coarse: Tensor) -> Tensor:

@@ -213,7 +213,7 @@ class LamaGenerator(Generator):
     def folded(self) -> Folded:
         """The weights for `lama_fast`, made once and kept for as long as the network's tensors stay as they are."""
         tensors = [*self.parameters(), *self.buffers()]
-        if any(tensor.is_inference() for tensor in tensors):  # these do not tell when they change
+        if any(tensor.is_inference() for tensor in tensors):  # these do not record their changes
             return self._folded()
         with torch.inference_mode(False), torch.no_grad():  # refinement needs weights that gradients may pass
             return self._folded_once(tensors)

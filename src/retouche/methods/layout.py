@@ -108,7 +108,7 @@ DATA = DataConfig(
 
 METHOD = Method(
     title="Layout: Retouche's own network for what goes where in large holes",
-    source="src/retouche/methods/layout.py; docs/models.md tells how it was trained",
+    source="src/retouche/methods/layout.py; see docs/models.md",
     presets={"default": LayoutConfig()},
     build=LayoutGenerator,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 3)},

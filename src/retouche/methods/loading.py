@@ -156,7 +156,7 @@ def load_file(
         except RetoucheError:
             raise
         except (KeyError, IndexError, StopIteration, ValueError) as lacking:  # a tensor that every such file has
-            message = f"{_title(first.method, first.layout)} but lacks what tells its settings ({lacking})"
+            message = f"{_title(first.method, first.layout)} but lacks what its settings follow from ({lacking})"
             raise WeightsError(f"is {message}: fetch it anew") from None
         networks: dict[str, Any] = _built(first, record, config, parts, sources)
         for network in networks.values():
@@ -293,7 +293,7 @@ def _merged(path: Path, sources: Sequence[_Source]) -> Parts:
 def _built(
     first: _Source, record: Method, config: Any, parts: Parts, sources: Sequence[_Source]
 ) -> dict[str, nn.Module]:
-    """The networks that the tensors are for, filled; what does not fit is said of all of them at once.
+    """The networks that the tensors are for, filled; what does not fit is reported of all of them at once.
 
     They are built without memory first: a file's settings are believed once its tensors have the shapes that follow.
     """

@@ -40,7 +40,7 @@ class MIGANConfig:
     most: int = 512
     """Channels of the deep stages."""
     any_size: bool = False
-    """Whether other sizes are taken, which nobody has judged: the noise is repeated, the deepest stage sees more than
+    """Whether other sizes are taken, which was not evaluated: the noise is repeated, the deepest stage sees more than
     4x4 places."""
 
     def channels(self, side: int) -> int:

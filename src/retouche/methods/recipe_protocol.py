@@ -200,7 +200,7 @@ def uniform(keys: Tensor, purpose: str, shape: Sequence[int] = ()) -> Tensor:
 
     Args:
         keys: (N,) int64, `Batch.keys`
-        purpose: a word that tells this draw from others for the same samples
+        purpose: a word that separates this draw from others for the same samples
         shape: of one sample's numbers
 
     Returns: (N, *shape) float32 on the keys' device

@@ -44,7 +44,7 @@ OBJECTIVE = FillLossConfig(features=1.0, adversarial=0.03)
 
 METHOD = Method(
     title="Refine: Retouche's own network that finishes collages",
-    source="src/retouche/methods/refine.py; docs/models.md tells how it was trained",
+    source="src/retouche/methods/refine.py; see docs/models.md",
     presets={"default": ThinConfig()},
     build=RefineGenerator,
     critics=lambda config: {CRITIC: LocalCritic(config.critic_width, 3)},

@@ -69,7 +69,7 @@ LAYOUTS = (
                 ),
                 only=GENERATOR_NAMES,
             ),
-            # alone in a file it cannot be told from AOT-GAN's and loads as that
+            # alone in a file it cannot be distinguished from AOT-GAN's and loads as that
             CRITIC: Part("conv.0.weight_orig", rename=RESEARCHMM_DISCRIMINATOR, only=CRITIC_NAMES),
         },
         config=_config,

@@ -6,7 +6,7 @@ The network sees a 128x128 picture without its middle 56x56 and predicts the mid
 known and predicted again. Its kernels of 4 with stride 1 are padded by 1 before and 2 after (TensorFlow's SAME).
 
 What differs there: the logit of the discriminator passes through a ReLU, because TensorFlow's fully connected layer
-has one unless told otherwise; a fake can then never score below one half. Ours is linear unless `relu_logit` is set.
+has one by default; a fake can then never score below one half. Ours is linear unless `relu_logit` is set.
 The ReLU of the generator's output is the same accident but harmless (pictures are not negative), and kept.
 """
 
@@ -111,7 +111,7 @@ class StructuralGenerator(Generator):
 
 
 class StructuralDiscriminator(nn.Module):
-    """Tells predicted from true middles; 694,241 parameters at the published sizes."""
+    """Classifies middles as predicted or true; 694,241 parameters at the published sizes."""
 
     def __init__(self, config: StructuralConfig) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ class StructureFlowConfig:
     """Channels of the first layer; the deepest have eight times as many."""
     smoothing: str = "script"
     """How structure pictures were made (`numerics.structure.SETTINGS`): "script" for the published Places2 and Paris
-    files, "example" for CelebA, as their example pictures tell."""
+    files, "example" for CelebA, as their example pictures show."""
 
 
 # Generator
@@ -194,7 +194,7 @@ class StructureFlowTrainingConfig:
     network: StructureFlowConfig = StructureFlowConfig(texture=False)
     data: DataConfig = DATA
     steps: int = 8_000_000
-    """The code's ceiling; nobody says where to stop."""
+    """The code's ceiling; where to stop is not published."""
     stage: Literal["structure", "texture", "joint"] = "structure"
     """The first two may run side by side; "joint" tunes the texture network on the structure network's output."""
     learning_rate: float = 1e-4
@@ -284,7 +284,7 @@ class StageRecipe(AdamRecipe[StructureFlowTrainingConfig]):
 def _stages(
     smoothing: str,
 ) -> tuple[StructureFlowTrainingConfig, StructureFlowTrainingConfig, StructureFlowTrainingConfig]:
-    """The three stages for structure pictures of one setting; where the values are not said they are the first's."""
+    """The three stages for structure pictures of one setting; values not given are the first's."""
     data = replace(DATA, structure=smoothing)
     first = StructureFlowTrainingConfig(network=StructureFlowConfig(texture=False, smoothing=smoothing), data=data)
     second = replace(
@@ -325,7 +325,7 @@ def _config(parts: Parts, semantics: str) -> StructureFlowConfig:
 
 
 def _by_name(parts: Parts, file: str) -> Parts:
-    """Both critics have the same tensors: only the published file name tells the structure network's."""
+    """Both critics have the same tensors: only the published file name identifies the structure network's."""
     return {"structure": parts["texture"]} if "s_dis" in file else parts
 
 

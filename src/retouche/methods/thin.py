@@ -149,7 +149,7 @@ DATA = DataConfig(
 
 METHOD = Method(
     title="Thin: Retouche's own network for scratches, text and dust",
-    source="src/retouche/methods/thin.py; docs/models.md tells how it was trained",
+    source="src/retouche/methods/thin.py; see docs/models.md",
     presets={"default": ThinConfig()},
     build=ThinGenerator,
     grain=True,

@@ -1,4 +1,4 @@
-"""Seam score: how much the border of a hole shows, told from the filled picture alone."""
+"""Seam score: how much the border of a hole shows, measured in the filled picture alone."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ LEAST_SIGMA = 0.5
 
 
 class Setting(NamedTuple):
-    """What `rtv` is told beside the picture."""
+    """The settings of `rtv`."""
 
     strength: float
     sigma: float

@@ -306,7 +306,7 @@ def _source(image: Image.Image, reading: _Reading) -> Source:
 
 
 def _metadata_of(image: Image.Image, held: Held) -> Held:
-    """Metadata as Pillow tells it, where no file was walked."""
+    """Metadata as Pillow reports it, where no file was walked."""
     info = image.info
     exif, packet, comment = info.get("exif"), info.get("xmp") or info.get("XML:com.adobe.xmp"), info.get("comment")
     packet = packet.encode() if isinstance(packet, str) else packet
@@ -324,7 +324,7 @@ def _metadata_of(image: Image.Image, held: Held) -> Held:
 
 
 def _exif(held: Held, image: Image.Image, remarks: list[str]) -> tuple[bytes | None, int]:
-    """The EXIF block made upright, and the orientation it told."""
+    """The EXIF block made upright, and the orientation it gave."""
     exif = exif_block.bare(held.exif) if held.exif is not None else None
     try:
         if exif is None and not isinstance(image, (JpegImagePlugin.JpegImageFile, PngImagePlugin.PngImageFile)):
@@ -357,7 +357,7 @@ def _xmp(held: Held, remarks: list[str]) -> tuple[bytes | None, bytes | None]:
 
 
 def _resolution(image: Image.Image) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
-    """Pixels per inch, or where only their ratio is told, the aspect of a pixel as stored beside it."""
+    """Pixels per inch, or where only their ratio is given, the aspect of a pixel as stored beside it."""
     info = image.info
     dpi = info.get("dpi")
     aspect = info.get("aspect") or (info.get("jfif_density") if info.get("jfif_unit") == 0 else None)

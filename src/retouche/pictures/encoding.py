@@ -98,7 +98,7 @@ def encode_into(picture: Picture, stream: BinaryIO, kind: Format, name: str) -> 
     except MemoryError as error:
         raise InputError(f"{name} cannot be written: it needs more memory than there is; scale it down") from error
     except Exception as error:  # encoders, too, raise whatever they stumble over
-        if isinstance(error, OSError) and error.errno is not None:  # the disk's: told by whoever opened the stream
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's: reported where the stream was opened
             raise
         raise InputError(
             f"{name} cannot be written as {kind.title} ({reason(error)}): choose another format"

@@ -54,7 +54,7 @@ def bare(exif: bytes) -> bytes:
 
 
 def orientation(exif: bytes) -> int:
-    """1..8, how the stored pixels lie; 1 where not said. Raises DamagedExif."""
+    """1..8, how the stored pixels lie; 1 where not given. Raises DamagedExif."""
     order, first = _first(exif)
     entry = first.entries.get(ORIENTATION)
     value = _numbers(exif, order, entry)[0] if entry else 1
@@ -97,7 +97,7 @@ def upright(exif: bytes) -> bytes:
 
 
 def resized(exif: bytes, width: int, height: int) -> bytes:
-    """The same EXIF for a picture of another size: the numbers of pixels it tells, where it does, become these.
+    """The same EXIF for a picture of another size: the numbers of pixels it states, where it does, become these.
 
     Raises: DamagedExif
     """

@@ -20,7 +20,7 @@ from retouche.pictures.source import MAX_PIXELS, Source
 def extended(picture: Picture, room: tuple[int, int, int, int]) -> tuple[Picture, NDArray[np.bool_]]:
     """The picture on a larger canvas, and where it has no content yet, (H, W); what is added is opaque.
 
-    Sizes that the metadata tell become the new ones. Samples beside colour and alpha repeat the border's.
+    Sizes in the metadata become the new ones. Samples beside colour and alpha repeat the border's.
 
     Args:
         room: pixels at the left, top, right and bottom
@@ -59,7 +59,7 @@ def _resized(source: Source, width: int, height: int) -> Source:
         try:
             exif = exif_block.resized(exif, width, height)
         except exif_block.DamagedExif:
-            exif = None  # it would tell another size than the picture's
+            exif = None  # it would state another size than the picture's
     packets = (
         None if packet is None else xmp.resized(packet, width, height) for packet in (source.xmp, source.extended)
     )

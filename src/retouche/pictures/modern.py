@@ -76,7 +76,7 @@ def parser(kind: str, name: str) -> Callable[[BinaryIO], Image.Image]:
 
 
 def held(stream: BinaryIO) -> Held:
-    """XMP of a JPEG XL, which its parser does not tell."""
+    """XMP of a JPEG XL, which its parser does not report."""
     found = Held()
     size = stream.seek(0, io.SEEK_END)
     at = 0
@@ -100,7 +100,7 @@ def held(stream: BinaryIO) -> Held:
 
 @lru_cache(maxsize=1)
 def _own_profile(mode: str) -> bytes | None:
-    """What JPEG XL tells of sRGB without a profile."""
+    """What JPEG XL reports of sRGB without a profile."""
     file = io.BytesIO()
     write_jxl(file, np.zeros((1, 1, len(mode)), np.uint8), mode, Source(), "")
     file.seek(0)

@@ -135,7 +135,7 @@ def read_deep(image: PngImageFile, stream: BinaryIO, name: str) -> tuple[Pixels,
 def read_samples(image: PngImageFile, stream: BinaryIO) -> NDArray[np.uint16]:
     """(H, W, 3 or 4) of a 16-bit colour PNG, both bytes of each sample.
 
-    Pillow's decoder takes the higher byte of each big-endian sample ("RGB;16B"); told that they are little-endian
+    Pillow's decoder takes the higher byte of each big-endian sample ("RGB;16B"); given them as little-endian
     ("RGB;16L") it takes the byte that follows, which is the lower one. Two passes at C speed give both.
     """
     stream.seek(0)

@@ -33,7 +33,7 @@ class Source:
         xmp, extended: as in the file, cleaned; what of it a JPEG stores apart
         comment: as in the file
         photoshop: image resources ("8BIM"), IPTC among them, without previews
-        aspect: width and height of a pixel, in units of their own, where no resolution is told
+        aspect: width and height of a pixel, in units of their own, where no resolution is given
         extra: further samples of a TIFF's pixels, (H, W, k) as displayed
         settings: what Pillow's encoder of the same format needs to repeat the source's own
         block: width and height of the blocks whose samples a lossy file stores together, pixels

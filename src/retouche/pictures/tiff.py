@@ -97,7 +97,7 @@ def _shorts(stream: BinaryIO, order: str, shape: tuple[int, int] | None) -> set[
 def _resources(content: bytes, tag: int) -> bytes:
     if tag == PHOTOSHOP:
         return content
-    if content[:1] != b"\x1c" and content[3:4] == b"\x1c":  # said to be numbers of four bytes, and turned as such
+    if content[:1] != b"\x1c" and content[3:4] == b"\x1c":  # declared as numbers of four bytes, and swapped as such
         content = b"".join(content[at : at + 4][::-1] for at in range(0, len(content), 4))
     return photoshop.of_iptc(content)
 

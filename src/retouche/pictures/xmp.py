@@ -30,7 +30,7 @@ def cleaned(xmp: bytes) -> bytes | None:
 
 
 def resized(xmp: bytes, width: int, height: int) -> bytes:
-    """The packet for a picture of another size: the numbers of pixels it tells, where it does, become these."""
+    """The packet for a picture of another size: the numbers of pixels it states, where it does, become these."""
     for names, pixels in (
         (b"tiff:ImageWidth|exif:PixelXDimension", width),
         (b"tiff:ImageLength|exif:PixelYDimension", height),

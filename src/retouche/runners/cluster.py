@@ -34,7 +34,7 @@ class Cluster:
         """Nothing is started yet.
 
         Args:
-            address: "auto" for the cluster of this machine, or one's own as `ray start` tells it
+            address: "auto" for the cluster of this machine, or one's own as `ray start` prints it
             workers: at most so many actors; None = as many as there is room for
             cpus: of each actor
             gpu: whether each has a GPU of its own; None = where the cluster has any

@@ -219,7 +219,7 @@ class Pool:
         self._workers: list[_Worker] = []
 
     def start(self) -> Facts:
-        """Start all; the first that is ready tells the facts. Forked ones have what this process has loaded."""
+        """Start all; the first that is ready returns the facts. Forked ones have what this process has loaded."""
         facts = self.work.start() if self.method == "fork" else None
         for _ in range(self.count):
             self._add()
@@ -274,7 +274,7 @@ class Pool:
                 worker.give(waiting.popleft())
 
     def _ready(self) -> Iterator[_Worker]:
-        """The workers that have something to tell, with it.
+        """The workers that have sent something, with it.
 
         Raises: RetoucheError if one could not start
         """
@@ -308,7 +308,7 @@ class _Worker:
         in_hand: jobs given and not yet answered, by output
         alone: it has a suspect, and gets nothing else
         facts: once it is ready
-        outcome, ended: what it has just told
+        outcome, ended: what it has just sent
     """
 
     def __init__(self, process: Any, pipe: Connection) -> None:
@@ -320,7 +320,7 @@ class _Worker:
         self.ended = False
 
     def give(self, job: Job) -> None:
-        with contextlib.suppress(OSError):  # it has just ended: heard of next
+        with contextlib.suppress(OSError):  # it has just ended: noticed next
             self.pipe.send(job)
         self.in_hand[job.output] = job
 

@@ -61,7 +61,7 @@ class Outcome:
     """How one job ended: with an output and remarks, or with an error in one line.
 
     Attributes:
-        report: what the work tells of it
+        report: what the work reports of it
         seconds: from the start of reading to the end of writing, without waiting in between
         stamps: size, time and hash of each file read, by role
     """
@@ -81,7 +81,7 @@ class Work(Protocol):
     """
 
     def start(self) -> Facts:
-        """Get ready, once in each process that works: load the model. A second call only tells the facts again."""
+        """Get ready, once in each process that works: load the model. A second call only returns the facts again."""
         ...
 
     def read(self, job: Job) -> Any:
@@ -89,7 +89,7 @@ class Work(Protocol):
         ...
 
     def make(self, job: Job, given: Any, progress: Progress | None) -> Any:
-        """Compute; `progress` hears the fraction done."""
+        """Compute; `progress` is called with the fraction done."""
         ...
 
     def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Any]:
@@ -143,7 +143,7 @@ class Runner(Protocol):
         """Exactly one outcome for each job, in any order.
 
         Args:
-            progress: hears the number of pictures done, the one in hand in part, where that is known
+            progress: called with the number of pictures done, the one in hand in part, where that is known
         """
         ...
 
@@ -153,7 +153,7 @@ class Runner(Protocol):
 
 
 def stamps_of(job: Job) -> dict[str, dict[str, Any]]:
-    """What tells a job's files from others of the same names."""
+    """What distinguishes a job's files from others of the same names."""
     return {role: stamp(path) for role in ROLES if (path := getattr(job, role)) is not None}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WINDOW = 100
-"""Steps that a sign must last before it is said, and over which beginnings are averaged."""
+"""Steps that a sign must last before it is reported, and over which beginnings are averaged."""
 WON = 0.05
 """A critic whose loss, once positive, has fallen below this share of its beginning has nothing left to learn from."""
 VANISHED = 1e-4
@@ -84,7 +84,7 @@ class Health:
             if self._trend(f"loss {role}").low_for_long(loss, WON):
                 lines.append(
                     f"the {role} wins: its loss has been below {WON:.0%} of its beginning for {WINDOW} steps, so the "
-                    "generator is told little; a smaller adversarial weight or a slower critic may help"
+                    "generator learns little; a smaller adversarial weight or a slower critic may help"
                 )
         return lines
 

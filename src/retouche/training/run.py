@@ -32,7 +32,7 @@ class TrainingResult:
         step: steps done
         finished: whether these are all; otherwise it was interrupted and can be resumed
         best: the best validation figure, if there was any; lower is better (PSNR is negative)
-        first: whether this process is the one that speaks
+        first: whether this process writes the output
     """
 
     step: int
@@ -123,7 +123,7 @@ def _in_parts(batches: list[Batch], parts: int) -> list[list[Batch]]:
 
 
 def _report(session: Session, result: loop.StepResult, rates: Mapping[str, float], speed: float) -> None:
-    """Tell log and listener what a step did.
+    """Report what a step did to log and listener.
 
     Raises: DataError, after saving, where nothing has been finite for long
     """

@@ -41,7 +41,7 @@ GENERATOR = "generator"
 
 
 class Progress(NamedTuple):
-    """What a listener is told after each step."""
+    """What a listener gets after each step."""
 
     step: int
     steps: int
@@ -52,7 +52,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Listener:
-    """Who watches a training; only the first process tells.
+    """Who watches a training; only the first process reports.
 
     Attributes:
         progress: called after each step
@@ -77,7 +77,7 @@ class Session:
         metric, feature_backbone: what the best weights are chosen by
         base_rates: of each network, before schedules
         channels_last: whether a pixel's channels lie together in memory
-        log: of the process that speaks; None in the others
+        log: of the first process; None in the others
         since: when the clock of `seconds` was last read into the state
     """
 
@@ -129,13 +129,13 @@ class Session:
         return float(self.training.state.get("seconds", 0.0)) + time.monotonic() - self.since
 
     def note(self, text: str) -> None:
-        """Tell listener and log what is good to know."""
+        """Give listener and log a note."""
         self.listener.note(text)
         if self.log is not None:
             self.log.write(self.training.step, "note", words=text)
 
     def warn(self, text: str) -> None:
-        """Tell listener and log what may not be as the user expects."""
+        """Give listener and log a warning."""
         self.listener.warn(text)
         if self.log is not None:
             self.log.write(self.training.step, "warning", words=text)

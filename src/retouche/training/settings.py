@@ -1,4 +1,4 @@
-"""What a run is told beside its preset, and how it is remembered in `config.json`."""
+"""A run's settings beside its preset, and their copy in `config.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The border of foreign files: read within bounds that follow from their own size, and heard of in one line.
+"""The border of foreign files: read within bounds that follow from their own size; any fault is one line.
 
 Every reader is a function of a `Stream`, the file's mapped bytes, to tensors or containers of them. Nothing that a file
 claims of itself is believed before it is compared with what the file holds.
@@ -85,7 +85,7 @@ class Stream:
 
 
 def damaged(why: str) -> WeightsError:
-    """What is said of a file that contradicts itself; the border puts its path before."""
+    """The error for a file that contradicts itself; the border puts its path before."""
     return WeightsError(f"is damaged or cut short ({why}): fetch it anew")
 
 

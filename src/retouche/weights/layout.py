@@ -95,7 +95,7 @@ class Layout:
         detects: further condition beside the probes, on the published names; use shapes where names alone are shared
         ignore: patterns of published names that belong to no network (optimisers, counters)
         by_name: (parts, file name) -> parts, where twin networks have the same tensors and only the published file
-            name tells them apart
+            name distinguishes them
         order: in which order these networks, once loaded, want a picture's colours; everybody else's is red, green,
             blue, and `Generator` exchanges them at its door
         order_source: whence the order is known; "" = it is not, and `order` is what the publisher's program feeds

@@ -1,6 +1,6 @@
 """Weight files of every kind we know, read safely: a path goes in, tensors under their published names come out.
 
-The kind is told by the content, never by the file's name. No code of a file is run: all readers are ours and know
+The kind follows from the content, never from the file's name. No code of a file is run: all readers are ours and know
 tensors, arrays and containers alone (`weights.pickles`), within bounds that follow from the file's size
 (`weights.border`).
 """

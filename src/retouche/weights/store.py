@@ -80,7 +80,7 @@ def cache_folder() -> Path:
     if home := os.environ.get("RETOUCHE_HOME"):
         return Path(home).expanduser()
     caches = os.environ.get("XDG_CACHE_HOME", "")
-    # the XDG rules tell to ignore relative paths
+    # the XDG rules ignore relative paths
     if Path(caches).is_absolute():
         return Path(caches) / "retouche"
     try:
@@ -145,7 +145,7 @@ def fetch(
         sha256: what the file must have; None if nobody has published it
         name: path of the file below the weights folder
         accept_unknown_hash: take a file without known hash as it comes; its hash is recorded and demanded from then on
-        progress: told how far it is
+        progress: called with how far it is
         allow_http: take plain http too, from any machine: others can read and change it on its way, so only a file
             whose hash is known
         size_bytes: about how large the file is, where that is known; much more is not written
@@ -169,7 +169,7 @@ def fetch(
         if target.is_file() and expected == sha256_of(target):
             return target  # another process has fetched it meanwhile
         if expected is None:
-            part.unlink(missing_ok=True)  # without a hash nothing tells whether the rest belongs to the beginning
+            part.unlink(missing_ok=True)  # without a hash nothing shows whether the rest belongs to the beginning
         resumed = part.exists()
         limit = LARGEST_BYTES if size_bytes is None else size_bytes + size_bytes // 10 + (1 << 20)
         if not resumed or sha256_of(part) != expected:  # else killed just before it could be renamed
@@ -192,7 +192,7 @@ def fetch(
 def cached(sha256: str | None, name: str, accept_unknown_hash: bool = False) -> Path | None:
     """A file or folder that is in the cache, checked; None if it is not, or was spoiled and therefore removed.
 
-    Raises: WeightsError if it was put there by hand, nobody knows its hash, and `accept_unknown_hash` is not said
+    Raises: WeightsError if it was put there by hand, nobody knows its hash, and `accept_unknown_hash` is not set
     """
     target = weights_folder() / name
     if not target.resolve().is_relative_to(weights_folder().resolve()):
@@ -251,7 +251,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Other processes that want files of this folder wait here, where the system has such locks."""
     try:
         import fcntl
-    except ImportError:  # Windows: the hash still tells when two have written into each other
+    except ImportError:  # Windows: the hash still shows when two have written into each other
         yield
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -219,7 +219,7 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """A block's keys and values; each key is told by how much of the last one it keeps."""
+    """A block's keys and values; each key is stored by how much of the last one it keeps."""
     whole = data[offset : offset + size + BLOCK_TRAILER_BYTES]
     if len(whole) != size + BLOCK_TRAILER_BYTES or size < 4:
         raise ValueError("it is cut short")

@@ -78,7 +78,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Given:
-    """What one fill reads: the picture, the hole (H, W), what is to be said of the mask, and what of that twice."""
+    """What one fill reads: the picture, the hole (H, W), remarks on the mask, and which of them the model repeats."""
 
     picture: Picture
     hole: np.ndarray
@@ -183,7 +183,7 @@ class Fill:
 
 @contextlib.contextmanager
 def _log_messages() -> Iterator[list[str]]:
-    """What the library says in warnings, which would be said by every process."""
+    """The library's warnings, which would come from every process."""
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -199,7 +199,7 @@ def _log_messages() -> Iterator[list[str]]:
 def _read_mask(
     path: Path, size: tuple[int, int], invert: bool, mark: str
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """The hole, what is to be said of it, and what the model will say again. The mark tells files of one name apart."""
+    """The hole, remarks on it, and which the model will repeat. The mark distinguishes files of one name."""
     hole, remarks = open_mask(path, size, invert=invert)
     hole.flags.writeable = False
     return hole, tuple(remarks), tuple(open_mask(hole, size)[1])

@@ -28,7 +28,7 @@ _STARTED = time.time()
 
 
 def model_hash(model: Model) -> str:
-    """What tells one model from another: SHA-256 of its weights; for fills without any the method and our version."""
+    """What identifies a model: SHA-256 of its weights; for fills without any the method and our version."""
     if model.source_sha256 is not None:
         return model.source_sha256
     if model.generator is None:

@@ -194,7 +194,7 @@ def _pair(
         return [None] * len(inputs)
     if not masks.many:
         return [masks.pictures[0].path] * len(inputs)
-    # where one folder holds both, only the suffix tells a mask
+    # where one folder holds both, only the suffix identifies a mask
     real = RealFolders()
     together = not {real.of(source.path) for source in masks.pictures}.isdisjoint(
         real.of(source.path) for source in inputs

@@ -54,7 +54,7 @@ def read_pipes(named: Mapping[str, Path]) -> dict[Path, bytes]:
 def _identity(path: Path) -> tuple[int, int]:
     try:
         status = os.fstat(0) if str(path) in STDIN else os.stat(path)
-    except OSError:  # standard input is closed: said when it is read
+    except OSError:  # standard input is closed: reported when it is read
         return (-1, -1)
     return status.st_dev, status.st_ino
 

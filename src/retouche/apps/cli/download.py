@@ -1,6 +1,6 @@
 """Fetch the published weights of a method or backbone into the cache; checked against their SHA-256, resumed where cut.
 
-A file whose SHA-256 nobody has published is refused unless --accept-unknown-hash is said; its hash is then recorded,
+A file whose SHA-256 nobody has published is refused unless --accept-unknown-hash is given; its hash is then recorded,
 and demanded whenever the file is used. Files behind a browser's page (Google Drive) cannot be fetched: the address
 is printed, with the place where the file is to be saved. `retouche models` lists all names.
 

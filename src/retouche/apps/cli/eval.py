@@ -2,7 +2,7 @@
 
 Pictures and masks pair by name (photos/a.jpg with masks/a.png or masks/a_mask.png); a folder that holds images/ and
 masks/ needs no --masks. A mask may also be drawn: --masks wide:2,box:1. The hole is exactly the mask, known pixels are
-put back, and figures in the hole and of the whole picture are told apart. The protocol, with hashes of pictures and
+put back, and metrics in the hole and of the whole picture are kept apart. The protocol, with hashes of pictures and
 masks, is printed and saved with the table, so that another lab gets the same digits.
 
 Models are names (harmonic, exemplar, mean; telea, navier-stokes, fsr with OpenCV), weight files, or folders with the
@@ -70,7 +70,7 @@ class Options:
     large_holes: flags.LargeHoles = False
     inception_weights: Annotated[str | None, terminal.without_default("FILE|inception")] = None
     """Inception's weights; FID, KID, P-IDS and U-IDS are computed with them."""
-    lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("TRUNK HEADS")] = None
+    lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("BACKBONE HEADS")] = None
     """AlexNet's or VGG16's weights and LPIPS' heads for it; LPIPS is computed with them."""
     features: Annotated[str | None, terminal.without_default("NAME")] = None
     """efficientnet-lite0, -lite1 or -lite2: compare its features inside the hole (extra: perceptual). A network trained
@@ -157,7 +157,7 @@ def run_evaluation(
 
 
 def check(options: Options) -> None:
-    """What can be told of the options before anything is loaded. Raises: InputError"""
+    """Check the options before anything is loaded. Raises: InputError"""
     if not options.model:
         raise InputError("--model names none: give one or more")
     if options.workers < 1:

@@ -1,4 +1,4 @@
-"""What the verbs that go through folders share: settle everything, run, record, tell, and end with the right code."""
+"""What the verbs that go through folders share: plan everything, run, record, report, and end with the right code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run_all(
         runner: who works
         doing: the word beside the progress bar
         resume: leave out what an earlier run has done
-        show: tells a picture's result on stdout
+        show: prints a picture's result on stdout
         check: what must be true before the first picture
         parquet: also write the manifest as a Parquet file at the end
 
@@ -105,14 +105,14 @@ def _batch(
         raise
     remarks.end()
     if failed:
-        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed ({manifest.path.parent / NAME} tells all):")
+        terminal.complain(f"{len(failed)} of {len(jobs)} pictures failed ({manifest.path.parent / NAME} has all):")
         for outcome in failed:
             terminal.complain(f"  {outcome.job.image}: {outcome.error}")
     return 1 if failed else 0
 
 
 def line(outcome: Outcome) -> dict[str, Any]:
-    """What `--json` tells of every picture."""
+    """What `--json` prints of every picture."""
     return {
         "input": str(outcome.job.image),
         "output": None if outcome.error is not None else str(outcome.job.output),
@@ -160,7 +160,7 @@ def local(work: Work, workers: int, planned: Plan, *, device: str = "cpu") -> Ru
 
 
 def share_of_threads(threads: int | None, workers: int) -> int | None:
-    """CPU threads of each worker: as said, or an equal share of the cores; None = PyTorch's choice."""
+    """CPU threads of each worker: as given, or an equal share of the cores; None = PyTorch's choice."""
     if threads is not None or workers == 1:
         return threads
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

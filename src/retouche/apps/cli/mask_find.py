@@ -290,7 +290,7 @@ def _dust(options: Options, sources: Sequence[FoundFile]) -> int:
 
 
 def _each(sources: Sequence[FoundFile], steps: Steps, options: Options, doing: str) -> Iterator[Outcome]:
-    """How the steps ended for each picture, in order; errors are told at once."""
+    """How the steps ended for each picture, in order; errors are reported at once."""
     jobs = [Job(source.path, None, options.output / source.relative.with_suffix(".png")) for source in sources]
     with terminal.progress(doing, len(jobs)) as advance:
         for number, outcome in enumerate(Inline(steps).run(jobs), 1):

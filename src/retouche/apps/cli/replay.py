@@ -1,4 +1,4 @@
-"""Do again what an edit file of the editor tells: the same masks, models and options, on the same picture.
+"""Do again what an edit file of the editor records: the same masks, models and options, on the same picture.
 
 An edit file (photo.retouche.json) holds every fill with its mask, and, saved with the picture, the picture itself. The
 picture's SHA-256 and the models' hashes are compared with those of the edit. What the browser filled by itself,
@@ -155,7 +155,7 @@ def _fill(picture: Picture, model: Model | Network, fill: dict[str, Any], name: 
         raise InputError(f"{name} has no mask: save the edit again")
     crops = fill.get("crops")
     if crops is None:
-        terminal.warn(f"{name} does not tell which part its model saw: it sees the whole picture")
+        terminal.warn(f"{name} does not record which part its model saw: it sees the whole picture")
     grown, seconds = _field(fill, "dilate", int), 0.0
     layer: Layer = []
     for crop in [whole] if crops is None else [_box(each, whole, name) for each in crops]:

@@ -51,7 +51,7 @@ class Options:
     large_holes: flags.LargeHoles = False
     inception_weights: Annotated[str | None, terminal.without_default("FILE|inception")] = None
     """Inception's weights, for FID, P-IDS and U-IDS."""
-    lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("TRUNK HEADS")] = None
+    lpips_weights: Annotated[tuple[str, str] | None, terminal.without_default("BACKBONE HEADS")] = None
     """AlexNet's or VGG16's weights and LPIPS' heads for it."""
     device: flags.Device = "auto"
     threads: flags.ThreadsBesideWorkers = None

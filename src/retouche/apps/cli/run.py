@@ -140,7 +140,7 @@ def main(options: Options) -> int:
         if value is not None:
             terminal.warn(f"{flag} is IOPaint's and has no effect here")
 
-    # torch is loaded only now: what is wrong with the paths of one process is said at once
+    # torch is loaded only now: what is wrong with the paths of one process is reported at once
     from retouche.apps.batch.fill import Fill, Settings
     from retouche.apps.batch.paged import Paged
     from retouche.inference.devices import choose_device

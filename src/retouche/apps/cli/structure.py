@@ -45,7 +45,7 @@ def main(options: Options) -> int:
 
 
 class Given(NamedTuple):
-    """A picture and what of it is unknown (H, W), where anything is; what is to be said of both."""
+    """A picture and what of it is unknown (H, W), where anything is; what is to be reported of both."""
 
     picture: Picture
     hole: NDArray[np.bool_] | None

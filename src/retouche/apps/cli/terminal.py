@@ -134,7 +134,7 @@ def own_the_process() -> None:
 
 
 def share_the_cores() -> None:
-    """Let idle OpenMP threads sleep instead of spin, unless the user has said otherwise.
+    """Let idle OpenMP threads sleep instead of spin, unless the user has set otherwise.
 
     On a machine whose cores are busy with other work, spinning made fills ten times slower. Must come before torch is
     imported; only here, never in the library: a process's threads belong to the program.

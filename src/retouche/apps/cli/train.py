@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What every method's training is told; the preset's own numbers follow."""
+    """Options of every method's training; the preset's own numbers follow."""
 
     data: Annotated[str, tyro.conf.arg(metavar="DIR")]
     """Pictures: a folder tree, a list (.txt or .flist, one path a line), or shards (.tar, also with {000..099})."""

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1/batches", tags=["files"], route_class=BodyRou
 @router.post("", status_code=202, responses=ERRORS)
 async def start_batch(request: Request, response: Response, asked: schema.Batch, server: Here) -> schema.BatchState:
     """Fill pictures below --input, one after another, and save them below --output under the same names. The answer
-    is at once there; its Location tells how far the batch is."""
+    is at once there; its Location reports how far the batch is."""
     forget(request)
     folders = server.settings.input, server.settings.output
     if folders[0] is None or folders[1] is None or not folders[0].is_dir():

@@ -94,7 +94,7 @@ def _json(body: bytes | str) -> Any:
 
 
 def _decoded(values: Any) -> Any:
-    """Pictures, those of patches too, as bytes; what is wrong with one is said by its model."""
+    """Pictures, those of patches too, as bytes; what is wrong with one is reported by its model."""
     if isinstance(values, list):
         return [_decoded(each) for each in values]
     for name in schema.PICTURES & values.keys() if isinstance(values, dict) else ():

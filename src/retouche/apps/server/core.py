@@ -27,7 +27,7 @@ ResultT = TypeVar("ResultT")
 
 OUT_OF_MEMORY_SECONDS = 5
 FILE_WORKERS = 2
-NO_PICTURE = "no such picture: the list at /api/v1/files tells which there are"
+NO_PICTURE = "no such picture: the list is at /api/v1/files"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Server:
         self.catalogue = Catalogue(settings.models, settings.weights)
         self.reader = work.PictureReader(settings.max_pixels)
         fill_workers = [FillWorker(choice.device, settings.engine) for choice in self.devices]
-        for name in self.catalogue.given:  # what cannot be loaded is said now; the first fill need not wait
+        for name in self.catalogue.given:  # what cannot be loaded is reported now; the first fill need not wait
             self.catalogue.learn(name, fill_workers[0].model(self.catalogue.source(name))[0])
         first = self.catalogue.source(self.catalogue.current)
         self.fill_workers: Workers[FillWorker] = Workers(
@@ -172,8 +172,8 @@ class Server:
         Args:
             left: gives what ends when nobody waits for the result any more
             workers: whose queue it joins
-            act: (the worker, hears how far it is and raises where nobody waits) -> result, on the worker's thread
-            admit: told the place before the work waits there
+            act: (the worker, a callback for progress that raises where nobody waits) -> result, on the worker's thread
+            admit: called with the place before the work waits there
         Raises: Refused, or what the work raises
         """
         seconds = self.settings.max_seconds

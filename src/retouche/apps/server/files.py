@@ -19,7 +19,7 @@ MOST_FILES = 10_000
 
 
 class Outside(Exception):
-    """A name that leads out of its folder, or to nothing: told from one another by nobody."""
+    """A name that leads out of its folder, or to nothing: the answer is the same."""
 
 
 class Exists(Exception):

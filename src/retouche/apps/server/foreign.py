@@ -98,7 +98,7 @@ def _process() -> tuple[_Wire | _Pipe, Callable[[], None]]:
     try:
         return _fork_server().fork()
     except (OSError, struct.error):
-        raise RuntimeError("no process to read files in: the server's log tells more") from None
+        raise RuntimeError("no process to read files in: see the server's log") from None
 
 
 def _spawned() -> tuple[_Pipe, Callable[[], None]]:

@@ -202,7 +202,7 @@ class FillWorker:
         return self._models[source]
 
     def warm(self, source: str) -> None:
-        """Fill a small picture, for what PyTorch and a model do only once; what is wrong, the first fill tells."""
+        """Fill a small picture, for what PyTorch and a model do only once; what is wrong, the first fill reports."""
         height, width = WARMING
         hole = np.zeros(WARMING, np.bool_)
         hole[height // 4 : height // 2, width // 4 : width // 2] = True  # thick
@@ -213,9 +213,9 @@ class FillWorker:
 
     @contextmanager
     def watched(self, progress: ProgressCallback) -> Iterator[tuple[ProgressCallback, Callable[[], None]]]:
-        """Have `progress` asked before each layer of a network, too: a pass may take long and tells nothing inside.
+        """Have `progress` asked before each layer of a network, too: a pass may take long and reports nothing inside.
 
-        Yields: what hears the fraction done; and what repeats the last one to `progress`, which may raise
+        Yields: a callback for the fraction done; and what repeats the last one to `progress`, which may raise
         """
         last = 0.0
 

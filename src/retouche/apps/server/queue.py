@@ -1,7 +1,7 @@
 """A bounded queue before one worker thread per device.
 
 Who finds it full is refused at once; who leaves, or takes too long, is taken out of it. A work that runs is ended where
-it next tells how far it is.
+it next reports how far it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ResultT = TypeVar("ResultT")
 
 
 REMEMBERED = 16
-"""Works whose durations tell how long the next one may take."""
+"""Works whose durations estimate the next one's."""
 MOST_RETRY_AFTER = 120
 """Seconds after which one may ask again in any case: others give up meanwhile."""
 
@@ -39,11 +39,11 @@ class ClientLeft(Exception):
 
 
 class Interrupted(BaseException):
-    """Raised where a work that is no longer wanted tells how far it is; no handler of ordinary errors takes it."""
+    """Raised where a work that is no longer wanted reports progress; no handler of ordinary errors takes it."""
 
 
 class Place:
-    """A place in the queue, from before the request's body is read until its work has ended; it tells how that goes.
+    """A place in the queue, from before the request's body is read until its work has ended; it reports how that goes.
 
     Attributes:
         suits: which workers' resources may do its work; all, unless set before `Workers.run`
@@ -230,7 +230,7 @@ class Workers(Generic[ResourceT]):
         return sum(any(other.suits(resource) for resource in able) for other in ahead)
 
     def close(self) -> None:
-        """Take no more works, forget those that wait, and end those that run where they next tell how far they are."""
+        """Take no more works, forget those that wait, and end those that run where they next report progress."""
         with self._change:
             self._closed = True
             self._jobs.clear()
@@ -271,7 +271,7 @@ class Workers(Generic[ResourceT]):
             result, error = _done(job, resource)
             with self._change:
                 self._running.discard(job.place)
-                if error is None:  # one cut short, or refused at once, tells nothing
+                if error is None:  # one cut short, or refused at once, does not count
                     self._durations.append(time.monotonic() - started)
             with contextlib.suppress(RuntimeError):
                 job.loop.call_soon_threadsafe(job.finish, result, error)

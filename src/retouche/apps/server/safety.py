@@ -33,7 +33,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "retouche_token"
 OPEN_PATHS = frozenset({"/health", "/token", pages.STYLE_PATH})
-"""What needs no token: they tell nothing."""
+"""What needs no token: they reveal nothing."""
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -50,7 +50,7 @@ EXPOSED = (
     "X-Seed, X-Retouche-Strategy, X-Retouche-Seconds, X-Retouche-Report, X-Retouche-Box, Server-Timing, Retry-After, "
     "Content-Disposition"
 )
-INTERNAL = "internal error ({}): the server's log tells more"
+INTERNAL = "internal error ({}): see the server's log"
 SMALL_BYTES = 64 << 10
 """The largest body where no picture is sent: a token, a model's name."""
 HELD_BODIES = 4
@@ -130,7 +130,7 @@ class Access:
         return False
 
     def is_token(self, given: bytes) -> bool:
-        """Whether this is the token, in a time that does not tell how much of it is right."""
+        """Whether this is the token, in a time that does not reveal how much of it is right."""
         return self.token is not None and hmac.compare_digest(_digest(given), _digest(self.token.encode()))
 
     @property

@@ -112,7 +112,7 @@ class JobStarted(BaseModel):
     """Where to ask after a fill, and where its picture will be."""
 
     job: str
-    state: str = Field(description="the address that tells how far it is")
+    state: str = Field(description="the address that reports how far it is")
     result: str = Field(description="the address of the picture")
 
 

@@ -71,7 +71,7 @@ def inpaint(
 ) -> tuple[Answer, Any]:
     """Fill; the answer is in the picture's own format, metadata kept, or a PNG of the part that has changed.
 
-    `progress` hears the fraction done.
+    `progress` is called with the fraction done.
 
     Returns: the answer, and the model that made it
     Raises: RetoucheError

@@ -42,7 +42,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 }
 RICHER = 1.5  # bits of a codec without a scale of quality, against the source's
 _PLAIN = {"nv12": "yuv420p", "nv21": "yuv420p", "p010le": "yuv420p10le", "yuyv422": "yuv422p", "uyvy422": "yuv422p"}
-_UNKNOWN = 2  # a colour space that is not told
+_UNKNOWN = 2  # a colour space that is not given
 _RGB_RANGE = 2
 
 Array = NDArray[Any]
@@ -63,7 +63,7 @@ class Clip:
     Attributes:
         width, height: of the frames as stored, pixels
         quarters: how many quarter turns, anticlockwise, show them upright
-        frames: how many, as far as the file tells; 0 = unknown
+        frames: how many, as far as the file states; 0 = unknown
         codec: "h264", ...
         left_out: streams that are not copied, in words
     """

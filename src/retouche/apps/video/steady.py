@@ -167,7 +167,7 @@ def _registered(window: Tensor, kept: Tensor, inside: Tensor, guess: Array) -> t
     weights = torch.tensor(LUMA)[:, None, None]
     new, old, outside = (window * weights).sum(0), (kept * weights).sum(0), (~inside).float()
     new = _lit(new[None], old[None], ~inside)[0]
-    sources = torch.stack([old, outside])  # what was hole then tells nothing of the motion
+    sources = torch.stack([old, outside])  # what was hole then shows nothing of the motion
     side = min(new.shape)
     steps = [step for step in (8, 4, 2, 1) if side // step >= SMALLEST] or [1]
     best = np.zeros(6)
