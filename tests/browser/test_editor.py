@@ -356,7 +356,7 @@ def test_without_a_mouse(server: str, look: Callable[..., Any], picture: Path) -
     assert page.get_attribute("#tool-eraser", "aria-pressed") == "true"
 
 
-def test_a_sketch_guides_where_the_model_listens(
+def test_a_sketch_guides_where_the_model_takes_one(
     serve: Callable[..., Any], look: Callable[..., Any], picture: Path, tmp_path: Path
 ) -> None:
     weights = tmp_path / "guided.safetensors"
@@ -369,7 +369,7 @@ def test_a_sketch_guides_where_the_model_listens(
         page = ready(look(address))
         open_file(page, picture)
         page.select_option("#model", weights.name)
-        assert page.locator("#tool-pen").is_hidden()  # what a file listens to is known once it has been loaded
+        assert page.locator("#tool-pen").is_hidden()  # what a file takes is known once it has been loaded
         page.locator("#overlay").focus()
         page.keyboard.press("m")
         drag(page, (30, 30), (70, 64))

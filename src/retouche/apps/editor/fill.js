@@ -47,7 +47,7 @@ const size = (crop) => raster.area(crop);
 async function requestFor(job, crop, options, name) {
   const { document, abort } = job,
     { width, height, box } = crop,
-    guided = document.layers.sketch.tiles.size > 0 && model(name)?.listens?.includes("sketch");
+    guided = document.layers.sketch.tiles.size > 0 && model(name)?.conditioning?.includes("sketch");
   const opaque = new Uint8Array(width * height * 3);
   for (let at = 0, to = 0; to < opaque.length; at += 4) {
     opaque[to++] = crop.rgba[at];
@@ -98,8 +98,8 @@ async function there(job, crop, options, name, meanwhile) {
     making = requestFor(job, crop, options, name); // what packs it works beside this page
   meanwhile();
   const request = { ...(await making), job: api.jobName() };
-  const leave = api.follow(request.job, (state) => hear(job, state, size(box)));
-  const answer = api.inpaint(request, job.abort.signal, () => hear(job, BUSY, 0)).finally(() => {
+  const leave = api.follow(request.job, (state) => noteProgress(job, state, size(box)));
+  const answer = api.inpaint(request, job.abort.signal, () => noteProgress(job, BUSY, 0)).finally(() => {
     leave();
     job.place = 0;
   });
@@ -119,7 +119,8 @@ async function here(job, crop, row, meanwhile) {
     strokes = document.layers.sketch.tiles.size > 0 ? document.layers.sketch.read(crop.box) : null;
   if (document.source.deep) throw new Error(t("browser.deep"));
   const whole = size(crop.box) === document.width * document.height,
-    answer = browser.fill(row, { ...crop, whole }, strokes, abort.signal, (state) => hear(job, state, size(crop.box)));
+    follow = (state) => noteProgress(job, state, size(crop.box)),
+    answer = browser.fill(row, { ...crop, whole }, strokes, abort.signal, follow);
   job.sent();
   meanwhile();
   return { ...(await answer), bits: null };
@@ -165,7 +166,7 @@ function foresee({ hole, document, crops }, reach) {
 const BUSY = { state: "waiting", place: 1, fraction: null }; // what a full queue amounts to
 
 /** Note how far the crop under way is. @param {Job} job @param {any} state @param {number} share of the crop */
-function hear(job, { state, place, fraction }, share) {
+function noteProgress(job, { state, place, fraction }, share) {
   job.place = state === "waiting" ? place : 0;
   job.loading = state === "loading" ? fraction : state === "starting" ? 1 : null;
   if (job.place && !job.waited && jobs.values().next().value === job) {

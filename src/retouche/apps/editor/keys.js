@@ -9,7 +9,7 @@ import { jumpPanel } from "./panel.js";
 import { walk } from "./walk.js";
 import { abandon, cursor, keyboard, press, step, toggleKeyboard } from "./pointer.js";
 import { copyPicture, save } from "./save.js";
-import { element, listens, set, work } from "./work.js";
+import { element, set, takes, work } from "./work.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -51,7 +51,7 @@ const LETTERS = {
   l: () => setTool("lasso"),
   m: () => setTool("box"),
   w: () => setTool("wand"),
-  p: () => listens("sketch") && setTool("pen"),
+  p: () => takes("sketch") && setTool("pen"),
   h: () => setTool("hand"),
   x: () => setTool(work.settings.tool === "brush" ? "eraser" : "brush"),
   d: () => use("compare"),

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { fileName, label as named, open, runtime } from "./browser/engine.js";
 import { several } from "./choice.js";
 import { goodFor, t } from "./strings.js";
-import { device, devices, element, listens, model, say, sayError, set, work } from "./work.js";
+import { device, devices, element, model, say, sayError, set, takes, work } from "./work.js";
 
 /** @returns {NodeListOf<HTMLSelectElement>} */
 const deviceLists = () => document.querySelectorAll("select.devices");
@@ -55,7 +55,7 @@ export function showModels() {
   );
 }
 
-/** A file was loaded for the first time: what it is, and what it listens to, is known now. */
+/** A file was loaded for the first time: what it is, and what it takes beside the picture, is known now. */
 export async function learn() {
   if (model()?.method) return;
   const own = work.models.filter(({ browser }) => browser);
@@ -106,8 +106,8 @@ export function setUpModels() {
       return element("network").click();
     }
     set({ model: event.target.value });
-    if (work.settings.tool === "pen" && !listens("sketch")) setTool("brush");
-    if (!listens("sketch") && work.document?.layers.sketch.tiles.size)
+    if (work.settings.tool === "pen" && !takes("sketch")) setTool("brush");
+    if (!takes("sketch") && work.document?.layers.sketch.tiles.size)
       say(t("sketch.deaf", { model: model().name }));
   });
   on("network", "change", (event) => {

@@ -4,7 +4,7 @@ import { simple, touched } from "./face.js";
 import { cursor, showSize } from "./pointer.js";
 import { t } from "./strings.js";
 import { TOOLS } from "./tools/index.js";
-import { dilation, element, listens, set, work } from "./work.js";
+import { dilation, element, set, takes, work } from "./work.js";
 
 const LYING = matchMedia("(max-height: 500px)");
 const LARGEST = 1000;
@@ -46,7 +46,7 @@ export function showOptions() {
   element("feather").placeholder = work.document
     ? t("auto.is", { value: Math.floor(dilation() / 2) })
     : t("auto");
-  element("clearsketch").hidden = !listens("sketch");
+  element("clearsketch").hidden = !takes("sketch");
 }
 
 export function setUpOptions() {

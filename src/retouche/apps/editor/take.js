@@ -7,7 +7,7 @@ import { openPicture, unreadable } from "./open.js";
 import { replay } from "./sidecar.js";
 import { t } from "./strings.js";
 import { openFolder } from "./walk.js";
-import { listens, say, sayError, update, work } from "./work.js";
+import { say, sayError, takes, update, work } from "./work.js";
 
 /** Whatever was dropped, pasted or chosen. @param {File} file */
 export async function take(file) {
@@ -69,7 +69,7 @@ async function takeMask(file) {
     if (red !== green || green !== blue || (red > 0 && red < 255)) plain = false;
   }
   if (!plain && !kind) return false;
-  const sketch = kind === "sketch" && listens("sketch");
+  const sketch = kind === "sketch" && takes("sketch");
   document.setMask(document.box, bytes, sketch ? "load sketch" : "load mask", sketch ? "sketch" : "mask");
   say(t(sketch ? "sketch.taken" : "mask.taken", { name: file.name }));
   update();

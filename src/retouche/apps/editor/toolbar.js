@@ -3,7 +3,7 @@
 import { setTool } from "./actions.js";
 import { t } from "./strings.js";
 import { TOOLS } from "./tools/index.js";
-import { element, listens, work } from "./work.js";
+import { element, takes, work } from "./work.js";
 
 export function showTools() {
   const bar = element("tools"),
@@ -20,7 +20,7 @@ export function showTools() {
     }
   for (const tool of TOOLS) {
     const button = element(`tool-${tool.name}`);
-    button.hidden = Boolean(tool.guide) && !listens(tool.guide);
+    button.hidden = Boolean(tool.guide) && !takes(tool.guide);
     button.title = `${t(`tool.${tool.name}`)} (${tool.key})`;
     button.setAttribute("aria-label", t(`tool.${tool.name}`));
     button.setAttribute("aria-pressed", String(tool.name === settings.tool));

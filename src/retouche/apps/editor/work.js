@@ -66,7 +66,7 @@ export function update() {
 export const model = (name = work.settings.model) => work.models.find((each) => each.name === name);
 
 /** @param {"sketch" | "structure"} guide */
-export const listens = (guide) => Boolean(model()?.listens?.includes(guide));
+export const takes = (guide) => Boolean(model()?.conditioning?.includes(guide));
 
 /** @returns {string[]} names of the server's devices */
 export const devices = () => work.config.devices?.map((each) => each.name) ?? ["cpu"];
