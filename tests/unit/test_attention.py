@@ -82,7 +82,7 @@ def test_equals_the_patches_written_out(
     monkeypatch.setattr(attention, "BAND_BYTES", band_bytes)
     if rows:
         monkeypatch.setattr(attention, "SMALL_BYTES", 0)
-        monkeypatch.setattr(attention_rows, "GROUP_BYTES", band_bytes)
+        monkeypatch.setattr(attention_rows, "TILE_BYTES", band_bytes)
     rules = EVERY_RULE[rule]
     for h, w in ((10, 14), (8, 6), (2, 12), (12, 2), (4, 4)):
         features, mask = sample(2, h, w)
