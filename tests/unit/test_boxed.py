@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import retouche
-from retouche.layers import attention
+from retouche.layers import attention, two_stage
 from retouche.layers.attention import VARIANTS, contextual_attention
 from retouche.layers.boxed import boxed, worthwhile
 from retouche.layers.two_stage import DECODER, HALLUCINATE, Chain, Style
@@ -66,6 +66,26 @@ def test_box_of_a_chain_equals_that_of_its_result(rows: object, padding: str, co
 
             part = boxed(chain, read, (h, w), (left, top, right, bottom))
             torch.testing.assert_close(part, whole[..., top:bottom, left:right], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("rows", [HALLUCINATE, DECODER], ids=["halves", "doubles"])
+@pytest.mark.parametrize("padding", ["same", "zeros", "reflect"])
+def test_bands_of_a_chain_are_the_whole(
+    rows: object, padding: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows a band holds; the order in memory stays that of the input."""
+    torch.manual_seed(0)
+    chain = Chain(Style("gated", padding=padding), 3, rows, 4).to(torch.float64, memory_format=layout)  # type: ignore[arg-type]
+    h, w = (92, 72) if rows is HALLUCINATE else (18, 23)
+    x = torch.randn(2, 3, h, w, dtype=torch.float64).to(memory_format=layout)
+    whole = chain(x)  # with a gradient all at once
+    with torch.inference_mode():
+        for band in (1, 2**15, 2**17):
+            monkeypatch.setattr(two_stage, "BAND_BYTES", band)
+            made = chain(x)
+            torch.testing.assert_close(made, whole, rtol=0, atol=1e-12)
+            assert made.stride() == whole.stride()
 
 
 def lively(network: Generator, gain: float) -> Generator:

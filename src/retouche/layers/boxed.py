@@ -7,19 +7,16 @@ no border, the map goes on there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from retouche.image import Box
 from retouche.layers.attention import contextual_attention
-from retouche.layers.padding import margins
-from retouche.layers.two_stage import Chain, Unit
+from retouche.layers.two_stage import Chain, Size, Unit
 from retouche.masks import components
 
 REACH = 96
@@ -29,26 +26,8 @@ MOST = 32
 WORTH = 0.75
 """Share of the picture from which on the whole of it is quicker."""
 
-Size = tuple[int, int]
 Read = Callable[[Box], Tensor]
 """A box of a map -> that part of it, (N, C, bottom - top, right - left)"""
-
-
-@dataclass(frozen=True)
-class Span:
-    """What of one side of a map a layer reads to make some places of its result.
-
-    Attributes:
-        first, last: places that are read, the last exclusive
-        before, after: places padded there
-        skip: places that are made before the first wanted one
-    """
-
-    first: int
-    last: int
-    before: int
-    after: int
-    skip: int
 
 
 def boxed(chain: Chain, read: Read, size: Size, box: Box) -> Tensor:
@@ -65,15 +44,13 @@ def boxed(chain: Chain, read: Read, size: Size, box: Box) -> Tensor:
     units: list[Unit] = list(chain.children())  # type: ignore[arg-type]
     sizes = [size]
     for unit in units:
-        sizes.append(_made(unit, sizes[-1]))
+        sizes.append(unit.made(sizes[-1]))
     boxes = [box]
     for unit, before in zip(reversed(units), reversed(sizes[:-1]), strict=True):
-        across, down = _spans(unit, before, boxes[0])
-        grow = 2 if unit.upsample else 1
-        boxes.insert(0, (across.first // grow, down.first // grow, -(across.last // -grow), -(down.last // -grow)))
+        boxes.insert(0, unit.reads(before, boxes[0]))
     x = read(boxes[0])
     for unit, before, begun, wanted in zip(units, sizes, boxes, boxes[1:], strict=False):
-        x = _unit(unit, x, before, begun, wanted)
+        x = unit.part(x, before, begun, wanted)
     return x
 
 
@@ -133,51 +110,6 @@ def both_stages(
 
 def _part(x: Tensor, box: Box) -> Tensor:
     return x[..., box[1] : box[3], box[0] : box[2]]
-
-
-def _made(unit: Unit, size: Size) -> Size:
-    stride, grow = unit.margins[1], 2 if unit.upsample else 1
-    height, width = (-(grow * side // -stride) for side in size)
-    return height, width
-
-
-def _spans(unit: Unit, size: Size, wanted: Box) -> tuple[Span, Span]:
-    """Across and down, of the map after it is doubled, where the unit does that."""
-    grow = 2 if unit.upsample else 1
-    across = _span(unit, grow * size[1], wanted[0], wanted[2])
-    return across, _span(unit, grow * size[0], wanted[1], wanted[3])
-
-
-def _span(unit: Unit, length: int, first: int, last: int) -> Span:
-    kernel, stride, dilation, rule = unit.margins
-    start = first * stride - margins(length, kernel, stride, dilation, rule)[0]
-    stop = start + (last - 1 - first) * stride + (kernel - 1) * dilation + 1
-    before, after = max(-start, 0), max(stop - length, 0)
-    begun, low, high = max(start, 0), max(start, 0), min(stop, length)
-    if rule == "reflect":  # what stands in for places beyond the border is read, too
-        high = max(high, before + 1 if before else 0)
-        low = min(low, length - 1 - after if after else length)
-    skip = -((begun - low) // -stride)
-    return Span(begun - skip * stride, high, before, after, skip)
-
-
-def _unit(unit: Unit, x: Tensor, size: Size, begun: Box, wanted: Box) -> Tensor:
-    """The unit's result in a box, from the part of its input that begins at the corner of `begun`."""
-    across, down = _spans(unit, size, wanted)
-    kernel, stride, dilation, rule = unit.margins
-    left, top = across.skip, down.skip
-    if unit.upsample and rule != "reflect" and kernel % 2 and stride == dilation == 1:
-        # made from the small map; wrong beside its edges, which the layer takes for borders, but that is not wanted
-        x = unit.conv(x)
-        left, top = wanted[0] - 2 * begun[0], wanted[1] - 2 * begun[1]
-    else:
-        if unit.upsample:
-            x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = x[..., down.first - 2 * begun[1] :, across.first - 2 * begun[0] :]
-            x = x[..., : down.last - down.first, : across.last - across.first]
-        x = unit.conv(x, (across.before, across.after, down.before, down.after))
-    made = unit.activate(x)
-    return made[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
 
 
 def worthwhile(mask: np.ndarray) -> list[Box] | None:

@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.errors import InputError
+from retouche.image import Box
+from retouche.layers.exporting import at_hand
 from retouche.layers.gated import GatedConv2d, activation
-from retouche.layers.padding import PaddedConv2d, Padding, pad
+from retouche.layers.padding import PaddedConv2d, Padding, margins, pad
 from retouche.layers.partial import PartialConv2d
+
+Size = tuple[int, int]
+"""Height and width."""
+
+BAND_BYTES = 8 * 2**20
+"""What a gated convolution makes at a time where no gradient is wanted: freed memory of this size is used again, while
+larger pieces are given back to the system and each page is fetched anew."""
 
 Row = tuple[str, int, int, int, int]
 """Name, kernel, stride, dilation, channels made in quarters of the width. Names with `upsample` double sides first."""
@@ -81,6 +91,23 @@ class Style:
             raise InputError(f'no convolution "{self.convolution}"; known: gated, partial, plain')
 
 
+@dataclass(frozen=True)
+class Span:
+    """What of one side of a map a layer reads to make some places of its result.
+
+    Attributes:
+        first, last: places that are read, the last exclusive
+        before, after: places padded there
+        skip: places that are made before the first wanted one
+    """
+
+    first: int
+    last: int
+    before: int
+    after: int
+    skip: int
+
+
 class Unit(nn.Module):
     """One row of the tables: a convolution of the chosen kind with its activation."""
 
@@ -102,12 +129,86 @@ class Unit(nn.Module):
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) and its valid pixels, (N or 1, 1, H, W), which only partial convolution uses and moves on."""
         if not isinstance(self.conv, PartialConv2d):  # these double sides by themselves
-            return self.activate(self.conv(x)), valid
+            high = self._high(x)
+            return self._in_bands(x, high) if high else self.activate(self.conv(x)), valid
         if self.upsample:
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
             valid = functional.interpolate(valid, scale_factor=2.0, mode="nearest")
         x, valid = self.conv(pad(x, *self.margins), pad(valid, *self.margins))
         return self.activate(x), valid
+
+    def _high(self, x: Tensor) -> int:
+        """Rows of the result to be made at a time; 0 for all of them."""
+        if not isinstance(self.conv, GatedConv2d) or torch.is_grad_enabled() or not at_hand(x):
+            return 0
+        height, width = self.made((x.shape[2], x.shape[3]))
+        high = max(1, BAND_BYTES // (x.shape[0] * self.conv.out_channels * width * x.element_size()))
+        return high if high < height else 0
+
+    def _in_bands(self, x: Tensor, high: int) -> Tensor:
+        """The same numbers: halves of channels, their activation and their product are in memory for a band only."""
+        size = (x.shape[2], x.shape[3])
+        height, width = self.made(size)
+        result = x.new_empty(0)
+        for top in range(0, height, high):
+            wanted = (0, top, width, min(top + high, height))
+            read = self.reads(size, wanted)
+            part = self.part(x[..., read[1] : read[3], :], size, read, wanted)
+            if top == 0:
+                layout = torch.channels_last if part.stride(1) == 1 else torch.contiguous_format
+                shape = (*part.shape[:2], height, width)
+                result = torch.empty(shape, dtype=part.dtype, memory_format=layout)
+            result[..., top : wanted[3], :] = part
+        return result
+
+    def made(self, size: Size) -> Size:
+        """Height and width of what comes in -> of what goes out."""
+        stride, grow = self.margins[1], 2 if self.upsample else 1
+        height, width = (-(grow * side // -stride) for side in size)
+        return height, width
+
+    def reads(self, size: Size, wanted: Box) -> Box:
+        """What of a map of this size is read to make a box of the result."""
+        across, down = self._spans(size, wanted)
+        grow = 2 if self.upsample else 1
+        return across.first // grow, down.first // grow, -(across.last // -grow), -(down.last // -grow)
+
+    def part(self, x: Tensor, size: Size, begun: Box, wanted: Box) -> Tensor:
+        """The result in a box, from the part of a map of this size that begins at the corner of `begun`."""
+        across, down = self._spans(size, wanted)
+        kernel, stride, dilation, rule = self.margins
+        left, top = across.skip, down.skip
+        if self.upsample and rule != "reflect" and kernel % 2 and stride == dilation == 1:
+            # made from the small map; wrong beside its edges, which the layer takes for borders, but that is not wanted
+            x = self.conv(x)
+            left, top = wanted[0] - 2 * begun[0], wanted[1] - 2 * begun[1]
+        else:
+            if self.upsample:
+                x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+                x = x[..., down.first - 2 * begun[1] :, across.first - 2 * begun[0] :]
+                x = x[..., : down.last - down.first, : across.last - across.first]
+            x = self.conv(x, (across.before, across.after, down.before, down.after))
+        made = self.activate(x)
+        return made[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
+
+    def _spans(self, size: Size, wanted: Box) -> tuple[Span, Span]:
+        """Across and down, of the map after it is doubled, where the unit does that."""
+        grow = 2 if self.upsample else 1
+        across = _span(self, grow * size[1], wanted[0], wanted[2])
+        return across, _span(self, grow * size[0], wanted[1], wanted[3])
+
+
+def _span(unit: Unit, length: int, first: int, last: int) -> Span:
+    kernel, stride, dilation, rule = unit.margins
+    start = first * stride - margins(length, kernel, stride, dilation, rule)[0]
+    stop = start + (last - 1 - first) * stride + (kernel - 1) * dilation + 1
+    before, after = max(-start, 0), max(stop - length, 0)
+    begun, low, high = max(start, 0), max(start, 0), min(stop, length)
+    if rule == "reflect":  # what stands in for places beyond the border is read, too
+        high = max(high, before + 1 if before else 0)
+        low = min(low, length - 1 - after if after else length)
+    skip = -((begun - low) // -stride)
+    return Span(begun - skip * stride, high, before, after, skip)
 
 
 class Chain(nn.Module):
