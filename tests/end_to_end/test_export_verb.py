@@ -44,6 +44,10 @@ def test_exports_and_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert "differs from PyTorch by" in said and "opset 17" in said and said.count("strokes") == 3
     assert main(words) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--anyway"]) == main([*words, "--pictures", str(folder / "p.png")]) == 2
+    assert capsys.readouterr().err.count("give --precision") == 2
+    assert main([*words[:-1], str(folder / "new/folder/x.onnx"), "--precision", "fp16"]) == 0
+    assert "dB to float32" in capsys.readouterr().out and (folder / "new/folder/x.onnx").exists()
     assert main([*words, "--overwrite", "--json", "--form", "pipeline"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["form"] == "pipeline" and told["inputs"] == ["picture", "mask"] and told["largest"] <= 1

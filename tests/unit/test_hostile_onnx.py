@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exported import exported
+from exported import exported, photograph
 
 import retouche
+from retouche import runtime
 from retouche.engines.onnx_file import look_through, open_onnx
 
 onnx = pytest.importorskip("onnx")
@@ -86,6 +88,34 @@ def huge_shape_by_numbers(model: Any) -> None:
     model.graph.node.insert(1, onnx.helper.make_node("ConstantOfShape", ["huge"], ["unused"]))
 
 
+def huge_shape_by_arithmetic(model: Any) -> None:
+    side = onnx.numpy_helper.from_array(np.array([1 << 17], np.int64), "side")
+    model.graph.initializer.append(side)
+    model.graph.node.insert(0, onnx.helper.make_node("Mul", ["side", "side"], ["huge"]))
+    model.graph.node.insert(1, onnx.helper.make_node("ConstantOfShape", ["huge"], ["unused"]))
+
+
+def huge_range(model: Any) -> None:
+    for name, value in (("first", 0), ("end", 1 << 34), ("step", 1)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.int64), name))
+    model.graph.node.insert(0, onnx.helper.make_node("Range", ["first", "end", "step"], ["unused"]))
+
+
+def huge_product(model: Any) -> None:
+    column = onnx.numpy_helper.from_array(np.ones((1 << 17, 1), np.float32), "column")
+    model.graph.initializer.append(column)
+    model.graph.node.insert(0, onnx.helper.make_node("Mul", ["column", "column"], ["unused"]))
+
+
+def huge_noise(model: Any) -> None:
+    model.graph.node.insert(0, onnx.helper.make_node("RandomNormal", [], ["unused"], shape=[1 << 17, 1 << 17]))
+
+
+def for_ever(model: Any) -> None:
+    body = onnx.helper.make_graph([], "body", [], [])
+    model.graph.node.append(onnx.helper.make_node("Loop", ["", ""], ["unused"], body=body))
+
+
 def declared_beyond_all_pictures(model: Any) -> None:
     model.graph.value_info.append(onnx.helper.make_tensor_value_info("x", 1, [1 << 20, 1 << 20]))
 
@@ -114,6 +144,80 @@ def newer(model: Any) -> None:
             entry.value = "2"
 
 
+def tell(model: Any, key: str, change: Callable[[str], str]) -> None:
+    """Change one entry of the metadata."""
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = change(entry.value)
+
+
+def windows(**changed: object) -> Callable[[str], str]:
+    return lambda said: json.dumps({**json.loads(said), **changed})
+
+
+TOLD: dict[str, tuple[str, Callable[[str], str]]] = {
+    "no list": ("window", lambda said: "[1, 2]"),
+    "nothing": ("window", lambda said: "{}"),
+    "by nothing": ("window", windows(multiple=0)),
+    "words": ("window", windows(side="512")),
+    "not a number": ("window", windows(context=float("nan"))),
+    "a picture of a terabyte": ("window", windows(only=1 << 30)),
+    "at least a terabyte": ("window", windows(smallest=1 << 30)),
+    "a middle larger than the whole": ("window", windows(centre=[64, 128])),
+    "three sides": ("window", windows(centre=[64, 32, 16])),
+    "another form": ("form", lambda said: "poem"),
+    "the other form": ("form", lambda said: "pipeline"),
+    "other inputs": ("inputs", lambda said: "mask image"),
+    "no inputs": ("inputs", lambda said: ""),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_metadata_beyond_bounds_is_refused(told: str, tmp_path: Path) -> None:
+    model = onnx.load(exported("network"))
+    tell(model, *TOLD[told])
+    path = tmp_path / "hostile.onnx"
+    path.write_bytes(model.SerializeToString())
+    for opened in (retouche.load, runtime.load):
+        with pytest.raises(retouche.WeightsError, match="damaged metadata"):
+            opened(path)
+
+
+def fails(model: Any) -> None:
+    shape = onnx.numpy_helper.from_array(np.array([1, 3, 7, 7], np.int64), "fixed_shape")
+    model.graph.initializer.append(shape)
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["image", "fixed_shape"], ["prediction"]))
+
+
+def gives_another_shape(model: Any) -> None:
+    model.graph.node.append(onnx.helper.make_node("Identity", ["mask"], ["prediction"]))
+
+
+def gives_another_type(model: Any) -> None:
+    model.graph.node.append(onnx.helper.make_node("Cast", ["image"], ["prediction"], to=11))
+    model.graph.output[0].type.tensor_type.elem_type = 11
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"), [(fails, "failed in onnxruntime"), (gives_another_shape, "gives"), (gives_another_type, "gives")]
+)
+def test_what_fails_or_gives_no_picture_is_one_line(
+    harm: Callable[[Any], None], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(exported("network"))
+    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+    harm(model)
+    path = tmp_path / "hostile.onnx"
+    path.write_bytes(model.SerializeToString())
+    picture, mask = photograph(64, 64), np.zeros((64, 64), bool)
+    mask[20:30, 20:30] = True
+    for filled in (lambda: retouche.load(path)(picture, mask), lambda: runtime.fill(picture, mask, path)):
+        with pytest.raises(retouche.WeightsError, match=said) as told:
+            filled()
+        assert "\n" not in str(told.value) and str(path) in str(told.value)
+    assert "onnxruntime" not in capfd.readouterr().err  # it does not tell the same a second time
+
+
 def odd_metadata(model: Any) -> None:
     for entry in model.metadata_props:
         if entry.key == "window":
@@ -140,6 +244,11 @@ HARM: dict[Callable[[Any], None], str] = {
     huge_shape: "more than any picture",
     huge_shape_by_constant: "more than any picture",
     huge_shape_by_numbers: "more than any picture",
+    huge_shape_by_arithmetic: "from constants alone",
+    huge_range: "from constants alone",
+    huge_product: "from constants alone",
+    huge_noise: "RandomNormal",
+    for_ever: "Loop",
     declared_beyond_all_pictures: "more than any picture",
     sparse: "sparse",
     graphs_within_graphs: "graphs within graphs",

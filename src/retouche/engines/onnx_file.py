@@ -8,18 +8,15 @@ given the same bytes, never a path.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from retouche.engines import wire
+from retouche.engines import facts, wire
 from retouche.errors import InputError, WeightsError
 
-FORMAT = "1"
-"""Of the metadata; a newer one is refused."""
 LARGEST_FILE = 4 << 30
 """Bytes; a single ONNX file cannot hold more than 2 GiB anyway."""
 MOST_NODES, DEEPEST = 200_000, 8
@@ -30,6 +27,20 @@ DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Whose operators are taken: ONNX's own, and those that ONNX Runtime writes when it quantises."""
 BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16, 21: 4, 22: 4}
 """Data type -> bits of a value, of the types that networks hold."""
+AS_LARGE = {"Cast", "Constant", "DequantizeLinear", "Identity", "QuantizeLinear"}
+"""Operators that may read constants alone, since they make no more of them. Whatever else does is computed once when a
+file is written here; elsewhere it can make gigabytes of three numbers."""
+REFUSED = {
+    "Bernoulli",
+    "Loop",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Scan",
+}
+"""Operators that draw numbers, or repeat others as often as they like."""
 SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Pad": 1, "Resize": 3, "Reshape": 1}
 """Operator -> which input says a size."""
 
@@ -57,23 +68,8 @@ class OnnxFile:
     nodes: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """The metadata with its JSON read.
-
-        Raises: WeightsError for a file that is none of ours, or newer than this version
-        """
-        said = self.metadata
-        if "retouche" not in said or "method" not in said:
-            raise WeightsError(
-                f"{self.path} is an ONNX file that does not say how pictures go in: make one with `retouche export`"
-            )
-        if said.get("format") != FORMAT:
-            raise WeightsError(
-                f"{self.path} has format {said.get('format', '?')[:20]}, this version reads {FORMAT}: update Retouche"
-            )
-        try:
-            return {**said, **{key: json.loads(said[key]) for key in ("window", "parity", "config") if key in said}}
-        except (ValueError, RecursionError):
-            raise WeightsError(f"{self.path} has damaged metadata: export it anew") from None
+        """The metadata with its JSON read, see `engines.facts.read`."""
+        return facts.read(self.path, self.metadata, self.inputs)
 
 
 @dataclass
@@ -82,6 +78,8 @@ class _Look:
 
     file: OnnxFile
     constants: dict[str, list[int]] = field(default_factory=dict)
+    fixed: set[str] = field(default_factory=set)
+    """Names of tensors that do not depend on what is fed."""
 
 
 def is_onnx(path: Path | str) -> bool:
@@ -159,6 +157,7 @@ def _graph(data: memoryview, look: _Look, depth: int) -> None:
                 names[number].append(name)
         elif number == 15:
             raise WeightsError("holds sparse tensors, which no network here has")
+    look.fixed |= fed
     look.file.nodes += len(nodes)
     if look.file.nodes > MOST_NODES:
         raise WeightsError(f"has more than {MOST_NODES} operators: no network here has")
@@ -187,6 +186,18 @@ def _node(data: memoryview, look: _Look, depth: int) -> None:
         sizes = [size for size in look.constants.get(inputs[place], []) if size > 1]
         if math.prod(sizes) > MOST_VALUES:
             raise WeightsError(f"asks {kind} for {' x '.join(map(str, sizes))[:60]} values: more than any picture has")
+    _fixed(kind, inputs, outputs, look)
+
+
+def _fixed(kind: str, inputs: list[str], outputs: list[str], look: _Look) -> None:
+    """Refuse what makes much of little; remember what does not depend on what is fed."""
+    if kind in REFUSED:
+        raise WeightsError(f"needs the operator {kind}, which no network here has")
+    if any(name and name not in look.fixed for name in inputs):
+        return
+    if kind not in AS_LARGE:
+        raise WeightsError(f"computes {kind[:40]} from constants alone: export it anew, which does so beforehand")
+    look.fixed.update(outputs)
 
 
 def _attribute(data: memoryview, look: _Look, depth: int, outputs: list[str]) -> None:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 import retouche
 from retouche.ambient import plain_torch
-from retouche.engines.onnx_file import FORMAT, look_through
+from retouche.engines.facts import FORMAT
+from retouche.engines.onnx_file import look_through
 from retouche.engines.sessions import Run, open_session
-from retouche.errors import InputError, RetoucheError
+from retouche.errors import InputError, RetoucheError, reason
 from retouche.export import parity
 from retouche.export.forms import FORMS, NetworkForm, PipelineForm
 from retouche.export.graph import OPSET, recorded
@@ -127,6 +128,10 @@ def export(
         graph, said = fewer, {**said, "precision": precision, "psnr": f"{cost:.2f}"}
     say(graph, said)
     data = graph.SerializeToString()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent} cannot be made: {reason(error)}; give another folder") from None
     with atomic_write(path, overwrite=overwrite) as part:
         part.write_bytes(data)
     return Exported(path, form, tuple(example), OPSET, len(data), tuple(found), tolerance, precision, cost)

@@ -48,6 +48,8 @@ def main(options: Options) -> int:
     """Load, record, compare, write, say what it is."""
     if options.output.suffix != ".onnx":
         raise InputError(f"{options.output} must end in .onnx: that is what is written")
+    if options.precision == "fp32" and (options.pictures or options.anyway):
+        raise InputError("--pictures and --anyway say how fewer bits are judged: give --precision fp16 or int8, too")
     terminal.check_output(options.output, [], overwrite=options.overwrite)
     from retouche.export.write import export
     from retouche.inference.load import load
