@@ -163,7 +163,9 @@ def verified(name: str) -> Iterator[str]:
     else:
         yield "It is our own: there is no published code to agree with.\n"
     files = ", ".join(f"`{path}`" for path in test_files(name))
-    yield (f"\nThey are read by {files}. " if files else "\n") + "It passes `tests/methods`, as every method must.\n"
+    yield (
+        f"\nThey are read by {files}. " if found and files else "\n"
+    ) + "It passes `tests/methods`, as every method must.\n"
 
 
 def page(name: str) -> str:

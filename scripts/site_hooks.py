@@ -1,12 +1,14 @@
 """What the site takes from the code and from the files beside `docs/`; hooks of MkDocs, which `mkdocs.yml` names.
 
 The command line comes from the parser (`retouche VERB --help`), the Python pages from `retouche.__all__`, architecture,
-contributing and changes from their files. A page that would load anything from another host is an error.
+contributing and changes from their files; the menu of Chinese pages is Chinese (`extra.chinese` in `mkdocs.yml`). A page
+that would load anything from another host is an error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 import re
@@ -56,29 +58,88 @@ def command_line() -> str:
     return "\n".join(parts)
 
 
+def first_line(value: Any) -> str:
+    """The first line of a docstring, as a cell of a table."""
+    lines = (inspect.getdoc(value) or "").splitlines() or [""]
+    return lines[0].replace("|", r"\|")
+
+
+def table(module: ModuleType, names: list[str]) -> list[str]:
+    """Public names of a module, each with what it is."""
+    rows = [f"| `{module.__name__}.{name}` | {first_line(getattr(module, name))} |\n" for name in names]
+    return ["\n| name | what it is |\n|---|---|\n", *rows]
+
+
+def methods() -> list[str]:
+    """Names that `retouche.create` and `retouche.load` take, each with its title."""
+    from retouche.methods import METHODS, find
+
+    return [
+        "\n| name | method |\n|---|---|\n",
+        *(f"| `{name}` | {find(name).title} |\n" for name in METHODS),
+    ]
+
+
 def python() -> str:
-    """The page of the Python interface: every public name by its docstring."""
+    """The page of the Python interface: every public name by its signature and docstring."""
     import retouche
 
-    parts = ["# Python\n", "```python", (retouche.__doc__ or "").split("\n\n", 1)[1].strip(), "```\n"]
-    parts += [
-        "The type given comes back: a PIL image for a path, an array for an array. Every error names its remedy.\n"
-    ]
+    parts = ["# Python\n\n```python\nimport retouche\n\n"]
+    parts += [(retouche.__doc__ or "").split("\n\n", 1)[1].strip(), "\n```\n\n"]
+    parts += ["What comes back has the type of the picture given: an array for an array, a PIL image for a path. "]
+    parts += ["Every error says in one line what to do.\n"]
     for name in sorted(retouche.__all__, key=lambda name: (name[0].isupper(), name)):
         value = getattr(retouche, name)
-        where = value.__name__ if isinstance(value, ModuleType) else f"{value.__module__}.{value.__name__}"
-        parts += [f"## retouche.{name}\n", f"::: {where}"]
-        parts += ["    options:", "      show_root_heading: false", "      show_root_toc_entry: false"]
-        parts += (
-            ["      members: false\n"] if where in {"retouche.layers", "retouche.losses", "retouche.methods"} else [""]
-        )
-    return "\n".join(parts)
+        if isinstance(value, ModuleType):
+            words = (inspect.getdoc(value) or "").split("\n\n")[0]
+            parts += [f"\n## retouche.{name}\n\n{words}\n"]
+            parts += methods() if name == "methods" else table(value, sorted(value.__all__))
+            continue
+        options = {"heading": f"retouche.{name}", "toc_label": f"retouche.{name}", "heading_level": 2}
+        parts += [f"\n::: {value.__module__}.{value.__name__}\n    options:\n"]
+        parts += [f"      {option}: {words}\n" for option, words in options.items()]
+    return "".join(parts)
 
 
 def pages() -> dict[str, str]:
     """Address of each page that is no file in `docs/` -> its Markdown."""
     copied = {page: (ROOT / file).read_text(encoding="utf-8") for page, file in COPIED.items()}
     return {"command-line.md": command_line(), "python.md": python(), **copied}
+
+
+def with_methods(entries: list[Any]) -> list[Any]:
+    """A menu in which the list of methods is followed by the page of each."""
+    pages = sorted(path.name for path in (ROOT / "docs" / "methods").glob("*.md") if path.name != "README.md")
+    found: list[Any] = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            entry = {title: with_methods(below) if isinstance(below, list) else below for title, below in entry.items()}
+        found.append(entry)
+        if entry == "methods/README.md":
+            found += [{page.removesuffix(".md"): f"methods/{page}"} for page in pages]
+    return found
+
+
+def on_config(config: Any) -> Any:
+    """Put each method's page into the menu."""
+    config.nav = with_methods(config.nav)
+    return config
+
+
+def rename(entries: Any, words: dict[str, str]) -> None:
+    """Put other words into a menu, wherever `words` has some."""
+    for entry in entries:
+        entry.title = words.get(entry.title, entry.title)
+        rename(entry.children or [], words)
+
+
+def on_page_context(context: Any, page: Any, config: Any, nav: Any) -> Any:
+    """Write menu and labels of a page in the language of the page: each is rendered right after this."""
+    chinese = page.file.src_uri.endswith(".zh.md")
+    words: dict[str, str] = config.extra["chinese"]
+    rename(nav.items, words if chinese else {translated: word for word, translated in words.items()})
+    config.theme["language"] = "zh" if chinese else "en"
+    return context
 
 
 def on_files(files: Any, config: Any) -> Any:

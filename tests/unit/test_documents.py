@@ -91,3 +91,34 @@ def test_what_would_be_loaded_from_elsewhere_is_seen(monkeypatch: pytest.MonkeyP
     assert site_hooks.FOREIGN.search('<script async src="https://elsewhere.example/x.js"></script>')
     assert site_hooks.FOREIGN.search('<link rel="stylesheet" href="//elsewhere.example/x.css">')
     assert not site_hooks.FOREIGN.search('<a href="https://elsewhere.example">x</a><img src="../examples/face.jpg">')
+
+
+def test_the_python_page_has_every_public_name_and_says_what_is_in_its_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import site_hooks
+
+    import retouche
+    from retouche.methods import METHODS
+
+    page = site_hooks.python()
+    assert all(f"retouche.{name}\n" in page for name in retouche.__all__)
+    names = {f"retouche.{module}.{name}" for module in ("layers", "losses") for name in getattr(retouche, module).__all__}
+    rows = dict(re.findall(r"^\| `([\w.-]+)` \| (.*) \|$", page, re.M))
+    assert rows.keys() == names | METHODS.keys() and all(rows.values())
+
+
+def test_every_method_is_in_the_menu_and_every_word_of_it_is_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import site_hooks
+
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    menu, chinese = text[text.index("nav:") : text.index("\nextra:")], text[text.index("  chinese:") :]
+    words = dict(re.findall(r"^    ([^:]+): (.+)$", chinese, re.M))
+    titles = re.findall(r"^ +- ([A-Z][^:]*):", menu, re.M)
+    assert titles == list(words) and all(re.search(r"[\u4e00-\u9fff]", word) for word in words.values())
+    (below,) = site_hooks.with_methods([{"Methods": ["methods/README.md"]}])
+    pages = {path.name for path in (ROOT / "docs" / "methods").glob("*.md")}
+    assert {page for entry in below["Methods"][1:] for page in entry.values()} == {
+        f"methods/{page}" for page in pages - {"README.md"}
+    }
+    assert below["Methods"][0] == "methods/README.md"
