@@ -1,8 +1,8 @@
 """What the site takes from the code and from the files beside `docs/`; hooks of MkDocs, which `mkdocs.yml` names.
 
-The command line comes from the parser (`retouche VERB --help`), the Python pages from `retouche.__all__`, architecture,
-contributing and changes from their files; the menu of Chinese pages is Chinese (`extra.chinese` in `mkdocs.yml`). A page
-that would load anything from another host is an error.
+The command line comes from the parser (`retouche VERB --help`), the Python page from `retouche.__all__`, architecture,
+contributing and changes from their files; the menu of Chinese pages is Chinese (`extra.chinese` in `mkdocs.yml`). A
+page that would load anything from another host is an error.
 """
 
 from __future__ import annotations

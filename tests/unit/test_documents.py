@@ -102,7 +102,8 @@ def test_the_python_page_has_every_public_name_and_says_what_is_in_its_modules(m
 
     page = site_hooks.python()
     assert all(f"retouche.{name}\n" in page for name in retouche.__all__)
-    names = {f"retouche.{module}.{name}" for module in ("layers", "losses") for name in getattr(retouche, module).__all__}
+    modules = retouche.layers, retouche.losses
+    names = {f"{module.__name__}.{name}" for module in modules for name in module.__all__}
     rows = dict(re.findall(r"^\| `([\w.-]+)` \| (.*) \|$", page, re.M))
     assert rows.keys() == names | METHODS.keys() and all(rows.values())
 
