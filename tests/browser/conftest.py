@@ -6,46 +6,87 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from editor_page import photograph
+from editor_page import photograph, until
 
 BLOCKED = "Service Worker registration blocked"  # that routes of a test see all requests
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+# Imports what a server needs, then forks one for each line of stdin; each tells its process and its address.
+TEMPLATE = """
+import json, os, signal, sys
+import retouche.apps.server.running, retouche.inference.load
+from retouche.apps.cli import main
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    asked = json.loads(line)
+    if os.fork() == 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.environ.update(asked["environment"])
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(asked["told"], os.O_WRONLY), 1)
+        print(os.getpid(), flush=True)
+        os._exit(main(asked["words"]))
+"""
+
+
 @pytest.fixture(scope="session")
-def serve() -> Callable[..., AbstractContextManager[str]]:
-    return serving
+def serve() -> Iterator[Callable[..., AbstractContextManager[str]]]:
+    """Starts servers: what they import is imported once."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here: servers of the browser tests are forked")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    template = subprocess.Popen(
+        [sys.executable, "-c", TEMPLATE],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    yield partial(serving, template)
+    assert template.stdin is not None
+    template.stdin.close()
+    template.wait(20)
 
 
 @contextmanager
-def serving(*words: str, **environment: str) -> Iterator[str]:
+def serving(template: subprocess.Popen[str], *words: str, **environment: str) -> Iterator[str]:
     """`retouche start` with these words; gives its address."""
-    command = [sys.executable, "-m", "retouche", "start", "--port", "0", "--device", "cpu", "--threads", "1", *words]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+    command = ["start", "--port", "0", "--device", "cpu", "--threads", "1", *words]
+    with tempfile.TemporaryDirectory() as folder:
+        told = os.path.join(folder, "told")
+        os.mkfifo(told)
+        assert template.stdin is not None
+        print(json.dumps({"words": command, "environment": environment, "told": told}), file=template.stdin, flush=True)
+        with open(told) as lines:
+            process = int(lines.readline())
+            try:
+                found = re.search(r"http://\S+", lines.readline())
+                assert found, "the server did not start"
+                yield found[0]
+            finally:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
+                until(lambda: not alive(process))
+
+
+def alive(process: int) -> bool:
     try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found, "the server did not start"
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait(20)
-        assert process.stdout is not None
-        process.stdout.close()
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")  # a second Playwright cannot start while one runs
@@ -98,11 +139,11 @@ def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(serve: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
     """The address of one that all tests share."""
     if CHROMIUM is None:
         pytest.skip("no chromium here: install it, or set CHROMIUM to its path")
-    with serving("--model", "harmonic") as address:
+    with serve("--model", "harmonic") as address:
         yield address
 
 

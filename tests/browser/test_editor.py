@@ -357,8 +357,10 @@ def test_without_a_mouse(server: str, look: Callable[..., Any], picture: Path) -
 
 
 def test_a_sketch_guides_where_the_model_takes_one(
-    serve: Callable[..., Any], look: Callable[..., Any], picture: Path, tmp_path: Path
+    serve: Callable[..., Any], look: Callable[..., Any], tmp_path: Path
 ) -> None:
+    picture = tmp_path / "photo.png"
+    photograph(size=(80, 104)).save(picture)
     weights = tmp_path / "guided.safetensors"
     model = retouche.create("deepfill-v2", preset="sketch")
     for parameter in model.generator.parameters():  # a fresh network says too little for 8 bits to show
