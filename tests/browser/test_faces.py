@@ -195,15 +195,21 @@ def test_the_brush_stays_as_wide_as_a_thumb(server: str, look: Callable[..., Any
 # Languages ------------------------------------------------------------------------------------------------------------
 
 
+def words(language: str) -> dict[str, str]:
+    """The words of one language, read as a program would."""
+    text = (EDITOR / "words" / f"{language}.js").read_text(encoding="utf-8")
+    body = text[text.index("export default {") :]
+    found = re.findall(r'^  (?:"([^"]+)"|(\w+)): "((?:[^"\\]|\\.)*)",$', body, re.M)
+    assert len(found) == len(re.findall(r"^  [^ /]", body, re.M)) > 150
+    assert len({quoted or plain for quoted, plain, _ in found}) == len(found)
+    return {quoted or plain: said for quoted, plain, said in found}
+
+
 def strings() -> dict[str, tuple[str, str]]:
-    """The pairs of the file, read as a program would."""
-    text = (EDITOR / "strings.js").read_text()
-    body = text[text.index("STRINGS = {") : text.index("\n};")]
-    literal = r'"((?:[^"\\]|\\.)*)"'
-    found = re.findall(rf"^  (?:{literal}|(\w+)): \[\s*{literal},\s*{literal},?\s*\],$", body, re.M)
-    keys = re.findall(r"^  (?:\"[^\"]+\"|\w+): \[", body, re.M)
-    assert len(found) == len(keys) > 150
-    return {quoted or plain: (english, chinese) for quoted, plain, english, chinese in found}
+    """English and Chinese by key."""
+    english, chinese = words("en"), words("zh")
+    assert list(english) == list(chinese)
+    return {key: (english[key], chinese[key]) for key in english}
 
 
 def test_no_string_is_missing_and_none_is_idle() -> None:
@@ -214,7 +220,7 @@ def test_no_string_is_missing_and_none_is_idle() -> None:
         assert held[0] == held[1], key
         assert re.search(r"[\u4e00-\u9fff]", chinese) or key == "key.full", key
         assert not re.search(r"[\u4e00-\u9fff]", english), key
-    sources = {path.name: path.read_text() for path in EDITOR.rglob("*.js") if path.name != "strings.js"}
+    sources = {path.name: path.read_text() for path in EDITOR.rglob("*.js") if path.parent.name != "words"}
     page = (EDITOR / "index.html").read_text()
     used = set(re.findall(r'data-t(?:-\w+)?="([^"]+)"', page))
     for text in sources.values():

@@ -1,6 +1,6 @@
 // Everything that travels: to this page's own server, and nowhere else.
 
-import { STRINGS, t } from "./strings.js";
+import { has, t } from "./strings.js";
 
 /** An answer that is no success; its message is the server's one line. */
 export class ServerError extends Error {
@@ -67,7 +67,7 @@ async function refusal(response) {
     text = "";
   }
   const known = `server.${response.status}`;
-  text ||= known in STRINGS ? t(known) : t("server.said", { status: response.status });
+  text ||= has(known) ? t(known) : t("server.said", { status: response.status });
   return new ServerError(response.status, text);
 }
 
