@@ -16,6 +16,7 @@ from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.inference.canvas import CanvasPart, canvases, doubled, nearer, placed
 from retouche.inference.passes import Canvas, Guides, Job, fill_region, fill_together, passes
+from retouche.inference.prediction import likeness_remark
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
 from retouche.inference.spinning import warn_of_spinning
 from retouche.inference.strategy import MEMORY_BYTES, plan
@@ -168,7 +169,10 @@ class Filling:
         model = self.model
         remarks = list(planned.remarks)
         for path in model.paths.values() or (model,):
-            remarks += _strategy_remarks([each for each in holes if each.method == path.method], path.scope)
+            own = [each for each in holes if each.method == path.method]
+            remarks += _strategy_remarks(own, path.scope)
+            note = likeness_remark(path)
+            remarks += [note] if note is not None and own else []
         for remark in remarks:
             # warns those who read no report of a fill that was none
             log.log(logging.WARNING if remark == EMPTY else logging.INFO, remark, extra={"reported": True})

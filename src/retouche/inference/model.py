@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
+from retouche.arithmetic import HALVES, Precision
 from retouche.errors import InputError, WeightsError
 from retouche.inference.fill import Filling, FillOptions
 from retouche.inference.report import Report
@@ -27,9 +28,18 @@ class Model(Networks):
 
     Attributes:
         paths: the models that a method which chooses by the hole sends holes to, by name
+        home: where a fill without weights computes
+        precision: what the network computes in
+        compiled: the network in its compiled form, where that was asked for
+        likeness: dB of the first fills to those of the uncompiled network in float32, inside their holes, where the
+            network computes otherwise; None before
     """
 
     paths: dict[str, Model] = field(default_factory=dict)
+    home: torch.device = field(default=torch.device("cpu"))
+    precision: Precision = "32"
+    compiled: Callable[..., Any] | None = None
+    likeness: float | None = None
 
     @property
     def record(self) -> Method:
@@ -66,12 +76,15 @@ class Model(Networks):
 
     @property
     def device(self) -> torch.device:
-        """Where the generator's weights are."""
-        weights = next(self.generator.parameters(), None) if self.generator is not None else None
+        """Where the generator's weights are; of a fill without weights, where it computes."""
+        if self.generator is None:
+            return self.home
+        weights = next(self.generator.parameters(), None)
         return weights.device if weights is not None else torch.device("cpu")
 
     def to(self, device: torch.device | str) -> Model:
-        """Move all networks; returns the model itself."""
+        """Move all networks, and a fill without weights; returns the model itself."""
+        self.home = torch.device(device)
         for network in (self.generator, *self.critics.values()):
             if network is not None:
                 network.to(device)
@@ -87,6 +100,28 @@ class Model(Networks):
         if self.generator is None or self.generator.refine is None:
             raise InputError(f'model "{self.name}" cannot refine its fills: leave that out, or choose lama')
         self.generator.refine = wanted
+        return self
+
+    def compute(self, precision: Precision = "32", compile: bool = False) -> Model:
+        """Compute the network in another precision, or compiled; returns the model itself.
+
+        How far the fills are from those of float32 is measured on the first pass, and said in the report's remarks.
+
+        Args:
+            precision: "32"; "tf32", float32 with products of 10 bits, on GPUs that have them; "bf16" or "fp16", half
+                precision by autocast
+            compile: by torch.compile, which takes minutes at each new size
+
+        Raises: InputError if PyTorch runs no network of this model's, or for an unknown precision
+        """
+        if precision not in HALVES:
+            raise InputError(f'no precision "{precision}": give one of {", ".join(HALVES)}')
+        networks = [path for path in (self, *self.paths.values()) if path.generator is not None]
+        if not networks or any(path.engine != "torch" for path in networks):
+            raise InputError(f'model "{self.name}" has no network that PyTorch runs: leave precision and compile out')
+        for path in networks:
+            path.precision, path.likeness = precision, None
+            path.compiled = torch.compile(path.generator) if compile else None
         return self
 
     def save(self, path: str | Path, **header: str) -> None:

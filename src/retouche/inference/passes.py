@@ -17,14 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from retouche.errors import WeightsError
 from retouche.fills.grain import matched
 from retouche.fills.harmonic import fill as harmonic
 from retouche.image import Box
+from retouche.inference.prediction import predicted
 from retouche.inference.report import HoleReport
 from retouche.inference.strategy import Region, Window, in_turn, together, with_something_known
 from retouche.inference.windows import box_read, enlarged, mirrored, read_window, size_seen
-from retouche.methods.method import at_any_size, boxes_near
 from retouche.pictures import Picture
 from retouche.progress import part, report_progress
 
@@ -273,27 +272,15 @@ def _view(job: Job, window: Window, scale: float) -> View:
     return image, mask, *_guide_windows(guides, window.crop, scale, image, job.bounds)
 
 
-@torch.inference_mode()
 def _predicted(
     job: Job, image: Tensor | None, mask: Tensor | None, sketch: Tensor | None, structure: Tensor | None
 ) -> Tensor:
     """The predictions for windows at the size the method sees: (n, 3, h, w), -1..1, on the CPU."""
     assert image is not None and mask is not None
     model = job.model
-    if model.generator is None:
-        fill = model.record.fill
-        assert fill is not None  # checked at the door
-        return fill(image, mask, job.canvas.seed, **({} if sketch is None else {"sketch": sketch}))
-    sketch, structure = (None if guide is None else guide.to(model.device) for guide in (sketch, structure))
-    boxes = boxes_near(model.generator, mask)
-    result = at_any_size(model.generator, image.to(model.device), mask.to(model.device), sketch, structure, boxes)
-    if result is None:
-        raise WeightsError(
-            f"{model.name} holds only the structure network of {model.method}: "
-            "give the folder that holds the texture network too"
-        )
-    result = result.float().cpu()
-    return _grained(job, result, image, mask) if model.record.grain and job.region.scale == 1 else result
+    result = predicted(model, image, mask, sketch, structure, job.canvas.seed)
+    grain = model.generator is not None and model.record.grain and job.region.scale == 1
+    return _grained(job, result, image, mask) if grain else result
 
 
 def _grained(job: Job, result: Tensor, image: Tensor, mask: Tensor) -> Tensor:

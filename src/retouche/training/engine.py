@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from retouche.arithmetic import HALVES, switch
 from retouche.errors import InputError
 from retouche.training.settings import Run
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 T = TypeVar("T")
-
-PRECISIONS = {"32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What networks compute in; weights and losses stay in float32."""
 
 
 class Engine:
@@ -69,10 +67,9 @@ class Engine:
         self.device: torch.device = self._fabric.device
         self.process: int = self._fabric.global_rank
         self.processes: int = self._fabric.world_size
-        self._half = PRECISIONS[run.precision]
-        if run.precision == "tf32":
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-            torch.backends.cudnn.benchmark = True  # all batches are of one size
+        self._half = HALVES[run.precision]  # of networks; weights and losses stay in float32
+        if self.device.type == "cuda":
+            switch(run.precision)
         self._compiled = run.compile
         self._by_hand = run.accumulate > 1 and self.processes > 1
 

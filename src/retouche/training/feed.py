@@ -15,10 +15,25 @@ from retouche.errors import DataError
 from retouche.methods.recipe_protocol import Batch
 from retouche.training.process import start_worker
 from retouche.training.session import Session
+from retouche.training.transfer import Transfer, ahead
 
 
 def batches(session: Session) -> Iterator[list[Batch]]:
-    """For each step, its batches' parts one after another, from the present step on."""
+    """For each step, its batches' parts one after another, from the present step on; a GPU gets the next while it
+    computes."""
+    transfer = Transfer(session.engine.device)
+    steps = _steps(session, transfer)
+    if not transfer.beside:
+        return steps
+    return ahead(steps, lambda parts: transfer.arrived(tensor for part in parts for tensor in _moved(part)))
+
+
+def _moved(part: Batch) -> list[Tensor]:
+    """What of a batch is on the device."""
+    return [each for each in (part.image, part.mask, part.structure, part.sketch) if each is not None]
+
+
+def _steps(session: Session, transfer: Transfer) -> Iterator[list[Batch]]:
     run, engine = session.run, session.engine
     each = run.accumulate * session.recipe.batches
     sampler = Sampler(
@@ -42,13 +57,13 @@ def batches(session: Session) -> Iterator[list[Batch]]:
     for samples in loader:
         if isinstance(samples, Failure):
             raise DataError(samples.words)
-        step.append(_batch(session, samples))
+        step.append(_batch(session, samples, transfer))
         if len(step) == each:
             yield step
             step = []
 
 
-def _batch(session: Session, samples: list[Sample]) -> Batch:
+def _batch(session: Session, samples: list[Sample], transfer: Transfer) -> Batch:
     state = session.training.state
     for sample in samples:
         for name, reason in sample.bad:
@@ -61,19 +76,13 @@ def _batch(session: Session, samples: list[Sample]) -> Batch:
                 f"{sample.name} is smaller than what is cut from it at --size {session.data.size} and is enlarged, "
                 "as are others like it"
             )
-    device = session.engine.device
     layout = torch.channels_last if session.channels_last else torch.contiguous_format
-
-    def moved(tensor: Tensor) -> Tensor:
-        """To the device, which goes on computing meanwhile."""
-        return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
-
     structure, sketch = (stacked([getattr(sample, guide) for sample in samples]) for guide in ("structure", "sketch"))
     return Batch(
-        image=moved(torch.cat([sample.image for sample in samples])).contiguous(memory_format=layout),
-        mask=moved(torch.cat([sample.mask for sample in samples])),
-        structure=None if structure is None else moved(structure),
-        sketch=None if sketch is None else moved(sketch),
+        image=transfer.send(torch.cat([sample.image for sample in samples]), layout),
+        mask=transfer.send(torch.cat([sample.mask for sample in samples])),
+        structure=None if structure is None else transfer.send(structure),
+        sketch=None if sketch is None else transfer.send(sketch),
         # read by the program itself, number by number: they stay here
         keys=torch.tensor([sample.key for sample in samples]),
         box=stacked([sample.box for sample in samples]),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import retouche
+from retouche.arithmetic import Precision
 from retouche.errors import InputError
 from retouche.files import atomic_write
 from retouche.training.schedules import schedule
@@ -58,7 +59,7 @@ class Run:
     seed: int = 0
     device: str = "auto"
     devices: int = 1
-    precision: Literal["32", "tf32", "bf16", "fp16"] = "32"
+    precision: Precision = "32"
     save_every: int = 1000
     accumulate: int = 1
     validate: str | None = None

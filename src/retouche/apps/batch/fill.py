@@ -16,6 +16,7 @@ import torch
 
 from retouche.apps.batch.manifest import model_hash
 from retouche.apps.batch.writing import write_output
+from retouche.arithmetic import Precision
 from retouche.errors import InputError
 from retouche.folders.elsewhere import Far
 from retouche.inference.devices import choose_device
@@ -38,6 +39,7 @@ class Settings:
         threads: CPU threads of each process; None = PyTorch's choice
         dilate, feather, memory, seed: as `Model` takes them
         refine: let the model refine its fill, where it can
+        precision, compile: as `Model.compute` takes them
         invert: white is known, black is hole
         extend: room to add at the sides and to fill, as `Model` takes it
         alpha: without a mask, the hole is where the picture is transparent; else there is none
@@ -52,6 +54,8 @@ class Settings:
     dilate: int | None = None
     feather: int | None = None
     refine: bool = False
+    precision: Precision = "32"
+    compile: bool = False
     invert: bool = False
     extend: str | None = None
     alpha: bool = True
@@ -70,6 +74,8 @@ class Settings:
             "memory_bytes": self.memory,
             "seed": self.seed,
             **({"refine": True} if self.refine else {}),
+            **({"precision": self.precision} if self.precision != "32" else {}),
+            **({"compile": True} if self.compile else {}),
             **({"engine": self.engine} if self.engine is not None else {}),
             **({"extend": self.extend, "alpha": self.alpha} if self.extend else {}),
             **({"pages": self.pages} if self.pages is not None else {}),
@@ -122,6 +128,8 @@ class Fill:
                 self.model = load(settings.model, engine=settings.engine).to(choose_device(settings.device).device)
                 if settings.refine:
                     self.model.refine()
+                if settings.precision != "32" or settings.compile:
+                    self.model.compute(settings.precision, settings.compile)
             self.remarks = tuple(logged)
             self._hash = model_hash(self.model)
         about = {"model": settings.model, "model_hash": self._hash, "options": settings.options}
