@@ -11,6 +11,7 @@ ROOMS = {  # room -> rooms it may import
     "conventions": set(),
     "errors": set(),
     "ambient": set(),
+    "arithmetic": set(),
     "progress": set(),
     "files": {"errors"},
     "folders": {"pictures", "files", "errors"},
@@ -30,10 +31,10 @@ ROOMS = {  # room -> rooms it may import
     "data": {"numerics", "folders", "pictures", "image", "masks", "errors"},
     "metrics": {"image", "masks", "errors"},
     "inference": {"engines", "export", "methods", "fills", "weights", "pictures", "image", "masks"}
-    | {"progress", "ambient", "errors"},
+    | {"progress", "ambient", "arithmetic", "errors"},
     "finders": {"layers", "pictures", "image", "masks", "errors"},
     "training": {"backbones", "methods", "weights", "data", "metrics", "numerics", "losses"}
-    | {"files", "image", "masks", "errors"},
+    | {"files", "image", "masks", "arithmetic", "errors"},
     "evaluation": {
         "backbones",
         "inference",
@@ -53,6 +54,7 @@ ROOMS = {  # room -> rooms it may import
     "export": {"engines", "methods", "weights", "layers", "files", "ambient", "image", "masks", "errors"},
     "runtime": {"engines", "errors"},
     "apps": {
+        "arithmetic",
         "finders",
         "backbones",
         "inference",
