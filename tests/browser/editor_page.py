@@ -106,4 +106,6 @@ def candidates(page: Any, *names: str) -> None:
 def pixels(page: Any, x: float, y: float) -> list[int]:
     """The colour shown at a picture's pixel."""
     image = Image.open(io.BytesIO(page.screenshot()))
-    return list(image.convert("RGB").getpixel(tuple(int(value) for value in at(page, x, y))))
+    column, row = at(page, x, y)
+    pixel: Any = image.convert("RGB").getpixel((int(column), int(row)))
+    return list(pixel)

@@ -42,7 +42,7 @@ def deep(size: tuple[int, int] = SIZE, channels: int = 3) -> np.ndarray:
     return colours[..., :channels]
 
 
-def write_png16(path: Path, values: np.ndarray, **info: bytes) -> None:
+def write_png16(path: Path, values: np.ndarray, **info: Any) -> None:
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[values.shape[2]]
     made = Picture(values, mode)
     made.source = type(made.source)(**info)
@@ -174,6 +174,13 @@ def test_transparency_stays(server: str, look: Callable[..., Any], tmp_path: Pat
         assert not np.array_equal(np.asarray(after)[mask], np.asarray(image)[mask])
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95},
+    ".webp": {"lossless": True},
+    ".tif": {"compression": "tiff_lzw"},
+}
+
+
 def test_other_kinds(server: str, look: Callable[..., Any], tmp_path: Path) -> None:
     page = ready(look(server))
     for kind in ("grey.png", "grey.jpg", "inks.jpg", "inks.tif", "plain.webp", "plain.bmp"):
@@ -183,7 +190,11 @@ def test_other_kinds(server: str, look: Callable[..., Any], tmp_path: Path) -> N
             image = image.convert("L")
         elif kind.startswith("inks"):
             image = image.convert("CMYK")
-        options = {"jpg": {"quality": 95}, "webp": {"lossless": True}, "tif": {"compression": "tiff_lzw"}}
+        options: dict[str, dict[str, Any]] = {
+            "jpg": {"quality": 95},
+            "webp": {"lossless": True},
+            "tif": {"compression": "tiff_lzw"},
+        }
         image.save(source, **options.get(source.suffix[1:], {}))
         mask = filled(page, source, result)
         checked(source, result, mask, *(["--lossy"] if source.suffix == ".jpg" else []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_the_first_fill_takes_two_gestures(server: str, look: Callable[..., Any]
     assert [seed for seed, _ in seeds] == [0, 0, 1] and seeds[1][1] == seeds[2][1]
     for left in (2, 1, 0):  # one undo for each stroke
         page.keyboard.press("Control+z")
-        until(lambda left=left: fills(page) == left)
+        until(functools.partial(lambda expected: fills(page) == expected, left))
         assert not mask_of(page).any()
 
 

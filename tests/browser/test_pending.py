@@ -134,8 +134,8 @@ def test_each_hole_has_its_own_cancel(server: str, look: Callable[..., Any], pic
     assert mask[55, 45] and not mask[135, 165] and page.is_visible("#cancel")
     held.let_through = 9
     held.go()
-    (box,) = fills(page, 1)
-    assert box == pytest.approx([150, 120, 180, 150], abs=1)
+    (filled,) = fills(page, 1)
+    assert filled == pytest.approx([150, 120, 180, 150], abs=1)
 
 
 # What is seen and heard after a fill ----------------------------------------------------------------------------------

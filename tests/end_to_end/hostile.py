@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from serving import encoded, hole, scene, text
 
@@ -238,7 +239,13 @@ def generated(count: int, seed: int = 0) -> Iterator[Request]:
         "patches",
         "output",
     ]
-    kinds = [("PNG", {}), ("JPEG", {"quality": 50}), ("WEBP", {}), ("TIFF", {"compression": "tiff_lzw"}), ("BMP", {})]
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("PNG", {}),
+        ("JPEG", {"quality": 50}),
+        ("WEBP", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("BMP", {}),
+    ]
     for number in range(count):
         path = random_.choice(["inpaint", "inpaint", "adjust_mask", "view", "save"])
         kind, options = random_.choice(kinds)

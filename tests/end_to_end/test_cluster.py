@@ -26,7 +26,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "180")
-    made = Cluster(
+    made: Any = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 2, "object_store_memory": 100_000_000, "include_dashboard": False},
     )

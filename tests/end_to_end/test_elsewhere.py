@@ -204,8 +204,8 @@ def test_shards_come_out_as_shards(tmp_path: Path, capsys: pytest.CaptureFixture
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tar", "b.tar", "manifest.jsonl"]
     with tarfile.open(tmp_path / "in" / "b.tar") as given, tarfile.open(tmp_path / "out" / "b.tar") as made:
         assert made.getnames() == given.getnames()
-        assert made.extractfile("005.json").read() == b'{"number": 5}'  # type: ignore[union-attr]
-        assert made.extractfile("005.png").read() == alone(5, tmp_path)  # type: ignore[union-attr]
+        assert made.extractfile("005.json").read() == b'{"number": 5}'
+        assert made.extractfile("005.png").read() == alone(5, tmp_path)
     told = rows((tmp_path / "out" / "manifest.jsonl").read_bytes())
     assert len(told) == 7 and told[0]["output"] == "a.tar/000.png"
     capsys.readouterr()
@@ -227,7 +227,7 @@ def test_a_bad_sample_is_left_out_of_its_shard_until_it_is_mended(tmp_path: Path
         assert made.getnames() == [
             f"{number:03}.{field}" for number in range(3) for field in ("png", "mask.png", "json")
         ]
-        assert made.extractfile("001.png").read() == alone(1, tmp_path)  # type: ignore[union-attr]
+        assert made.extractfile("001.png").read() == alone(1, tmp_path)
 
 
 @pytest.mark.slow

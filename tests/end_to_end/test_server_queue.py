@@ -156,7 +156,7 @@ def test_workers_end_works_at_any_moment() -> None:
             with workers.place() as place:
                 try:
                     act = functools.partial(busy, seconds, place)
-                    result = await workers.run(place, lambda _, act=act: act(), 0.0015, never())
+                    result = await workers.run(place, act, 0.0015, never())
                     assert result == seconds
                 except TooSlow:
                     pass

@@ -149,13 +149,15 @@ def test_a_stopped_run_goes_on_and_leaves_nothing_half(
     monkeypatch.setattr(filling, "CHUNK_FRAMES", 6)
     fill = filling.Steady.fill
 
+    count = 0
+
     def stops(self: filling.Steady, frame: np.ndarray) -> np.ndarray:
-        stops.count += 1
-        if stops.count > 15:
+        nonlocal count
+        count += 1
+        if count > 15:
             raise KeyboardInterrupt
         return fill(self, frame)
 
-    stops.count = 0
     monkeypatch.setattr(filling.Steady, "fill", stops)
     assert run() == 130
     assert "the same command goes on" in capsys.readouterr().err and not (here / "b.mp4").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from retouche.methods.context_encoder import CENTRE, METHOD, ContextDiscriminato
 from retouche.methods.loading import load_file
 from retouche.weights.layout import Layout, load_strictly
 
-TOLERANCE = {"atol": 2e-5, "rtol": 1e-5}
+TOLERANCE: dict[str, Any] = {"atol": 2e-5, "rtol": 1e-5}
 
 
 def published(name: str) -> dict[str, Tensor]:
@@ -113,7 +114,9 @@ def test_files_as_published(tmp_path: Path) -> None:
     assert both.config == config and both.generator is not None
     image = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
-        assert torch.equal(both.generator.centre(image), generator.centre(image))
+        ours: Any = both.generator
+        theirs: Any = generator
+        assert torch.equal(ours.centre(image), theirs.centre(image))
         assert torch.equal(both.critics["discriminator"](image, image), discriminator(image, image))
 
 
@@ -132,7 +135,7 @@ def test_parameters(preset: str, generator_parameters: int, discriminator_parame
 
 @torch.no_grad()
 @pytest.mark.parametrize("side", [64, 128])
-def test_any_region(side: int) -> None:
+def test_any_region(side: Literal[64, 128]) -> None:
     """Holes anywhere; larger pictures pass, because the networks are convolutional."""
     config = ContextEncoderConfig(region="any", side=side, width=4, bottleneck=16, critic_width=4, bias=True)
     generator, discriminator = METHOD.build(config).eval(), METHOD.critics(config)["discriminator"].eval()

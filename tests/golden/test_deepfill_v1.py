@@ -218,7 +218,7 @@ def test_files_as_published(tmp_path: Path) -> None:
     }
     judges = load_file(write(turned, tmp_path / "dis_00144000.pdparams", "pickle")).critics
     for name, critic in judges.items():
-        assert torch.equal(critic.linear.weight, split[f"{name}D"]["linear.weight"])
+        assert torch.equal(critic.get_parameter("linear.weight"), split[f"{name}D"]["linear.weight"])
 
     mmagic = {**published("deepfillv1-mmagic"), **published("deepfillv1-mmagic-critics")}
     tree = {"meta": {"iter": 1}, "state_dict": mmagic, "optimizer": {"generator": {"state": {}, "param_groups": []}}}

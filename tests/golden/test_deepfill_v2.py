@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from retouche.layers import PartialConv2d, contextual_attention
 from retouche.layers.attention import VARIANTS
-from retouche.methods.deepfill_v2 import DeepFillV2Generator, PatchCritic
+from retouche.methods.deepfill_v2 import PatchCritic
 from retouche.methods.loading import Networks, load_file
 
 
@@ -35,7 +36,7 @@ def load(folder: Path, container: dict[str, object], semantics: str = "original"
     return load_file(folder / "published.pth", semantics)
 
 
-def run(generator: DeepFillV2Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def run(generator: Any, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Coarse and refined prediction, and what the attention returned; all in the network's own order of colours."""
     axes = [1] if generator.order == "bgr" else []
     seen: list[Tensor] = []

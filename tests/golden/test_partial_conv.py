@@ -310,7 +310,8 @@ def test_gradients(name: str, mode: str, tmp_path: Path) -> None:
     tools = RecipeContext(vgg=lambda depth, last: backbone(), started=frozenset({"generator.encoder.0.conv.weight"}))
     recipe = PartialRecipe(RECIPES[preset], {"generator": generator}, tools)
     trained = {weight for group in recipe.optimizer("generator").param_groups for weight in group["params"]}
-    norm = generator.encoder[1].norm.weight
+    encoder, decoder = generator.encoder, generator.decoder
+    norm = encoder.get_parameter("1.norm.weight")
     assert (norm in trained) == (mode != "stage2")
     norm.requires_grad_()  # stored all the same
     ((role, terms),) = list(recipe.updates([batch], 0))
@@ -325,8 +326,8 @@ def test_gradients(name: str, mode: str, tmp_path: Path) -> None:
         gradient_close(slope, stored[f"output.{name}.{mode}.{their}"], 2e-2)
     if name == "mmagic" and mode != "eval":
         place = f"output.mmagic.{mode}.generator."
-        assert_relative(generator.encoder[1].norm.running_mean, stored[f"{place}encoder.enc2.bn.running_mean"], 1e-5)
-        assert_relative(generator.decoder[1].norm.running_var, stored[f"{place}decoder.dec2.bn.running_var"], 1e-5)
+        assert_relative(encoder.get_buffer("1.norm.running_mean"), stored[f"{place}encoder.enc2.bn.running_mean"], 1e-5)
+        assert_relative(decoder.get_buffer("1.norm.running_var"), stored[f"{place}decoder.dec2.bn.running_var"], 1e-5)
 
 
 def test_frozen_norms_stay_frozen_through_evaluation() -> None:

@@ -23,7 +23,7 @@ class Answer(nn.Module):
 
     def __init__(self, **prediction: Tensor) -> None:
         super().__init__()
-        self.prediction = Prediction(**{"refined": None, **prediction})  # type: ignore[arg-type]
+        self.prediction = Prediction(**{"refined": None, **prediction})
 
     def forward(self, image: Tensor, mask: Tensor, **guides: Any) -> Prediction:
         return self.prediction
@@ -106,7 +106,7 @@ def test_structure_flow() -> None:
     for case in "ab":
         image, made, mask = (stored[f"input.{case}.{name}"] for name in ("gt", "result", "mask"))
         flow = stored[f"input.{case}.flow"].requires_grad_()
-        networks = {"generator": Answer(refined=made, flow=flow)}
+        networks: dict[str, nn.Module] = {"generator": Answer(refined=made, flow=flow)}
         networks |= record.critics(record.presets["texture"])
         batch = Batch(image, mask, structure=image)
         # the joint stage's terms without its need of a structure network

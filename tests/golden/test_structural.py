@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from helpers import about, arrays, filled
@@ -20,7 +22,7 @@ from retouche.losses import (
 from retouche.methods.structural import CENTRE, METHOD, StructuralConfig, StructuralDiscriminator, StructuralGenerator
 from retouche.weights.layout import Layout, load_strictly
 
-TOLERANCE = {"atol": 2e-5, "rtol": 1e-5}
+TOLERANCE: dict[str, Any] = {"atol": 2e-5, "rtol": 1e-5}
 
 
 def published(name: str) -> dict[str, Tensor]:
@@ -160,7 +162,7 @@ def test_discriminator(container: str) -> None:
 @torch.no_grad()
 def test_published_discriminator_cuts_its_logit_off() -> None:
     tensors, stored = published("structural-inpainting-d"), arrays("structural-inpainting-d")
-    relu = discriminator(tensors, "port")
+    relu: Any = discriminator(tensors, "port")
     assert_close(relu(stored["input.image"]), stored["output.logit"], **TOLERANCE)
     relu.fc.bias -= 10
     assert relu(stored["input.image"]).item() == 0

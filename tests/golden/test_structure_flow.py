@@ -147,7 +147,7 @@ def save(folder: Path, **networks: nn.Module | None) -> None:
             torch.save(network.state_dict(), folder / f"latest_net_{name}.pth")
 
 
-def narrow(seed: int, **present: bool) -> structure_flow.StructureFlow:
+def narrow(seed: int, **present: Any) -> structure_flow.StructureFlow:
     torch.manual_seed(seed)
     return structure_flow.StructureFlow(StructureFlowConfig(width=8, **present)).eval()
 

@@ -1,6 +1,7 @@
 """CONTRIBUTING.md's promise: a method is one file and one line, and everything else follows."""
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 
 @pytest.fixture
-def my_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def my_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     text = CONTRIBUTING.read_text()
     code = text[text.index("```python") + len("```python") :]
     (tmp_path / "my_method.py").write_text(textwrap.dedent(code[: code.index("   ```")]))

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -318,7 +319,8 @@ def edited_directory(rng: random.Random, data: bytes) -> bytes:
 
 def _directories(data: bytes, order: str) -> Iterator[tuple[int, int]]:
     """Offsets and lengths of the directories of a sound TIFF block."""
-    waiting, seen = [struct.unpack(order + "I", data[4:8])[0]] if len(data) >= 8 else [], set()
+    waiting = [struct.unpack(order + "I", data[4:8])[0]] if len(data) >= 8 else []
+    seen: set[int] = set()
     while waiting and len(seen) < 20:
         at = waiting.pop()
         if at in seen or not 8 <= at <= len(data) - 2:
@@ -381,7 +383,8 @@ def _tiff(entries: list[tuple[int, int, bytes]]) -> bytes:
 
 def _many(length: int, make: Callable[[int], bytes]) -> bytes:
     """So many bytes of something repeated."""
-    parts, total = [], 0
+    parts: list[bytes] = []
+    total = 0
     while total < length:
         parts.append(make(len(parts)))
         total += len(parts[-1])
@@ -441,23 +444,25 @@ XMP_TEXTS: dict[str, Callable[[int], bytes]] = {
     "orientations": lambda length: _many(length, lambda n: b'tiff:Orientation="6" '),
 }
 
+
+def _around(
+    text: Callable[[int], bytes], packet: Callable[[bytes], bytes], most: int = 2**31
+) -> Callable[[int], bytes]:
+    """A file around a text of so many bytes, or of the most that its packet holds."""
+    return lambda length: packet(text(min(length, most)))
+
+
 HOSTILE: dict[str, Callable[[int], bytes]] = {
     **{
-        f"jpeg xmp {name}": lambda length, text=text: _jpeg([(0xE1, _XMP_HEAD + text(min(length, 65000)))])
+        f"jpeg xmp {name}": _around(text, lambda made: _jpeg([(0xE1, _XMP_HEAD + made)]), 65000)
         for name, text in XMP_TEXTS.items()
     },
     **{
-        f"png xmp {name}": lambda length, text=text: _png([(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + text(length))])
+        f"png xmp {name}": _around(text, lambda made: _png([(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + made)]))
         for name, text in XMP_TEXTS.items()
     },
-    **{
-        f"webp xmp {name}": lambda length, text=text: _webp([(b"XMP ", text(length))])
-        for name, text in XMP_TEXTS.items()
-    },
-    **{
-        f"tiff xmp {name}": lambda length, text=text: _tiff([(700, 1, text(length))])
-        for name, text in XMP_TEXTS.items()
-    },
+    **{f"webp xmp {name}": _around(text, lambda made: _webp([(b"XMP ", made)])) for name, text in XMP_TEXTS.items()},
+    **{f"tiff xmp {name}": _around(text, lambda made: _tiff([(700, 1, made)])) for name, text in XMP_TEXTS.items()},
     "jpeg exif strips": lambda length: _jpeg(_in_app1(_strips(min(length, 65000)))),
     "jpeg exif entries": lambda length: _jpeg(_in_app1(_deep_tags(min(length, 65000)))),
     "jpeg exif loop": lambda length: _jpeg(_in_app1(_loop(min(length, 65000)))),
@@ -549,7 +554,7 @@ def generated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         data = files[name]
         ways = []
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
-            way = rng.choice((flipped, cut, spliced, retagged, retagged))
+            way: Any = rng.choice((flipped, cut, spliced, retagged, retagged))
             ways.append(way.__name__)
             changed = spliced(rng, data, others) if way is spliced else way(rng, data)
             data = changed or data

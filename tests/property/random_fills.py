@@ -83,7 +83,8 @@ def tensor(rng: np.random.Generator, height: int, width: int) -> Any:
     pixels = smooth(rng, height, width, channels)
     pixels = with_alpha(rng, pixels) if channels == 4 else pixels
     values = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 255
-    values = values.to(rng.choice([torch.float32, torch.float64, torch.float16, torch.bfloat16]))
+    dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    values = values.to(dtypes[rng.integers(len(dtypes))])
     return values[None] if rng.random() < 0.3 else values
 
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def tiny_method(monkeypatch):
-    from retouche import methods
+    import retouche.methods as methods
 
     monkeypatch.setitem(methods.METHODS, "tiny", "tiny")
     methods.find.cache_clear()

@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 
 import tiny  # noqa: E402
 
-from retouche import methods  # noqa: E402
+import retouche.methods as methods  # noqa: E402
 from retouche.training.run import Listener, train  # noqa: E402
 from retouche.training.settings import Run  # noqa: E402
 

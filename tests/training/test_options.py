@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_a_schedule_may_change_and_keeps_the_optimiser(pictures, tmp_path):
     one = run(pictures, tmp_path / "run", 6)
     train(one)
     before = optimizers(tmp_path / "run", 6)
-    said = []
+    said: list[str] = []
     preset = dataclasses.replace(one.preset, steps=9, learning_rate=0.002)
     train(
         dataclasses.replace(one, preset=preset, schedule="step:3,0.5", warm_up=8),
@@ -199,7 +200,7 @@ def test_compiled_networks_are_those_called(pictures, tmp_path, monkeypatch):
 def test_settings_from_a_run(pictures, tmp_path):
     folder = tmp_path / "first"
     words = ["deepfill-v2", "mmagic-places", "--data", str(pictures), "--run", str(folder), "--size", "72"]
-    given = parse([*words, "--rate-schedule", "cosine", "--adversarial", "0.7", "--ema-decay", "0.99"])
+    given: Any = parse([*words, "--rate-schedule", "cosine", "--adversarial", "0.7", "--ema-decay", "0.99"])
     data = dataclasses.replace(given.preset.data, size=72)
     kept = Run(
         given.method,
@@ -213,12 +214,12 @@ def test_settings_from_a_run(pictures, tmp_path):
     )
     file = tmp_path / "config.json"
     file.write_text(json.dumps(kept.as_json()))
-    again = parse(["--config", str(file), "--run", str(tmp_path / "second"), "--seed", "5"])
+    again: Any = parse(["--config", str(file), "--run", str(tmp_path / "second"), "--seed", "5"])
     assert (again.method, again.preset_name, again.data) == ("deepfill-v2", "mmagic-places", str(pictures))
     assert again.preset == kept.preset and again.preset.betas == (0.9, 0.999)
     assert (again.rate_schedule, again.ema_decay, again.seed) == ("cosine", 0.99, 5)
     assert again.from_ == (tmp_path / "w.pth",)
-    over = parse(["--config", str(file), "--run", "r", "--adversarial", "0.2"])
+    over: Any = parse(["--config", str(file), "--run", "r", "--adversarial", "0.2"])
     assert over.preset == dataclasses.replace(kept.preset, adversarial=0.2)
     for text in ("{}", "no", json.dumps(kept.as_json() | {"training": {"unknown": 1}})):
         file.write_text(text)
@@ -237,24 +238,27 @@ def test_masks_the_wrong_way_round_are_asked_about(pictures, tmp_path):
         train(one)
     assert not (tmp_path / "run").exists()
     assert train(dataclasses.replace(one, invert="yes")).finished
-    said = []
+    said: list[str] = []
     train(dataclasses.replace(one, folder=tmp_path / "as", invert="no"), Listener(note=said.append, warn=said.append))
     assert any("holes cover 9" in words for words in said)
     assert parse_masks(str(tmp_path / "masks"), "invert=yes").folders[0][1].invert
 
 
 def test_weights_and_biases_beside_the_log(pictures, tmp_path, monkeypatch):
-    calls = []
+    calls: list[Any] = []
 
     class Started:
+        def __init__(self, **words):
+            calls.append(words)
+
         def log(self, values, step):
             calls.append((step, values))
 
         def finish(self):
             calls.append("end")
 
-    module = types.ModuleType("wandb")
-    module.init = lambda **words: calls.append(words) or Started()
+    module: Any = types.ModuleType("wandb")
+    module.init = Started
     module.Image = lambda pixels: pixels.shape
     monkeypatch.setitem(sys.modules, "wandb", module)
     one = dataclasses.replace(run(pictures, tmp_path / "run", 3), wandb="holes")

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -317,7 +318,11 @@ def test_a_picture_without_its_companion_is_named_before_the_first_step(pictures
     for name in names[:-1]:
         Image.new("L", (4, 4)).save(folder / f"{name}.png")
     one = run(pictures, tmp_path / "run", 3)
-    data = {"masks": {"masks": f"paired:{folder}"}, "structures": {"structure": "script"}, "sketches": {"sketch": True}}
+    data: Any = {
+        "masks": {"masks": f"paired:{folder}"},
+        "structures": {"structure": "script"},
+        "sketches": {"sketch": True},
+    }
     preset = dataclasses.replace(one.preset, data=dataclasses.replace(one.preset.data, **data[kind]))
     one = dataclasses.replace(one, preset=preset, **({} if kind == "masks" else {kind: folder}), invert="no")
     with pytest.raises(DataError, match=f"for {names[-1]}"):

@@ -94,7 +94,7 @@ class Writer:
         self.whole(axes)
         self.longs(*(tensor.shape if axes else ()))
         self.longs(*(tensor.stride() if axes else ()))
-        self.longs(tensor.storage_offset() + 1)
+        self.longs(int(tensor.storage_offset()) + 1)
         if not tensor.numel():
             self.value(None)
             return

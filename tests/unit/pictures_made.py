@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from retouche.pictures import Picture, open_picture, png, write_picture
 
-SIZES = [(1, 1), (7, 5), (1, 4000)]  # (height, width)
+SIZES: list[tuple[int, int]] = [(1, 1), (7, 5), (1, 4000)]  # (height, width)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

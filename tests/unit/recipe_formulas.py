@@ -26,7 +26,8 @@ def features(network: VGG, x: Tensor, wanted: list[str]) -> dict[str, Tensor]:
     if network.normalisation == "torchvision":
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         x = ((x + 1) / 2 - mean.view(3, 1, 1).to(x)) / deviation.view(3, 1, 1).to(x)
-    found, index = {}, 0
+    found: dict[str, Tensor] = {}
+    index = 0
     for block, count in enumerate([2, 2, 3, 3, 3] if network.depth == 16 else [2, 2, 4, 4, 4], 1):
         for number in range(1, count + 1):
             if f"features.{index}.weight" not in tensors:
@@ -44,12 +45,12 @@ def features(network: VGG, x: Tensor, wanted: list[str]) -> dict[str, Tensor]:
 def content_and_style(network: VGG, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     first, second = ["1_1", "2_1", "3_1", "4_1", "5_1"], ["2_2", "3_4", "4_4", "5_2"]
     one, two = (features(network, x, first + second) for x in (a, b))
-    content = sum((one[k] - two[k]).abs().mean() for k in first)
-    style = 0
+    content = torch.stack([(one[k] - two[k]).abs().mean() for k in first]).sum()
+    style = torch.zeros((), dtype=a.dtype)
     for k in second:
         grams = [torch.einsum("nchw,ndhw->ncd", x[k], x[k]) / x[k][0].numel() for x in (one, two)]
         style = style + (grams[0] - grams[1]).abs().mean()
-    return content, style  # type: ignore[return-value]
+    return content, style
 
 
 def hand_soft_mask(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -> Iterator[Turn]:
@@ -60,7 +61,9 @@ def hand_soft_mask(training: Any, nets: dict[str, nn.Module], batches: list[Batc
     offsets = torch.arange(-35, 36, dtype=torch.float64)
     kernel = torch.exp(-(offsets.view(-1, 1) ** 2 + offsets**2) / 200)
     soft = f.conv2d(m, (kernel / kernel.sum()).view(1, 1, 71, 71), padding=35)
-    real, fake = (nn.UpsamplingBilinear2d(size=m.shape[-2:])(nets["discriminator"](x)) for x in (image, z))
+    real, fake = (
+        nn.UpsamplingBilinear2d(size=(m.shape[-2], m.shape[-1]))(nets["discriminator"](x)) for x in (image, z)
+    )
     aims = {"consistent": (1.0, 1 - soft), "code": (0.0, soft), "mmagic": (1.0, soft)}[o.labels]
     yield "discriminator", {"adversarial": ((real - aims[0]) ** 2).mean() + ((fake - aims[1]) ** 2).mean()}
     error = (fake - 1) ** 2
@@ -349,14 +352,14 @@ def hand_lama(training: Any, nets: dict[str, nn.Module], batches: list[Batch]) -
         },
     )
     image = image.detach().requires_grad_()
-    real = layers(image)[5]
-    (g,) = torch.autograd.grad(real.sum(), image, create_graph=True)
+    score_of_real = layers(image)[5]
+    (g,) = torch.autograd.grad(score_of_real.sum(), image, create_graph=True)
     side = fake[5].shape[-1]
     at = (torch.arange(side) * m.shape[-1]) // side
     hole = m[:, :, at][:, :, :, at]
     score = fake[5].detach()
     of_fake = hole * (1 + score.exp()).log() + (1 - hole) * (1 + (-score).exp()).log()
-    terms = {"logistic": (1 + (-real).exp()).log().mean() + of_fake.mean()}
+    terms = {"logistic": (1 + (-score_of_real).exp()).log().mean() + of_fake.mean()}
     yield "discriminator", {**terms, "penalty": o.penalty * (g**2).sum() / len(g)}
 
 

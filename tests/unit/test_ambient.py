@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def coarse() -> Iterator[None]:
         torch.set_float32_matmul_precision("highest")
 
 
-AMBIENT = {
+AMBIENT: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "default dtype": double,
     "default device": lambda: torch.device("meta"),

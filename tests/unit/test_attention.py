@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -115,7 +116,7 @@ def test_bands_have_the_gradient_of_the_whole(rule: str, monkeypatch: pytest.Mon
         contextual_attention(given, mask, EVERY_RULE[rule]).backward(upstream)
         assert given.grad is not None
         gradients.append(given.grad)
-    assert torch.allclose(*gradients, atol=1e-12)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -153,7 +154,7 @@ def test_nothing_but_hole() -> None:
     assert not contextual_attention(features, mask, "official")[0].any()
     excluded = contextual_attention(features, mask, "mmagic")
     patches = functional.unfold(features[:1], 4, stride=2, padding=1)
-    how = {"output_size": (8, 8), "kernel_size": 4, "stride": 2, "padding": 1}
+    how: dict[str, Any] = {"output_size": (8, 8), "kernel_size": 4, "stride": 2, "padding": 1}
     mean = functional.fold(patches.mean(2, keepdim=True).expand_as(patches), **how)
     assert torch.allclose(excluded[:1], mean / functional.fold(torch.ones_like(patches), **how))
     assert torch.allclose(excluded[1:], contextual_attention(features[1:], mask[1:], "mmagic"), atol=1e-12)

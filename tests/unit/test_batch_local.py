@@ -195,7 +195,7 @@ def test_reading_is_ahead_but_bounded_in_pictures_and_bytes(tmp_path: Path) -> N
 
 def test_a_stream_that_is_left_ends_its_threads(tmp_path: Path) -> None:
     before = threading.active_count()
-    running = stream(Upper(tmp_path), jobs(tmp_path, *["slow"] * 9))
+    running: Any = stream(Upper(tmp_path), jobs(tmp_path, *["slow"] * 9))
     next(running)
     running.close()
     for _ in range(100):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -25,13 +27,13 @@ class Chooser(nn.Module):
         return where_needed(mask, lambda: (first.sin() * self.shared).tanh(), first)
 
 
-def recorded() -> onnx.ModelProto:
+def recorded() -> Any:
     import io
 
     from retouche.export.branches import marked
     from retouche.export.graph import tidied
 
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     with torch.inference_mode(False):
         example = (torch.rand(2, 3), torch.ones(1))
         torch.onnx.export(Chooser(), example, buffer, dynamo=False, opset_version=17, input_names=["x", "mask"])

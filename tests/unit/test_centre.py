@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,8 +76,9 @@ def test_any_hole_is_filled_and_nothing_else_changes(method: str) -> None:
 def test_predictions_beyond_white_are_white() -> None:
     model = narrow("structural")
     with torch.no_grad():
-        model.generator.decoder[-1].bias.fill_(3.0)
-        model.generator.decoder[-1].weight.zero_()
+        decoder: Any = model.generator.decoder
+        decoder[-1].bias.fill_(3.0)
+        decoder[-1].weight.zero_()
     picture, mask = np.zeros((150, 140, 3), np.uint8), np.zeros((150, 140), bool)
     mask[40:70, 60:90] = True
     filled = model(picture, mask, dilate=0)

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,9 +112,9 @@ def test_samples_follow_from_their_place(folder):
     source = open_source(folder)
     places = [place(1, number, 3) for number in range(6)]
     one, other = TrainingSet(source, maker(flip=True), 1), TrainingSet(source, maker(flip=True), 1)
-    samples = [one[each] for each in places]
+    samples: list[Any] = [one[each] for each in places]
     for each, sample in zip(reversed(places), reversed(samples), strict=True):
-        again = other[each]
+        again: Any = other[each]
         assert torch.equal(again.image, sample.image) and torch.equal(again.mask, sample.mask)
     assert samples[0].image.shape == (1, 3, 16, 16) and samples[0].mask.shape == (1, 1, 16, 16)
     assert samples[0].image.abs().max() <= 1
@@ -124,7 +125,7 @@ def test_broken_pictures_are_replaced_and_named(folder):
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:60])
     source = open_source(folder)
     made = TrainingSet(source, maker(), 0)
-    samples = [made[place(0, number, 3)] for number in range(6)]
+    samples: list[Any] = [made[place(0, number, 3)] for number in range(6)]
     replaced = [sample for sample in samples if sample.bad]
     assert len(replaced) == 2 and all(sample.bad[0][0] == "b.png" and sample.name != "b.png" for sample in replaced)
     for name in ("a.jpg", "deep/c.png"):
@@ -138,7 +139,7 @@ def test_broken_pictures_are_replaced_and_named(folder):
 @pytest.mark.parametrize("size", [(20, 30), (300, 200), (9, 400), (1, 1)])
 def test_crops_lie_inside(kind, size):
     for seed in range(20):
-        view = choose(np.random.default_rng(seed), *size, Crop(16, kind, flip=True))
+        view = choose(np.random.default_rng(seed), size[0], size[1], Crop(16, kind, flip=True))
         left, top, right, bottom = view.box
         assert 0 <= left < right <= size[1] and 0 <= top < bottom <= size[0]
         if kind in ("random", "short"):
@@ -195,7 +196,7 @@ def test_sketches_are_thin_lines():
 def test_guides_on_the_fly_and_from_files(folder, tmp_path):
     source = open_source(folder)
     guides = GuideConfig(structure="script", sketch=True, local_box=0.5)
-    sample = TrainingSet(source, maker(guides=guides), 0)[place(0, 0, 3)]
+    sample: Any = TrainingSet(source, maker(guides=guides), 0)[place(0, 0, 3)]
     assert sample.structure.shape == sample.image.shape and sample.structure.abs().max() <= 1
     assert sample.sketch.shape == sample.mask.shape
     left, top, right, bottom = sample.box[0].tolist()
@@ -211,9 +212,9 @@ def test_guides_on_the_fly_and_from_files(folder, tmp_path):
     assert sample.structure[:, 0].min() == 1 and sample.structure[:, 1:].max() == -1 and sample.sketch.min() == 1
     (tmp_path / "structure" / "b.png").unlink()
     words = [
-        made.words
+        failed.words
         for i in range(3)
-        if isinstance(made := TrainingSet(source, maker(guides=ready), 0)[place(0, i, 3)], Failure)
+        if isinstance(failed := TrainingSet(source, maker(guides=ready), 0)[place(0, i, 3)], Failure)
     ]
     assert len(words) == 1 and "holds no structure picture for b.png" in words[0]
 

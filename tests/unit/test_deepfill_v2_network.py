@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from retouche.errors import InputError, WeightsError
 from retouche.methods.deepfill_v2 import LAYOUTS, METHOD, DeepFillV2Config, DeepFillV2Generator, PatchCritic
 from retouche.weights.layout import load_strictly
 
-SMALL = {"width": 8, "decoder_width": 8, "critic_width": 4}
+SMALL: dict[str, Any] = {"width": 8, "decoder_width": 8, "critic_width": 4}
 
 
 def count(network: torch.nn.Module) -> int:
@@ -82,7 +83,7 @@ def test_other_precisions(dtype: torch.dtype) -> None:
 def test_partial_knows_what_is_valid_in_the_first_stage() -> None:
     """A plain network sees zeros in the hole, a partial one corrects for them: constant in, constant out."""
     config = DeepFillV2Config(width=8, decoder_width=8, convolution="partial", activation="none")
-    coarse = DeepFillV2Generator(config).coarse.conv1
+    coarse: Any = DeepFillV2Generator(config).coarse.conv1
     torch.nn.init.constant_(coarse.conv.weight, 1.0)
     known = torch.ones(1, 1, 16, 16)
     known[..., 4:8, 4:8] = 0
@@ -110,7 +111,7 @@ def test_smallest_sides() -> None:
         ({"padding": "mirror"}, "no padding"),
     ],
 )
-def test_settings_are_refused_in_words(wrong: dict[str, str | int], said: str) -> None:
+def test_settings_are_refused_in_words(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         DeepFillV2Generator(replace(DeepFillV2Config(**SMALL), **wrong))
 

@@ -72,8 +72,10 @@ def test_the_classifier_knows_a_cat() -> None:
     image = functional.interpolate(picture, (side, side), mode="bicubic", antialias=True, align_corners=False)
     features = efficientnet_lite(0)(image.clamp(-1, 1))[-1]
     x = functional.conv2d(features, tensors["_conv_head.weight"])
-    words = ("running_mean", "running_var", "weight", "bias")
-    x = functional.relu6(functional.batch_norm(x, *(tensors[f"_bn1.{word}"] for word in words), eps=1e-3))
+    mean, variance, weight, bias = (
+        tensors[f"_bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    x = functional.relu6(functional.batch_norm(x, mean, variance, weight, bias, eps=1e-3))
     scores = functional.linear(x.mean((2, 3)), tensors["_fc.weight"], tensors["_fc.bias"])
     assert int(scores.argmax()) in {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 

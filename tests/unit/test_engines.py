@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_what_an_engine_cannot_do_is_said(tmp_path: Path) -> None:
 def test_a_graph_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from retouche.export import write
 
-    def wrong(*arguments: object, **options: object) -> object:
+    def wrong(*arguments: Any, **options: Any) -> Any:
         graph = honest(*arguments)
         for tensor in graph.graph.initializer:
             if len(tensor.dims) == 4:

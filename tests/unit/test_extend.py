@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from retouche.pictures.extending import extended
 from retouche.pictures.margins import margins
 
 RANDOM = np.random.default_rng(7)
-ROOM = {"left": 5, "top": "10%", "right": 3, "bottom": 0}  # of 40x30: top 3
+ROOM: Mapping[str, int | str] = {"left": 5, "top": "10%", "right": 3, "bottom": 0}  # of 40x30: top 3
 
 
 def _picture(kind: str) -> np.ndarray:
@@ -66,6 +67,7 @@ def test_a_mask_is_of_the_old_size_and_is_grown_as_ever() -> None:
 def test_tensors_batches_paths_and_turned_pictures(tmp_path: Path) -> None:
     model = retouche.load("mean")
     batch = torch.rand(2, 3, 20, 24)
+    reports: Any
     new, reports = model(batch, extend={"right": "50%"}, report=True)
     assert new.shape == (2, 3, 20, 36) and torch.equal(new[..., :24], batch) and len(reports) == 2
     picture = Image.fromarray(_picture("RGB"))

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.layers.gated import GatedConv2d
-from retouche.layers.padding import PaddedConv2d, margins, pad
+from retouche.layers.padding import PaddedConv2d, Padding, margins, pad
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_tensorflow_margins(side: int, kernel: int, stride: int, dilation: int, 
 
 @pytest.mark.parametrize("rule", ["same", "zeros", "reflect"])
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (5, 2, 1), (3, 1, 2), (5, 1, 1)])
-def test_convolution_pads_as_written_out(rule: str, kernel: int, stride: int, dilation: int) -> None:
+def test_convolution_pads_as_written_out(rule: Padding, kernel: int, stride: int, dilation: int) -> None:
     layer = PaddedConv2d(2, 3, kernel, stride, dilation, rule)
     x = torch.randn(2, 2, 10, 12)
     padded = pad(x, kernel, stride, dilation, rule)
@@ -41,13 +41,13 @@ def test_convolution_pads_as_written_out(rule: str, kernel: int, stride: int, di
 
 @pytest.mark.parametrize("rule", ["same", "zeros", "reflect"])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
-def test_doubling_is_part_of_the_convolution(rule: str, kernel: int) -> None:
+def test_doubling_is_part_of_the_convolution(rule: Padding, kernel: int) -> None:
     """The same numbers and gradients as from the doubled image, at its borders too."""
     torch.manual_seed(0)
-    layer = PaddedConv2d(2, 3, kernel, rule=rule, doubles=True).double()  # type: ignore[arg-type]
+    layer = PaddedConv2d(2, 3, kernel, rule=rule, doubles=True).double()
     x = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
     doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    expected = functional.conv2d(pad(doubled, kernel, padding=rule), layer.weight, layer.bias)  # type: ignore[arg-type]
+    expected = functional.conv2d(pad(doubled, kernel, padding=rule), layer.weight, layer.bias)
     upstream = torch.randn_like(expected)
     made = layer(x)
     assert torch.allclose(made, expected, atol=1e-12)
@@ -67,7 +67,7 @@ def test_feature_is_the_first_half() -> None:
 
 @pytest.mark.parametrize("rule", ["same", "zeros", "reflect"])
 @pytest.mark.parametrize("activate", ["elu", "relu", "leaky_relu", "silu", "none"])
-def test_gradient(rule: str, activate: str) -> None:
+def test_gradient(rule: Padding, activate: str) -> None:
     torch.manual_seed(0)
     layer = GatedConv2d(2, 2, 3, 2, 1, rule, activate).double()
     x = torch.randn(1, 2, 6, 4, dtype=torch.float64, requires_grad=True)

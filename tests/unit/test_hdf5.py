@@ -26,7 +26,7 @@ def written(path: Path, arrays: dict[str, Any], libver: str = "earliest") -> Pat
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_arrays_come_out_as_they_went_in(tmp_path: Path, libver: str) -> None:
-    arrays = {f"layer{i}/layer{i}/kernel:0": RANDOM.normal(size=(3, 3, i, 2)) for i in range(1, 6)}
+    arrays: dict[str, Any] = {f"layer{i}/layer{i}/kernel:0": RANDOM.normal(size=(3, 3, i, 2)) for i in range(1, 6)}
     arrays |= {f"layer{i}/layer{i}/bias:0": RANDOM.normal(size=i).astype(dtype) for i, dtype in
                enumerate(("<f2", "<f4", ">f4", "<i8", "|u1"), 1)}  # fmt: skip
     arrays |= {"deep/er/and/deeper": np.float32(3), "text": "no numbers", "none": np.zeros((0, 4), np.float32)}
@@ -38,7 +38,7 @@ def test_arrays_come_out_as_they_went_in(tmp_path: Path, libver: str) -> None:
 
 
 def test_many_names_and_a_whole_model_without_its_optimiser(tmp_path: Path) -> None:
-    arrays = {f"model_weights/layer_{i}/kernel:0": np.full((2,), i, np.float32) for i in range(600)}
+    arrays: dict[str, Any] = {f"model_weights/layer_{i}/kernel:0": np.full((2,), i, np.float32) for i in range(600)}
     arrays["optimizer_weights/Adam/kernel:0"] = np.ones(3)
     tensors, _ = read_tensors(written(tmp_path / "a.hdf5", arrays))
     assert len(tensors) == 600 and all(tensors[f"layer_{i}.kernel:0"][0] == i for i in range(600))
@@ -93,7 +93,7 @@ def test_groups_within_themselves_and_in_each_other(tmp_path: Path) -> None:
 
 
 def test_cut_and_changed_files_are_one_line(tmp_path: Path) -> None:
-    arrays = {f"layer{i}/kernel:0": RANDOM.normal(size=(3, 3, 2, 2)) for i in range(12)}
+    arrays: dict[str, Any] = {f"layer{i}/kernel:0": RANDOM.normal(size=(3, 3, 2, 2)) for i in range(12)}
     for libver in ("earliest", "latest"):
         content = written(tmp_path / f"{libver}.h5", {**arrays} if libver == "earliest" else {
             name: values for name, values in list(arrays.items())[:6]}, libver).read_bytes()  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,7 +196,7 @@ def test_the_keras_ports_rule(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_the_keras_ports_edges_are_the_pytorch_ports_with_the_same_weights(tmp_path: Path) -> None:
     """With bilinear kernels both enlarge alike, but for the border, where the transposed convolution fades."""
     torch.manual_seed(6)
-    port = Port().eval()
+    port: Any = Port().eval()
     with torch.no_grad():
         port.netCombine[0].bias.zero_()  # the Keras port has none
     torch.save(port.state_dict(), tmp_path / "hed.pth")
@@ -233,7 +234,7 @@ def test_a_keras_file_that_is_no_hed_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["net", "module"])
 def test_the_ports_rule(tmp_path: Path, prefix: str) -> None:
     torch.manual_seed(5)
-    port = Port().eval()
+    port: Any = Port().eval()
     torch.save(
         {name.replace("net", prefix, 1): value for name, value in port.state_dict().items()}, tmp_path / "hed.pth"
     )

@@ -61,7 +61,7 @@ class Tiny(Generator):
         self, image: Tensor, mask: Tensor, sketch: Tensor | None = None, structure: Tensor | None = None
     ) -> Prediction:
         image, mask = checked(self, image, mask)
-        return Prediction(refined=self.stem(image)[:, :3])
+        return Prediction(refined=self.get_submodule("stem")(image)[:, :3])
 
 
 def _halves(parts: Any, semantics: str) -> Network:
@@ -215,7 +215,7 @@ def test_another_methods_file_is_named_as_what_it_is(tmp_path: Path) -> None:
 def test_everything_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
     tensors = half("stem")
     del tensors["tiny_stem.bias"]
-    tree = {
+    tree: dict[str, Any] = {
         **tensors,
         "tiny_stem.extra": torch.ones(1),
         "localD": {"weight": torch.ones(2, 3, 1, 1), "bias": torch.ones(1)},
@@ -394,13 +394,13 @@ def test_every_type_survives_our_writer(tmp_path: Path) -> None:
 
 def test_nan_weights_are_not_written(tmp_path: Path) -> None:
     network = Tiny(Network(4))
-    nn.init.constant_(network.stem.bias, math.inf)
+    nn.init.constant_(network.get_parameter("stem.bias"), math.inf)
     with pytest.raises(WeightsError, match=r"1 tensors hold NaN or infinity \(first: generator.stem.bias\)"):
         save_networks(tmp_path / "a.safetensors", "tiny", None, Network(4), network, {})
     assert not list(tmp_path.iterdir())
 
 
-HEADERS = {
+HEADERS: dict[str, Any] = {
     "newer format": ({"format": "2", "retouche": "9.1"}, r"format 2, written by retouche 9.1.*update retouche"),
     "foreign format": ({"format": "x"}, "format x"),
     "no method": ({"method": None}, "its header lacks method"),

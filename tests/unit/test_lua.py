@@ -120,7 +120,8 @@ def test_context_encoders_of_the_original(tmp_path: Path, biases: bool, deviatio
     assert main(["convert", str(path), str(tmp_path / "own.safetensors")]) == 0
     again = retouche.load(tmp_path / "own.safetensors")
     with torch.inference_mode():
-        assert torch.equal(again.generator.centre(stored["input.image"]), made)
+        ours: Any = again.generator
+        assert torch.equal(ours.centre(stored["input.image"]), made)
 
 
 # Files that are no networks

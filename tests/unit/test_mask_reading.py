@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ HOLE[8:20, 10:34] = True
 PHOTO = RANDOM.integers(0, 256, (40, 60, 3), np.uint8)
 
 
-def layer(opaque: np.ndarray, colour: object, hidden: object = 0, alpha: int = 255) -> np.ndarray:
+def layer(opaque: np.ndarray, colour: Any, hidden: Any = 0, alpha: int = 255) -> np.ndarray:
     """RGBA: a colour (or picture) where it is opaque, hidden colours elsewhere."""
     rgba = np.zeros((40, 60, 4), np.uint8)
     rgba[..., :3] = np.where(opaque[..., None], colour, hidden)
@@ -159,12 +160,13 @@ def test_an_empty_layer_and_equal_opacity():
 
 def test_several_masks_for_one_picture():
     masks = torch.zeros(4, 1, 40, 60)
+    several: Any = [HOLE] * 4
     model = retouche.load("mean")
     for picture in (PHOTO, torch.rand(1, 3, 40, 60), torch.rand(3, 40, 60), Image.fromarray(PHOTO)):
         with pytest.raises(InputError, match="4 masks for one picture"):
             model(picture, masks)
     with pytest.raises(InputError, match="give"):
-        model(PHOTO, [HOLE] * 4)
+        model(PHOTO, several)
     with pytest.raises(InputError, match="give"):
         model(PHOTO, masks[:, 0].numpy())
 
@@ -246,10 +248,9 @@ def test_sketches_and_structures_are_turned_alike():
     sketch[15:18, 20:45] = True
     model = retouche.load("guided")
     upright = ImageOps.exif_transpose(image)
-    turn = {"k": 1, "axes": (0, 1)}
     assert np.array_equal(
         np.asarray(model(image, hole, sketch=sketch)),
-        np.asarray(model(upright, np.rot90(hole, **turn), sketch=np.rot90(sketch, **turn))),
+        np.asarray(model(upright, np.rot90(hole), sketch=np.rot90(sketch))),
     )
 
 

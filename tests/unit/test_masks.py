@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,8 @@ def test_every_form_means_the_same_hole(given):
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
 def test_mask_files(tmp_path, suffix):
     big = np.kron(WHITE, np.ones((16, 16), np.uint8))
-    Image.fromarray(big).save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+    Image.fromarray(big).save(tmp_path / f"a.{suffix}", **options)
     hole, _ = open_mask(tmp_path / f"a.{suffix}", big.shape)
     assert np.array_equal(hole, big > 127)
     assert np.array_equal(open_mask(str(tmp_path / f"a.{suffix}"), None)[0], big > 127)
@@ -159,7 +161,7 @@ def test_measures():
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (1, 4000), (700, 600), (90, 1100)], ids=str)
 @pytest.mark.parametrize("limit", [1, 2, 7, 50, 200])
 def test_distance_agrees_with_scipy(shape, limit):
-    mask = blobs(*shape, seed=limit)
+    mask = blobs(shape[0], shape[1], seed=limit)
     mask[0, 0] = True
     exact = ndimage.distance_transform_edt(~mask)
     ours = distance(mask, limit)

@@ -1,6 +1,7 @@
 """`Model.__call__`: types, promises 1 and 2, guides, batches, strategies, remarks, errors."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ def test_a_batch_takes_one_mask_for_all_or_one_each() -> None:
     masks = torch.zeros(3, 1, 24, 32)
     for index in range(3):
         masks[index, :, 5 + index : 12, 6:15] = 1
+    reports: Any
     filled, reports = model(pictures, masks, dilate=0, report=True)
     assert len(reports) == 3
     for index in range(3):

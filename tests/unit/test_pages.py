@@ -3,6 +3,7 @@
 import io
 import itertools
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def gif(disposal: int = 0, colours: int = 128, moving: bool = False) -> bytes:
     return stream.getvalue()
 
 
-def tiff(order: str = "<", big: bool = False, dtype: str = "u1", compression: str | None = None) -> bytes:
+def tiff(order: Literal["<", ">"] = "<", big: bool = False, dtype: str = "u1", compression: str | None = None) -> bytes:
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream, bigtiff=big, byteorder=order) as file:
         for k, scene in enumerate(scenes()):
@@ -145,7 +146,7 @@ def test_gif_of_one_frame_keeps_its_colours_and_dithers_where_none_is_free() -> 
         if case[:2] != (">", True)  # which Pillow cannot read
     ],
 )
-def test_tiff_pages(order: str, big: bool, dtype: str, compression: str | None) -> None:
+def test_tiff_pages(order: Literal["<", ">"], big: bool, dtype: str, compression: str | None) -> None:
     content = tiff(order, big, dtype, compression)
     pages = pages_of(content, "a.tif")
     assert pages is not None and pages.count == COUNT

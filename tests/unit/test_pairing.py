@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,7 +190,7 @@ def test_two_masks_for_one_picture_are_refused(tmp_path: Path) -> None:
 # Never a guess. "Before" is what the pairing did until it had these rules. --------------------------------------------
 
 
-def plan_folders(folder: Path, **options: str) -> Plan:
+def plan_folders(folder: Path, **options: Any) -> Plan:
     return plan([str(folder / "in")], [str(folder / "m")], str(folder / "out"), **options)
 
 

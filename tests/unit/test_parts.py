@@ -40,7 +40,7 @@ class Remembering(torch.optim.SGD):
         super().__init__(loop.trainable(network), lr=0.0)
         self.seen: list[Tensor] = []
 
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         self.seen = [
             torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
             for group in self.param_groups

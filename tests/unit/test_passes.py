@@ -40,7 +40,7 @@ def picture(height: int, width: int) -> np.ndarray:
 def passes(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Windows of each pass from now on."""
     counted: list[int] = []
-    forward = model.generator.forward  # type: ignore[union-attr]
+    forward = model.generator.forward
 
     def counting(image: Any, *given: Any, **guides: Any) -> Any:
         counted.append(len(image))
@@ -105,6 +105,7 @@ def test_pictures_of_a_batch_are_filled_together(monkeypatch: pytest.MonkeyPatch
     for number in range(3):
         masks[number, :, 10 + number : 20, 30:50] = 1
     counted = passes(model, monkeypatch)
+    reports: Any
     filled, reports = model(images, masks, report=True)
     assert counted == [3] and [report.holes[0].box[3] for report in reports] == [21, 21, 21]
     for number in range(3):
@@ -123,7 +124,7 @@ def test_a_pass_takes_what_memory_allows() -> None:
 
 def test_waves_keep_the_order_of_windows_that_touch() -> None:
     model = retouche.load("harmonic")
-    canvas = waves.Canvas(None, np.zeros((100, 400), bool), None, waves.Guides(), 0, 1 << 30)  # type: ignore[arg-type]
+    canvas = waves.Canvas(None, np.zeros((100, 400), bool), None, waves.Guides(), 0, 1 << 30)
 
     def job(crop: tuple[int, int, int, int]) -> waves.Job:
         target = (crop[0] + 20, crop[1] + 20, crop[2] - 20, crop[3] - 20)

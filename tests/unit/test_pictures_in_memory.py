@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +27,11 @@ def test_pil_in_pil_out(mode):
     before = given.tobytes()
     picture = open_picture(given)
     assert picture.rgb().shape == (1, 3, 6, 9)
-    back = picture.as_given()
+    back: Any = picture.as_given()
     assert back.mode == mode and back.tobytes() == before and back.info["icc_profile"] == SRGB
     picture.paste(torch.ones(1, 3, 2, 2), (3, 1, 5, 3), torch.ones(1, 1, 2, 2))
     assert given.tobytes() == before and back.tobytes() == before
-    filled = picture.as_given()
+    filled: Any = picture.as_given()
     assert filled.mode == mode
     assert (
         np.asarray(filled.convert("RGB") if mode not in ("I;16", "1") else filled)[1:3, 3:5].min() >= 254 or mode == "1"
@@ -71,7 +72,7 @@ def test_transparent_colour_becomes_alpha(tmp_path):
 def test_array_in_array_out(shape, dtype):
     given = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
     given.flags.writeable = False
-    back = open_picture(given).as_given()
+    back: Any = open_picture(given).as_given()
     assert back.shape == shape and back.dtype == np.dtype(dtype) and np.array_equal(back, given)
 
 
@@ -80,7 +81,7 @@ def test_arrays_in_any_memory_order():
     for given in (np.asfortranarray(array), array[::-1], array[:, ::2], array.transpose(1, 0, 2), array[..., ::-1]):
         picture = open_picture(given)
         picture.paste(torch.zeros(1, 3, 1, 1), (0, 0, 1, 1), torch.ones(1, 1, 1, 1))
-        back = picture.as_given()
+        back: Any = picture.as_given()
         assert np.array_equal(back[1:], given[1:]) and (back[0, 0] == 128).all()
     assert np.array_equal(array, values(6, 8, 3))
 
@@ -91,7 +92,7 @@ def test_float_arrays_are_taken_like_float_tensors(dtype, shape):
     given = np.random.default_rng(0).random(shape).astype(dtype)
     picture = open_picture(given)
     picture.paste(torch.ones(1, 3, 2, 2), (1, 1, 3, 3), torch.ones(1, 1, 2, 2))
-    back = picture.as_given()
+    back: Any = picture.as_given()
     assert back.dtype == given.dtype and back.shape == shape
     assert (back.reshape(5, 7, -1)[1:3, 1:3, :3] > 0.999).all()
     back[1:3, 1:3] = given[1:3, 1:3]
@@ -106,7 +107,7 @@ def test_tensor_in_tensor_out(dtype, shape):
     picture = open_picture(given)
     assert picture.rgb().dtype == torch.float32
     picture.paste(torch.ones(1, 3, 2, 2), (1, 1, 3, 3), torch.ones(1, 1, 2, 2))
-    back = picture.as_given()
+    back: Any = picture.as_given()
     assert back.dtype == dtype and back.shape == shape and back.device == given.device
     assert (back[..., 1:3, 1:3] == 1).all()
     back[..., 1:3, 1:3] = given[..., 1:3, 1:3]
@@ -115,7 +116,8 @@ def test_tensor_in_tensor_out(dtype, shape):
 
 def test_tensor_with_gradient_and_strides():
     given = torch.rand(5, 7, 3, requires_grad=True).permute(2, 0, 1)
-    assert torch.equal(open_picture(given).as_given(), given.detach())
+    back: Any = open_picture(given).as_given()
+    assert torch.equal(back, given.detach())
 
 
 @pytest.mark.parametrize(

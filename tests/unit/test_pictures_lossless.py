@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,16 +25,17 @@ LOSSLESS = [
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize(("suffix", "mode"), LOSSLESS)
 def test_lossless_files_come_back_bit_for_bit(tmp_path, suffix, mode, size):
-    array = values(*size, len(mode) if mode not in ("1", "YCbCr") else 3 if mode == "YCbCr" else 1)
+    array = values(size[0], size[1], len(mode) if mode not in ("1", "YCbCr") else 3 if mode == "YCbCr" else 1)
     given = pil(array, "L").point(lambda v: 255 * (v > 127)).convert("1") if mode == "1" else pil(array, mode)
-    given.save(tmp_path / f"a.{suffix}", **({"lossless": True, "exact": True} if suffix == "webp" else {}))
+    options: dict[str, Any] = {"lossless": True, "exact": True} if suffix == "webp" else {}
+    given.save(tmp_path / f"a.{suffix}", **options)
     picture = open_picture(tmp_path / f"a.{suffix}")
     write_picture(picture, tmp_path / f"b.{suffix}")
     with Image.open(tmp_path / f"a.{suffix}") as before, Image.open(tmp_path / f"b.{suffix}") as after:
         assert after.mode == before.mode and after.size == before.size
         assert np.array_equal(np.asarray(after), np.asarray(before))
         assert after.format == before.format
-    back = picture.as_given()
+    back: Any = picture.as_given()
     assert back.mode == mode
     assert np.array_equal(np.asarray(back), np.asarray(given))
 
@@ -42,9 +44,9 @@ def test_lossless_files_come_back_bit_for_bit(tmp_path, suffix, mode, size):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bit_files_come_back_bit_for_bit(tmp_path, suffix, channels, size):
-    array = values(*size, channels, np.uint16)
+    array = values(size[0], size[1], channels, np.uint16)
     if suffix == "tif":
-        extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+        extra: dict[str, Any] = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
         photometric = "minisblack" if channels == 1 else "rgb"
         tifffile.imwrite(
             tmp_path / "a.tif", array[..., 0] if channels == 1 else array, photometric=photometric, **extra
@@ -60,7 +62,7 @@ def test_sixteen_bit_files_come_back_bit_for_bit(tmp_path, suffix, channels, siz
     kept[0, 0] = False
     assert np.array_equal(again[kept], array[kept])
     assert (again[0, 0, :3] == 65535).all()
-    given = picture.as_given()
+    given: Any = picture.as_given()
     if channels == 1:
         assert given.mode == "I;16" and np.array_equal(np.asarray(given), array[..., 0])
     else:

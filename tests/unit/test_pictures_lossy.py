@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_jpeg_is_written_with_its_own_tables_and_subsampling(tmp_path, subsampli
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_jpeg_of_any_size_and_mode(tmp_path, mode, size):
-    pil(smooth(*size, len(mode)), mode).save(tmp_path / "a.jpg", quality=90, progressive=True)
+    pil(smooth(size[0], size[1], len(mode)), mode).save(tmp_path / "a.jpg", quality=90, progressive=True)
     picture = open_picture(tmp_path / "a.jpg")
     assert picture.mode == mode
     write_picture(picture, tmp_path / "b.jpg")
@@ -120,7 +121,7 @@ def test_rotated_jpeg_is_turned_and_its_thumbnail_remade(tmp_path, orientation):
             assert max(thumbnail.size) == 48
             assert (thumbnail.width < thumbnail.height) == turned
             assert np.asarray(thumbnail).min() > 250  # the picture is white now
-    given = picture.as_given()
+    given: Any = picture.as_given()
     assert given.getexif()[274] == 1 and given.info["icc_profile"] == SRGB and old[20:] not in given.info["exif"]
 
 

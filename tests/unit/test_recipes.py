@@ -334,7 +334,9 @@ def test_initial_weights(initial: str) -> None:
         config = replace(config, initial=initial, **extra)
         assert method.build is not None
         for network in (method.build(config), *method.critics(config).values()):
-            layers = [x for x in network.modules() if hasattr(x, "bias") and isinstance(x.bias, nn.Parameter)]
+            layers: list[Any] = [
+                x for x in network.modules() if hasattr(x, "bias") and isinstance(x.bias, nn.Parameter)
+            ]
             layer = max(layers, key=lambda x: getattr(x, "weight_orig", x.weight).numel())
             kernel = getattr(layer, "weight_orig", None)
             kernel = (layer.weight if kernel is None else kernel).detach()

@@ -104,7 +104,7 @@ def test_what_cannot_be_used_is_said() -> None:
         (("nowhere.png", mask), "cannot be read"),
     ):
         with pytest.raises(retouche.InputError, match=said):
-            fill(*bad, exported("network"))
+            fill(bad[0], bad[1], exported("network"))
     with pytest.raises(retouche.InputError, match="takes no sketch"):
         fill(picture, mask, exported("network"), sketch=mask)
     with pytest.raises(retouche.InputError, match="cannot be read"):

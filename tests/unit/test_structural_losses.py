@@ -73,6 +73,6 @@ def test_structural_sum_is_in_units_of_0_to_1() -> None:
 def test_gradients() -> None:
     target = torch.rand(1, 2, 6, 6, dtype=torch.float64)
     prediction = torch.rand(1, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda x: sum(overlap_reconstruction(x, target, 1)), (prediction,))
+    assert gradcheck(lambda x: torch.stack(overlap_reconstruction(x, target, 1)).sum(), (prediction,))
     logits = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)
     assert gradcheck(lambda x: binary_critic(x, -x) + binary_generator(x), (logits,))

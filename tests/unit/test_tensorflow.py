@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ DATA = Path(__file__).parent / "data" / "tensorflow"
 def variables() -> dict[str, torch.Tensor]:
     """What was given to `tf.compat.v1.train.Saver` for data/tensorflow/plain, in this order of drawing."""
     stream = np.random.RandomState(0)
-    made = {
+    made: dict[str, Any] = {
         "inpaint_net/conv1/kernel": stream.randn(3, 3, 5, 4).astype(np.float32),
         "inpaint_net/conv1/bias": stream.randn(4).astype(np.float32),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from retouche.apps.cli import main
 from retouche.pictures import decode, encode, open_picture
 
 
-def saved(values: np.ndarray, **options: object) -> bytes:
+def saved(values: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, values, **options)
     return file.getvalue()

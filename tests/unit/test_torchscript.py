@@ -7,6 +7,7 @@ import types
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ class Training(nn.Module):
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator: Any = generator
 
     def forward(self, seen: Tensor) -> Tensor:
         if isinstance(self.generator, LamaGenerator):
@@ -83,7 +84,7 @@ def test_a_frozen_program_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_a_lightning_checkpoint_with_its_callbacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The published checkpoint's containers: classes of a package that is not here are keys and values."""
-    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module: Any = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
 
     class ModelCheckpoint(dict):
         """Stands for the callback's class."""
