@@ -143,7 +143,7 @@ def test_workers_end_works_at_any_moment() -> None:
     async def never() -> None:
         await asyncio.Event().wait()
 
-    def busy(seconds: float, place: Place) -> float:
+    def busy(seconds: float, place: Place, _resource: None) -> float:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             place.report_progress(0.5)
