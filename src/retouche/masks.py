@@ -91,11 +91,29 @@ def opened(mask: Mask, radius: int) -> Mask:
 
     Returns: (H, W)
     """
-    wide = np.pad(mask, 2 * radius, mode="symmetric")
+    result = np.zeros_like(mask)
+    near = _around(mask, 2 * radius)  # so wide that the mirror at an edge that is not the picture's shows no hole
+    here = mask[near]
+    if not here.size:
+        return result
+    wide = np.pad(here, 2 * radius, mode="symmetric")
     core = ~squared(~wide, radius)
     # what lies within `radius` of the padding's own edge is not judged: squares from there do not reach the picture
     core[:radius] = core[-radius:] = core[:, :radius] = core[:, -radius:] = False
-    return squared(core, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & mask
+    result[near] = squared(core, radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius] & here
+    return result
+
+
+def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the hole's bounding box with a margin of pixels, as far as the picture goes; none of either
+    where there is no hole."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return slice(0), slice(0)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
 def squared(mask: Mask, radius: int) -> Mask:
@@ -123,14 +141,10 @@ def dilate_thick(mask: Mask, pixels: int) -> Mask:
         mask: (H, W), True = hole
         pixels: 1 or more
     """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
-        return mask.copy()
-    near = tuple(
-        slice(max(0, int(at[0]) - pixels), min(side, int(at[-1]) + 1 + pixels))
-        for at, side in zip((rows, columns), mask.shape, strict=True)
-    )
+    near = _around(mask, pixels)
     hole = mask[near]
+    if not hole.size:
+        return mask.copy()
     grown = dilate(hole, 1)
     step = 1
     while step < pixels:
@@ -159,6 +173,14 @@ def feather_weight(mask: Mask, dilated: Mask, pixels: int) -> NDArray[np.float32
     """
     if pixels < 0:
         raise InputError(f"feather is {pixels}: give 0 or more pixels")
+    whole = np.zeros(dilated.shape, np.float32)
+    near = _around(dilated, 0)
+    whole[near] = _feathered(mask[near], dilated[near], pixels)
+    return whole
+
+
+def _feathered(mask: Mask, dilated: Mask, pixels: int) -> NDArray[np.float32]:
+    """`feather_weight` where the whole picture is looked at."""
     weight = dilated.astype(np.float32)
     ring = dilated & ~mask
     if pixels == 0 or not ring.any() or not mask.any():

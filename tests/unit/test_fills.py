@@ -14,6 +14,7 @@ from retouche.numerics.patchmatch import (
     distances,
     patches_of,
     pick,
+    rows_of,
     search_around,
     search_everywhere,
     vote,
@@ -187,6 +188,46 @@ def test_components_keep_distances_and_targets_are_brought_up_to_date() -> None:
     changed = torch.where(hole, -picture, picture)
     describe_targets(described, changed, kernels, patches)
     torch.testing.assert_close(described, describe(changed, kernels, 0.0), atol=1e-5, rtol=0)
+
+
+def test_components_of_many_dimensions_hold_nearly_all_that_the_exact_ones_hold() -> None:
+    picture = torch.nn.functional.avg_pool2d(noise(1, 8, 66, 72), 3, 1)
+    patches = patches_of(box_mask(64, 70)[0, 0] > 0, 7)
+    kernels = components(picture, patches, 24).flatten(1).double()
+    rows = rows_of(picture, patches, patches.sources).movedim(3, 1).flatten(1).double()
+    torch.testing.assert_close(rows[5], picture[0, :, :7, 5:12].flatten().double())
+    rows -= rows.mean(0)
+    held = (rows @ kernels.T).square().sum(0)
+    torch.testing.assert_close(kernels @ kernels.T, torch.eye(24, dtype=torch.float64), atol=1e-5, rtol=0)
+    assert float(held.sum()) > 0.97 * float(torch.linalg.eigvalsh(rows.T @ rows)[-24:].sum())
+    assert bool((held[:-1] > 0.9 * held[1:]).all())  # those of the greatest variance first
+
+
+@pytest.mark.parametrize("shape", [(20, 9), (12, 12)])
+def test_votes_and_picks_as_loops_say(shape: tuple[int, int]) -> None:
+    picture, hole = noise(1, 2, *shape), torch.zeros(shape, dtype=torch.bool)
+    hole[:3, -2:] = True  # in a corner, where some patches would leave the picture
+    hole[6, 4] = True
+    patches = patches_of(hole, 3)
+    random = np.random.default_rng(0)
+    match = patches.sources[torch.from_numpy(random.integers(0, len(patches.sources), len(patches.targets)))]
+    weights = torch.from_numpy(random.uniform(0.1, 1, len(match))).float()
+    total, count = torch.zeros(2, *shape), torch.zeros(shape)
+    cheapest, taken = torch.full(shape, torch.inf), torch.zeros(2, *shape)
+    places = zip(patches.targets.tolist(), match.tolist(), weights.tolist(), strict=True)
+    for target, source, weight in places:
+        (y, x), (v, u) = (divmod(corner, patches.grid[1]) for corner in (target, source))
+        total[:, y : y + 3, x : x + 3] += weight * picture[0, :, v : v + 3, u : u + 3]
+        count[y : y + 3, x : x + 3] += weight
+        for down in range(3):
+            for right in range(3):
+                price = weight * (1 + 0.1 * ((down - 1) ** 2 + (right - 1) ** 2))
+                if price < cheapest[y + down, x + right]:
+                    cheapest[y + down, x + right] = price
+                    taken[:, y + down, x + right] = picture[0, :, v + down, u + right]
+    expected = torch.where(hole, total / count.clamp_min(1e-9), picture)
+    torch.testing.assert_close(vote(picture, patches, match, weights), expected)
+    torch.testing.assert_close(pick(picture, patches, match, weights), torch.where(hole, taken, picture))
 
 
 def test_patchmatch_comes_close_to_the_exhaustive_search() -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from retouche.numerics.laplace import membrane, seamless
 from retouche.numerics.patchmatch import (
+    SAMPLE,
     Patches,
     components,
     describe,
@@ -28,6 +29,7 @@ from retouche.numerics.patchmatch import (
     patches_of,
     pick,
     picked,
+    rows_of,
     search_around,
     search_everywhere,
     vote,
@@ -67,11 +69,13 @@ class _Level:
     Attributes:
         features: (1, 5, h, w), colours and two texture energies, 0 in the hole
         hole: (h, w), bool
+        patches: its patches
         guide: (1, 3, h, w), what the hole should look like from afar, and the known part from as far; or None
     """
 
     features: Tensor
     hole: Tensor
+    patches: Patches
     guide: Tensor | None = None
 
     def guided(self, features: Tensor) -> Tensor:
@@ -115,9 +119,10 @@ def synthesise(
     """
     with part(0, MEMBRANE):
         smooth = membrane(image, hole[None, None]) if guide is None else torch.where(hole, guide, image)
-    if len(patches_of(hole, SIDE).sources) < TOO_FEW:
+    whole = patches_of(hole, SIDE)
+    if len(whole.sources) < TOO_FEW:
         return smooth
-    levels = _pyramid(image.masked_fill(hole, 0), hole, None if guide is None else smooth, strength)
+    levels = _pyramid(image.masked_fill(hole, 0), hole, whole, None if guide is None else smooth, strength)
     patches, match, features = None, None, None
     costs = [
         level.hole.numel() + TARGET * _turns(number == 0) * int(level.hole.sum()) for number, level in enumerate(levels)
@@ -125,7 +130,7 @@ def synthesise(
     times = shares([*costs, START / (1 - START) * sum(costs)][::-1])[:0:-1]  # the finest level's first, like `levels`
     for number in reversed(range(len(levels))):
         level = levels[number]
-        finer = patches_of(level.hole, SIDE)
+        finer = level.patches
         if patches is None or match is None or features is None:
             features, match = _first_guess(level, finer), None
         else:
@@ -133,19 +138,18 @@ def synthesise(
             match = _doubled_matches(patches, match, finer, generator)
         patches = finer
         with part(*times[number]):
-            features, match, cost, votes = _refine(level, features, patches, match, number == 0, generator)
+            features, match, cost = _refine(level, features, patches, match, number == 0, generator)
         if number == len(levels) - 1 and number > 0:
             # A mean of many patches would tell the finer levels that the texture is smooth.
-            copied = pick(features, patches, match, cost)
-            features = level.guided(torch.where(level.hole, copied[:, :OWN], features[:, :OWN]))
+            features = level.guided(pick(features[:, :OWN], patches, match, cost))
     assert patches is not None and match is not None and features is not None
     leaning = LEANING if guide is None else GUIDED_LEANING
-    return _finish(image, hole, votes[:, :3], picked(patches, match, cost), smooth, leaning)
+    return _finish(image, hole, features[:, :3], picked(patches, match, cost), smooth, leaning)
 
 
-def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None, strength: float = 1.0) -> list[_Level]:
+def _pyramid(picture: Tensor, hole: Tensor, whole: Patches, guide: Tensor | None, strength: float) -> list[_Level]:
     """Halved until the hole is thin, as long as there are patches to copy from; the finest level first."""
-    pictures, holes = [picture], [hole]
+    pictures, holes, places = [picture], [hole], [whole]
     while min(holes[-1].shape) >= 3 * SIDE:
         deepest = float(depth_of(holes[-1], MASKED_RINGS + 1).max())
         coarser, coarser_hole = _halved(pictures[-1], holes[-1])
@@ -153,29 +157,29 @@ def _pyramid(picture: Tensor, hole: Tensor, guide: Tensor | None = None, strengt
         if deepest <= THIN or len(patches.sources) < FEWEST or len(patches.targets) == 0:
             break
         # Bricks finer than a coarse pixel cannot be found again on the way back: start while they can be seen.
-        if deepest <= MASKED_RINGS and _variation(coarser, patches) < FLATTER * _variation(
-            pictures[-1], patches_of(holes[-1], SIDE)
-        ):
+        if deepest <= MASKED_RINGS and _variation(coarser, patches) < FLATTER * _variation(pictures[-1], places[-1]):
             break
         pictures.append(coarser)
         holes.append(coarser_hole)
+        places.append(patches)
     texture = _texture(picture, hole, radius=min(2 ** (len(holes) - 1), 16)) * TEXTURE
     levels = []
-    for number, (at_scale, its_hole) in enumerate(zip(pictures, holes, strict=True)):
+    for number, (at_scale, its_hole, patches) in enumerate(zip(pictures, holes, places, strict=True)):
         if number:
             texture, _ = _halved(texture, holes[number - 1])
         if guide is not None and number:
             guide = F.avg_pool2d(F.pad(guide, (0, guide.shape[3] % 2, 0, guide.shape[2] % 2), mode="replicate"), 2)
         weight = strength * GUIDANCE[min(number, len(GUIDANCE) - 1)]
         seen = None if guide is None else blurred_whole(guide, AFAR) * weight
-        levels.append(_Level(torch.cat([at_scale, texture], 1).masked_fill(its_hole, 0), its_hole, seen))
+        features = torch.cat([at_scale, texture], 1).masked_fill(its_hole, 0)
+        levels.append(_Level(features, its_hole, patches, seen))
     return levels
 
 
 def _variation(picture: Tensor, patches: Patches) -> float:
-    """The mean variance within a known patch."""
-    mean, square = (F.avg_pool2d(values, patches.size, 1).flatten(2) for values in (picture, picture.square()))
-    return float((square - mean.square())[..., patches.sources].mean())
+    """The mean variance within a known patch, of some."""
+    some = rows_of(picture, patches, patches.sources[:: max(1, len(patches.sources) // SAMPLE)])
+    return float(some.flatten(1, 2).var(1, correction=0).mean())
 
 
 def _halved(picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,16 +199,33 @@ def _texture(picture: Tensor, hole: Tensor, radius: int) -> Tensor:
 
     def spread(values: Tensor, axis: int) -> Tensor:
         values = F.pad(values, (0, 0, 0, 1) if axis == 2 else (0, 1))
-        rows = F.avg_pool2d(values, (2 * radius + 1, 1), 1, (radius, 0))
-        return F.avg_pool2d(rows, (1, 2 * radius + 1), 1, (0, radius))
+        return _summed(_summed(values, radius, 2), radius, 3)
 
     slopes = []
     for axis in (3, 2):
         pairs = picture.shape[axis] - 1
         both = known.narrow(axis, 0, pairs) * known.narrow(axis, 1, pairs)
         slope = (grey.narrow(axis, 1, pairs) - grey.narrow(axis, 0, pairs)).abs() * both
-        slopes.append(spread(slope, axis) / spread(both, axis).clamp_min(1e-3))
+        slopes.append(spread(slope, axis) / spread(both, axis).clamp_min(1))
     return torch.cat(slopes, 1)
+
+
+def _summed(values: Tensor, radius: int, axis: int) -> Tensor:
+    """Sums over 2 * radius + 1 neighbours along an axis, zeros beyond its ends: sums of 1, 2, 4, ... are joined."""
+    length, wide = values.shape[axis], 2 * radius + 1
+    sums = F.pad(values, (0, 0, radius, radius) if axis == 2 else (radius, radius))
+    total, start, reach = None, 0, 1
+    while True:
+        if wide & reach:
+            piece = sums.narrow(axis, start, length)
+            total = piece if total is None else total + piece
+            start += reach
+        if 2 * reach > wide:
+            assert total is not None
+            return total
+        there = sums.shape[axis] - reach
+        sums = sums.narrow(axis, 0, there) + sums.narrow(axis, reach, there)
+        reach *= 2
 
 
 def depth_of(hole: Tensor, most: int) -> Tensor:
@@ -218,6 +239,8 @@ def depth_of(hole: Tensor, most: int) -> Tensor:
         for _ in range(most):
             depth[near] += left[0, 0]
             left = 1 - F.max_pool2d(1 - left, 3, 1, 1)
+            if not left.any():
+                break
     return depth
 
 
@@ -285,8 +308,8 @@ def _turns(finest: bool) -> int:
 
 def _refine(
     level: _Level, features: Tensor, patches: Patches, match: Tensor | None, finest: bool, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Search and vote in turn on one level: the new features, matches, their squared distances, the votes."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Search and vote in turn on one level: features with the votes in the hole, matches, their squared distances."""
     kernels = components(features, patches, COMPONENTS)
     descriptors = describe(features, kernels, NEARNESS)
     comparisons = len(patches.sources) * len(patches.targets)
@@ -307,10 +330,9 @@ def _refine(
         cost = distances(descriptors, patches, match)
         usual = cost.sort().values[len(cost) * 3 // 4].clamp_min(1e-8)
         weights = torch.exp(-cost / (2 * usual)).clamp_min(1e-6) * confidence
-        votes = vote(features, patches, match, weights)
-        features = level.guided(torch.where(level.hole, votes[:, :OWN], features[:, :OWN]))
+        features = level.guided(vote(features[:, :OWN], patches, match, weights))
     assert match is not None  # each level has at least two turns
-    return features, match, cost, votes
+    return features, match, cost
 
 
 def _finish(
@@ -382,15 +404,19 @@ def _jumps(colours: Tensor, known: Tensor, source: Tensor, width: int, stride: i
 
 def blurred_whole(values: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of a picture whose border is a mirror of nothing: the weights that fall outside are left out."""
-    return _blurred(values, sigma) / _blurred(torch.ones_like(values[:, :1]), sigma)
+    down, across = (torch.ones_like(some) for some in (values[:1, :1, :, :1], values[:1, :1, :1]))
+    return _blurred(values, sigma) / (_blurred(down, sigma, (2,)) * _blurred(across, sigma, (3,)))
 
 
-def _blurred(values: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur with zeros all around."""
+def _blurred(values: Tensor, sigma: float, axes: tuple[int, ...] = (2, 3)) -> Tensor:
+    """Gaussian blur along these axes with zeros all around."""
     radius = round(3 * sigma)
     x = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
     bell = torch.exp(-x.square() / (2 * sigma * sigma))
     bell = bell / bell.sum()
     planes = values.transpose(0, 1)  # (C, 1, h, w)
-    planes = F.conv2d(planes, bell.view(1, 1, -1, 1), padding=(radius, 0))
-    return F.conv2d(planes, bell.view(1, 1, 1, -1), padding=(0, radius)).transpose(0, 1)
+    if 2 in axes:
+        planes = F.conv2d(planes, bell.view(1, 1, -1, 1), padding=(radius, 0))
+    if 3 in axes:
+        planes = F.conv2d(planes, bell.view(1, 1, 1, -1), padding=(0, radius))
+    return planes.transpose(0, 1)

@@ -14,7 +14,6 @@ from torch import Tensor
 from retouche.engines.onnx_file import OnnxFile, is_onnx, open_onnx
 from retouche.engines.sessions import EXTRA, open_session
 from retouche.errors import InputError, WeightsError
-from retouche.export.write import export, key_of
 from retouche.methods import find, methods
 from retouche.methods.loading import Networks
 from retouche.methods.method import Generator, Method, Prediction, checked
@@ -113,6 +112,8 @@ def exported(model: Networks) -> Path:
 
     Raises: as `export.write.export`
     """
+    from retouche.export.write import export, key_of  # only here: writing files is much to import
+
     folder = cache_folder() / "exports"
     path = folder / f"{model.method}-{key_of(model)}.onnx"
     if not path.exists():

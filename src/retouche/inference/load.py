@@ -11,7 +11,6 @@ import torch
 from retouche.ambient import plain_torch
 from retouche.engines.onnx_file import is_onnx
 from retouche.errors import InputError, WeightsError
-from retouche.export.write import network_of
 from retouche.inference.engine import chosen_engine, exported, open_networks
 from retouche.inference.model import Model
 from retouche.inference.names import resolve
@@ -51,6 +50,8 @@ def load(
     if isinstance(meant, Path) and is_onnx(meant):
         return _in_engine(open_networks(meant, chosen), str(model))
     if chosen != "torch":
+        from retouche.export.write import network_of  # only here: writing files is much to import
+
         result = load(model, semantics=semantics, order=order)
         network = network_of(result)
         if network.generator is None:

@@ -251,10 +251,11 @@ def _open(path: Path) -> list[_Source]:
 
 def _open_own(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> _Source:
     native.check_header(header, path)
-    name, known = header["method"], _trainable()
-    if name not in known:
-        raise WeightsError(f"{path} is for the method {name}, which is not installed: known are {', '.join(known)}")
-    record = known[name]
+    name = header["method"]
+    record = find(name) if name in methods() else None  # the others are left alone: each is a module to import
+    if record is None or record.build is None:
+        known = ", ".join(_trainable())
+        raise WeightsError(f"{path} is for the method {name}, which is not installed: known are {known}")
     parts, stray = native.split_parts(tensors)
     if stray or not parts:
         raise WeightsError(f"{path} is damaged: {f'{stray[0]} belongs to no network' if stray else 'it is empty'}")

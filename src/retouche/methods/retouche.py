@@ -28,7 +28,7 @@ def route(hole: NDArray[np.bool_]) -> tuple[Route, ...]:
     Args:
         hole: (H, W), True = hole, with a known pixel
     """
-    if int((~hole).sum()) < FEWEST:
+    if hole.size - np.count_nonzero(hole) < FEWEST:
         return (Route("harmonic", hole, f"fewer than {FEWEST} pixels are known"),)
     if not (thick := _thick(hole)).any():
         return (Route("thin", hole, f"at most {2 * THICK} pixels thick"),)
