@@ -19,9 +19,8 @@ class SpectralConv2d(nn.Module):
 
     Args:
         inputs, outputs: channels
-        kernel, stride, padding, dilation: as in nn.Conv2d, in pixels
+        kernel, stride, padding: as in nn.Conv2d, in pixels
         bias: whether a bias (not normalised) is added
-        transposed: a transposed convolution with kernel (inputs, outputs, k, k); its matrix has the output axis first
     """
 
     weight_orig: nn.Parameter
@@ -29,34 +28,17 @@ class SpectralConv2d(nn.Module):
     weight_v: Tensor
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        bias: bool = True,
-        transposed: bool = False,
-        output_padding: int = 0,
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, bias: bool = True
     ) -> None:
         super().__init__()
-        plain: nn.Conv2d | nn.ConvTranspose2d
-        if transposed:
-            plain = nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, output_padding, bias=bias)
-        else:
-            plain = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=bias)
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.transposed, self.output_padding = transposed, output_padding
+        plain = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
+        self.stride, self.padding = stride, padding
         self.weight_orig = nn.Parameter(plain.weight.detach())
         self.bias = nn.Parameter(plain.bias.detach()) if plain.bias is not None else None
         self._kept: tuple[list[tuple[int, int, torch.dtype]], list[Tensor], Tensor] | None = None
-        matrix = self._matrix(self.weight_orig)
+        matrix = self.weight_orig.flatten(1)
         self.register_buffer("weight_u", functional.normalize(torch.randn(matrix.shape[0]), dim=0, eps=EPSILON))
         self.register_buffer("weight_v", functional.normalize(torch.randn(matrix.shape[1]), dim=0, eps=EPSILON))
-
-    def _matrix(self, weight: Tensor) -> Tensor:
-        return (weight.transpose(0, 1) if self.transposed else weight).flatten(1)
 
     def weight(self) -> Tensor:
         """The normalised kernel; in training one power iteration moves u and v first.
@@ -77,21 +59,15 @@ class SpectralConv2d(nn.Module):
     @torch.no_grad()
     def export_form(self) -> nn.Module:
         """A plain convolution with the kernel already divided; see `layers.exporting`."""
-        outputs, inputs = (self.weight_orig.shape[axis] for axis in ((1, 0) if self.transposed else (0, 1)))
-        kernel, bias = self.weight_orig.shape[2], self.bias is not None
-        plain: nn.Conv2d | nn.ConvTranspose2d
-        if self.transposed:
-            extra = self.output_padding
-            plain = nn.ConvTranspose2d(inputs, outputs, kernel, self.stride, self.padding, extra, bias=bias)
-        else:
-            plain = nn.Conv2d(inputs, outputs, kernel, self.stride, self.padding, self.dilation, bias=bias)
+        outputs, inputs, kernel, _ = self.weight_orig.shape
+        plain = nn.Conv2d(inputs, outputs, kernel, self.stride, self.padding, bias=self.bias is not None)
         plain.weight.copy_(self.eval()._divided())
         if plain.bias is not None and self.bias is not None:
             plain.bias.copy_(self.bias)
         return plain.eval()
 
     def _divided(self) -> Tensor:
-        matrix = self._matrix(self.weight_orig)
+        matrix = self.weight_orig.flatten(1)
         if self.training:
             with torch.no_grad():
                 v = functional.normalize(matrix.t() @ self.weight_u, dim=0, eps=EPSILON)
@@ -102,8 +78,4 @@ class SpectralConv2d(nn.Module):
         return self.weight_orig / sigma
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.transposed:
-            return functional.conv_transpose2d(
-                x, self.weight(), self.bias, self.stride, self.padding, self.output_padding
-            )
-        return functional.conv2d(x, self.weight(), self.bias, self.stride, self.padding, self.dilation)
+        return functional.conv2d(x, self.weight(), self.bias, self.stride, self.padding)
