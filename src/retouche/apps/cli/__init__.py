@@ -117,6 +117,7 @@ def _main(words: list[str], owns_process: bool) -> int:
     if owns_process:
         terminal.own_the_process()
         terminal.share_the_cores()
+        terminal.bound_the_kernels()
         terminal.take_any_encoding()
     module = importlib.import_module(VERBS[name].module)
     try:
