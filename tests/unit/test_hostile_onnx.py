@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,11 @@ def huge_product(model: Any) -> None:
 
 def huge_noise(model: Any) -> None:
     model.graph.node.insert(0, onnx.helper.make_node("RandomNormal", [], ["unused"], shape=[1 << 17, 1 << 17]))
+
+
+def file_of_an_engine(model: Any) -> None:
+    words = {"domain": "com.microsoft", "ep_cache_context": "/etc/passwd", "embed_mode": 0}
+    model.graph.node.append(onnx.helper.make_node("EPContext", ["image"], ["unused"], **words))
 
 
 def for_ever(model: Any) -> None:
@@ -248,6 +254,7 @@ HARM: dict[Callable[[Any], None], str] = {
     huge_range: "from constants alone",
     huge_product: "from constants alone",
     huge_noise: "RandomNormal",
+    file_of_an_engine: "EPContext",
     for_ever: "Loop",
     declared_beyond_all_pictures: "more than any picture",
     sparse: "sparse",
@@ -288,6 +295,17 @@ def test_damage_anywhere_is_said_at_once() -> None:
             assert "\n" not in str(said)
     with pytest.raises(retouche.WeightsError):
         look_through(b"\x3a" + b"\xff" * 9 + b"\x7f")  # a length beyond all memory
+
+
+def test_only_plain_files_are_read(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes on this system")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "zero.onnx").symlink_to("/dev/zero")
+    (tmp_path / "folder.onnx").mkdir()
+    for name in ("pipe.onnx", "zero.onnx", "folder.onnx"):
+        with pytest.raises(retouche.InputError, match=name):
+            open_onnx(tmp_path / name)
 
 
 def test_files_of_ours_pass() -> None:

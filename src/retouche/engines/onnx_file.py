@@ -9,6 +9,7 @@ given the same bytes, never a path.
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ AS_LARGE = {"Cast", "Constant", "DequantizeLinear", "Identity", "QuantizeLinear"
 file is written here; elsewhere it can make gigabytes of three numbers."""
 REFUSED = {
     "Bernoulli",
+    "EPContext",
     "Loop",
     "Multinomial",
     "RandomNormal",
@@ -40,7 +42,7 @@ REFUSED = {
     "RandomUniformLike",
     "Scan",
 }
-"""Operators that draw numbers, or repeat others as often as they like."""
+"""Operators that draw numbers, repeat others as often as they like, or name files of an engine's own."""
 SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Pad": 1, "Resize": 3, "Reshape": 1}
 """Operator -> which input says a size."""
 
@@ -94,7 +96,10 @@ def open_onnx(path: Path | str) -> OnnxFile:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        found = path.stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # a pipe would wait, a device never end
+            raise InputError(f"{path} is no plain file: give one that `retouche export` wrote")
+        if found.st_size > LARGEST_FILE:
             raise WeightsError(f"{path} has more than {LARGEST_FILE >> 30} GiB: no ONNX file is as large")
         data = path.read_bytes()
     except OSError as error:
