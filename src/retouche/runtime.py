@@ -339,11 +339,11 @@ def _fill_box(network: Network, colours: Array, left: Hole, spot: _Spot, guides:
     if target != size:
         seen, unknown = _shrunk(seen, unknown, target)
         given = {name: _resized(guide, target) for name, guide in given.items()}
-    made = _run(network, seen, unknown, given)
+    result = _run(network, seen, unknown, given)
     if target != size:
-        made = np.asarray(Image.fromarray(made).resize(size[::-1], Image.Resampling.BICUBIC))
+        result = np.asarray(Image.fromarray(result).resize(size[::-1], Image.Resampling.BICUBIC))
     top, start = box[1] - crop[1], box[0] - crop[0]
-    part = made[top : top + box[3] - box[1], start : start + box[2] - box[0]]
+    part = result[top : top + box[3] - box[1], start : start + box[2] - box[0]]
     inside = (slice(box[1], box[3]), slice(box[0], box[2]))
     mine = left[inside].copy()
     colours[inside][mine] = part[mine]
@@ -412,8 +412,8 @@ def _run(network: Network, seen: Array, unknown: Hole, guides: dict[str, Any]) -
         grown = each[np.ix_(rows, columns)].astype(np.float32)
         arrays[name] = grown[None, None] if each.ndim == 2 else (grown / 127.5 - 1).transpose(2, 0, 1)[None]
     arrays = {name: np.ascontiguousarray(each) for name, each in arrays.items()}
-    made = network.run(arrays)[0, :, :height, :width]
-    return np.clip(np.round((made.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+    result = network.run(arrays)[0, :, :height, :width]
+    return np.clip(np.round((result.transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def _fitting(side: int, window: dict[str, Any]) -> int:

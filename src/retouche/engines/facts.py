@@ -27,26 +27,29 @@ PICTURES = {"network": "image", "pipeline": "picture"}
 GUIDES = {"sketch", "structure"}
 
 
-def read(path: Path, said: Mapping[str, str], inputs: Sequence[str]) -> dict[str, Any]:
+def read(path: Path, metadata: Mapping[str, str], inputs: Sequence[str]) -> dict[str, Any]:
     """The metadata with its JSON read.
 
     Args:
         path: for messages
-        said: the metadata as it is
+        metadata: as it is
         inputs: what the graph is fed, in order
 
     Raises: WeightsError for a file that is none of ours, newer than this version, or beyond bounds
     """
-    if "retouche" not in said or "method" not in said:
+    if "retouche" not in metadata or "method" not in metadata:
         raise WeightsError(
             f"{path} is an ONNX file that does not say how pictures go in: make one with `retouche export`"
         )
-    if said.get("format") != FORMAT:
+    if metadata.get("format") != FORMAT:
         raise WeightsError(
-            f"{path} has format {said.get('format', '?')[:20]}, this version reads {FORMAT}: update Retouche"
+            f"{path} has format {metadata.get('format', '?')[:20]}, this version reads {FORMAT}: update Retouche"
         )
     try:
-        found = {**said, **{key: json.loads(said[key]) for key in ("window", "parity", "config") if key in said}}
+        found = {
+            **metadata,
+            **{key: json.loads(metadata[key]) for key in ("window", "parity", "config") if key in metadata},
+        }
         fits = _inputs_fit(found, inputs) and _window_fits(found["window"])
     except (ValueError, RecursionError, KeyError, TypeError):
         fits = False

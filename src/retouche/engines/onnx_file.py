@@ -120,8 +120,8 @@ def look_through(data: bytes, path: Path | str = "the file") -> OnnxFile:
                 _domain(domain)
                 look.file.opset = int(version or 0) if domain in ("", "ai.onnx") else look.file.opset
             elif number == 14:
-                key, said = _pair(value, 1, 2)
-                look.file.metadata[str(key)] = str(said)
+                key, text = _pair(value, 1, 2)
+                look.file.metadata[str(key)] = str(text)
             elif number == 25:
                 raise WeightsError("defines operators of its own: export it without functions")
         if len(graphs) != 1:

@@ -48,15 +48,16 @@ def open_session(file: OnnxFile, engine: str = "onnx", threads: int | None = Non
 
     def checked(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         try:
-            made = run(arrays)
+            output = run(arrays)
         except Exception as error:
             raise WeightsError(f"{file.path} failed in {module}: {reason(error)}") from None
         like = next(iter(arrays.values()))  # the picture
-        if made.shape != like.shape or made.dtype != like.dtype:
+        if output.shape != like.shape or output.dtype != like.dtype:
             raise WeightsError(
-                f"{file.path} gives {made.shape} {made.dtype} for a picture {like.shape} {like.dtype}: export it anew"
+                f"{file.path} gives {output.shape} {output.dtype} for a picture {like.shape} {like.dtype}: "
+                "export it anew"
             )
-        return made
+        return output
 
     return checked
 
@@ -64,14 +65,14 @@ def open_session(file: OnnxFile, engine: str = "onnx", threads: int | None = Non
 def cores() -> int:
     """Cores that this process may use, or OMP_NUM_THREADS where it says fewer."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return min(own, int(said)) if said.isdigit() and int(said) else own
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(own, int(limit)) if limit.isdigit() and int(limit) else own
 
 
 def _onnx_runtime(ort: Any, file: OnnxFile, threads: int) -> Run:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what fails is told by an exception
+    options.log_severity_level = 4  # what fails raises
     if bounded(ort):
         options.add_session_config_entry("session.use_env_allocators", "1")
     session = ort.InferenceSession(file.data, options, providers=["CPUExecutionProvider"])

@@ -40,15 +40,15 @@ def _branch(graph: Any) -> None:
         if at is None:
             return
         node = graph.node[at]
-        wanted, made, otherwise = node.input
-        moved = _serving(graph, at, made)
+        wanted, produced, otherwise = node.input
+        moved = _serving(graph, at, produced)
         inside = [each for k, each in enumerate(graph.node) if k in moved]
         outside = [each for k, each in enumerate(graph.node) if k not in moved]
         elsewhere = {name for each in outside for name in _read(each)}
         own = [tensor for tensor in graph.initializer if tensor.name not in elsewhere]
         output = node.output[0]
         # branches' outputs have names of their own; their sizes are for the engine to find
-        sides = [[*inside, helper.make_node("Identity", [made], [f"{output}_made"])]]
+        sides = [[*inside, helper.make_node("Identity", [produced], [f"{output}_made"])]]
         sides.append([helper.make_node("Identity", [otherwise], [f"{output}_otherwise"])])
         graphs = [
             helper.make_graph(
@@ -74,13 +74,13 @@ def _branch(graph: Any) -> None:
 
 def _copy(message: Any) -> Any:
     """A message that stays when the list it came from is emptied."""
-    made = type(message)()
-    made.CopyFrom(message)
-    return made
+    result = type(message)()
+    result.CopyFrom(message)
+    return result
 
 
-def _serving(graph: Any, at: int, made: str) -> set[int]:
-    """Positions of the operators whose results are read on the way to the tensor `made` of choice `at` alone."""
+def _serving(graph: Any, at: int, produced: str) -> set[int]:
+    """Positions of the operators whose results are read on the way to the tensor `produced` of choice `at` alone."""
     readers: dict[str, set[int]] = {}
     for k, node in enumerate(graph.node):
         for name in _read(node):
@@ -93,7 +93,7 @@ def _serving(graph: Any, at: int, made: str) -> set[int]:
             continue
         read_by = set().union(*(readers.get(name, set()) for name in outputs))
         through = {name for name in outputs if at in readers.get(name, ())}
-        if read_by - {at} <= found and read_by and through <= {made} and made not in graph.node[at].input[2:]:
+        if read_by - {at} <= found and read_by and through <= {produced} and produced not in graph.node[at].input[2:]:
             found.add(k)
     return found
 

@@ -27,8 +27,8 @@ class NetworkForm(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor, *guides: Tensor) -> Tensor:
         image = image * (1 - mask)
-        made = self.generator(image, mask, **dict(zip(self.guides, guides, strict=True)))
-        return chosen(made.refined, made.structure)
+        result = self.generator(image, mask, **dict(zip(self.guides, guides, strict=True)))
+        return chosen(result.refined, result.structure)
 
 
 class PipelineForm(NetworkForm):
@@ -46,8 +46,8 @@ class PipelineForm(NetworkForm):
             name: self._image(guide) if name == "structure" else self._grown((guide > 127)[:, None].float())
             for name, guide in zip(self.guides, guides, strict=True)
         }
-        made = self.generator(seen * (1 - unknown), unknown, **given)
-        image = chosen(made.refined, made.structure)[..., : picture.shape[1], : picture.shape[2]]
+        result = self.generator(seen * (1 - unknown), unknown, **given)
+        image = chosen(result.refined, result.structure)[..., : picture.shape[1], : picture.shape[2]]
         levels = image.add(1).mul(127.5).round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
         return torch.where(hole[..., None], levels, picture)
 

@@ -90,15 +90,15 @@ def tidied(model: Any) -> Any:
         path = str(Path(folder) / "tidied.onnx")
         options.optimized_model_filepath = path
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        made = onnx.load_model(path)
-    own = [each for each in made.opset_import if each.domain in ("", "ai.onnx")]
-    del made.opset_import[:]
-    made.opset_import.extend(own)
-    return made
+        result = onnx.load_model(path)
+    own = [each for each in result.opset_import if each.domain in ("", "ai.onnx")]
+    del result.opset_import[:]
+    result.opset_import.extend(own)
+    return result
 
 
 def _declared(model: Any, axes: Mapping[int, str]) -> Any:
-    """The model with nothing said of its output's sizes but what varies, which tracing states wrongly at times."""
+    """The model with no sizes of its output but those that vary, which tracing states wrongly at times."""
     for value in model.graph.output:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if axis in axes:

@@ -66,19 +66,19 @@ def difference(form: NetworkForm, run: Run, example: Mapping[str, Tensor]) -> fl
     """Largest difference for one batch; where a network's own values pass -1..1, relative to the largest of them."""
     with torch.no_grad():
         expected = form(*example.values()).numpy()
-    made = run({name: tensor.numpy() for name, tensor in example.items()})
-    if made.shape != expected.shape:
-        raise RetoucheError(f"the exported file gives {made.shape} where PyTorch gives {expected.shape}")
+    result = run({name: tensor.numpy() for name, tensor in example.items()})
+    if result.shape != expected.shape:
+        raise RetoucheError(f"the exported file gives {result.shape} where PyTorch gives {expected.shape}")
     if isinstance(form, PipelineForm):
         known = (example["mask"] <= 127).numpy()
-        if not np.array_equal(made[known], example["picture"].numpy()[known]):
+        if not np.array_equal(result[known], example["picture"].numpy()[known]):
             raise RetoucheError("the exported file changes pixels outside the hole")
-    return apart(isinstance(form, PipelineForm), expected, made)
+    return apart(isinstance(form, PipelineForm), expected, result)
 
 
-def apart(levels: bool, expected: NDArray[Any], made: NDArray[Any]) -> float:
+def apart(levels: bool, expected: NDArray[Any], result: NDArray[Any]) -> float:
     """Largest difference of two results: of levels as it is, else relative to the largest value, where beyond 1."""
-    largest = float(np.abs(made.astype(np.float64) - expected.astype(np.float64)).max())
+    largest = float(np.abs(result.astype(np.float64) - expected.astype(np.float64)).max())
     if not levels:
         largest /= max(1.0, float(np.abs(expected).max()))
     return float("inf") if np.isnan(largest) else largest

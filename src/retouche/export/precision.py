@@ -21,7 +21,7 @@ from retouche.export.forms import NetworkForm, PipelineForm
 
 PRECISIONS = ("fp32", "fp16", "int8")
 LEAST = 40.0
-"""dB below which a graph of fewer bits is refused: its fill can be told from the other's by eye."""
+"""dB below which a graph of fewer bits is refused: its fill differs from the other's to the eye."""
 Arrays = Mapping[str, NDArray[Any]]
 
 

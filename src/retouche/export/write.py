@@ -114,7 +114,7 @@ def export(
             f"the exported {model.method} differs from PyTorch by {largest:.1e}, more than {tolerance:.0e}: "
             "nothing is written"
         )
-    said = metadata(model, eager, form, found, tolerance)
+    header = metadata(model, eager, form, found, tolerance)
     cost = None
     if precision != "fp32":
         inputs = batches(eager, pictures, centre[1] if centre else 0)
@@ -125,8 +125,8 @@ def export(
                 f"{model.method} in {precision} is {cost:.1f} dB from float32, less than {LEAST:g}: nothing is "
                 "written; say --anyway if that will do"
             )
-        graph, said = fewer, {**said, "precision": precision, "psnr": f"{cost:.2f}"}
-    say(graph, said)
+        graph, header = fewer, {**header, "precision": precision, "psnr": f"{cost:.2f}"}
+    add_metadata(graph, header)
     data = graph.SerializeToString()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def metadata(
         "only": form.side,
         **{key: value for key, value in dataclasses.asdict(scope).items() if value != float("inf")},
     }
-    said = {
+    header = {
         "format": FORMAT,
         "retouche": retouche.__version__,
         "method": model.method,
@@ -218,7 +218,7 @@ def metadata(
         "tolerance": f"{tolerance:g}",
         "parity": json.dumps(parity.as_json(found)),
     }
-    return {key: str(value) for key, value in said.items() if value is not None}
+    return {key: str(value) for key, value in header.items() if value is not None}
 
 
 def weights_sha256(network: nn.Module) -> str:
@@ -230,11 +230,11 @@ def weights_sha256(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def say(graph: Any, said: Mapping[str, str]) -> None:
+def add_metadata(graph: Any, header: Mapping[str, str]) -> None:
     """Write metadata into an `onnx.ModelProto`, in place of what it had."""
     del graph.metadata_props[:]
     graph.producer_name, graph.producer_version = "retouche", retouche.__version__
-    for key, value in said.items():
+    for key, value in header.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
 

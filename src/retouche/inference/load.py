@@ -66,8 +66,8 @@ def load(
                 raise InputError(f'"{name}" has no network of its own: it sees no order of colours, leave order out')
             paths = {path: load(path, device=device) for path in record.paths}
             method = DEFAULT if name == "default" else name
-            made = Model(name=str(model), method=method, paths=paths, source_sha256=_networks_sha256(record))
-            return made.to(device)
+            output = Model(name=str(model), method=method, paths=paths, source_sha256=_networks_sha256(record))
+            return output.to(device)
         path = installed(meant)
         if path is None:
             needed = choose(meant).name

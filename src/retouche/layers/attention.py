@@ -255,10 +255,10 @@ def _diagonal_sum(band: Tensor, step: int) -> Tensor:
         return total
 
     def spread(slope: Tensor) -> Tensor:
-        made = functional.pad(slope, (0, 0, step, step))
-        made[:, : -2 * step, :-step] += slope[:, :, step:]
-        made[:, 2 * step :, step:] += slope[:, :, :-step]
-        return made
+        result = functional.pad(slope, (0, 0, step, step))
+        result[:, : -2 * step, :-step] += slope[:, :, step:]
+        result[:, 2 * step :, step:] += slope[:, :, :-step]
+        return result
 
     return _linear(band, summed, spread)
 
@@ -307,13 +307,13 @@ def _column_sum(rows: Tensor) -> Tensor:
 
 def _column_spread(slope: Tensor) -> Tensor:
     """The transpose of `_column_sum`."""
-    made = functional.pad(slope, (0, 0, 0, 0, 0, 0, 1, 1))
-    above, below = made[:, :-2], made[:, 2:]
+    result = functional.pad(slope, (0, 0, 0, 0, 0, 0, 1, 1))
+    above, below = result[:, :-2], result[:, 2:]
     above[..., :-1, :] += slope[..., 1:, :]
     above[..., -1, :-1] += slope[..., 0, 1:]
     below[..., 1:, :] += slope[..., :-1, :]
     below[..., 0, 1:] += slope[..., -1, :-1]
-    return made
+    return result
 
 
 def _weigh(scores: Tensor, free: Tensor, rules: Rules) -> Tensor:
@@ -336,10 +336,10 @@ def _paste(weights: Tensor, blocks: Tensor) -> Tensor:
         return (placed.flatten(3).flatten(1, 2) @ blocks).reshape(n, r + 1, w + 1, blocks.shape[2])
 
     def spread(weights: Tensor) -> Tensor:
-        made = weights.new_zeros(n, r + 1, w + 1, h + 1, w + 1)
+        result = weights.new_zeros(n, r + 1, w + 1, h + 1, w + 1)
         for y, x in _CORNERS:
-            made[:, y : y + r, x : x + w, y : y + h, x : x + w] += weights
-        return made
+            result[:, y : y + r, x : x + w, y : y + h, x : x + w] += weights
+        return result
 
     def summed(slope: Tensor) -> Tensor:
         total = slope[:, :-1, :-1, :-1, :-1].clone()

@@ -82,7 +82,7 @@ def pasted(
     here, before = torch.zeros_like(scores), torch.zeros_like(scores)  # weights of a row of queries and the one before
     sums = small.new_zeros(across + 2, high * wide + 1)  # the first and the last row stay zero
     placed = small.new_empty(across + 1, sums.shape[1] - 1)
-    made = small.new_zeros(down + 1, across + 1, blocks.shape[1])
+    result = small.new_zeros(down + 1, across + 1, blocks.shape[1])
     for i in range(down + 1):
         here, before = before, here
         if i == down:
@@ -98,8 +98,8 @@ def pasted(
             start, stop, length = edge + first - 1, edge + last, last - first
             torch.add(here[:, start:stop], before[:, start - wide : stop - wide], out=sums[1:-1, : length + 1])
             torch.add(sums[1:, 1 : length + 1], sums[:-1, :length], out=placed[:, :length])
-            made[i].addmm_(placed[:, :length], blocks[first:last])
-    return made
+            result[i].addmm_(placed[:, :length], blocks[first:last])
+    return result
 
 
 def matched(small: Tensor, norms: Tensor, columns: range, high: int) -> Callable[[range], Tile]:

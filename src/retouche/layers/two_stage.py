@@ -188,8 +188,8 @@ class Unit(nn.Module):
                 x = x[..., down.first - 2 * begun[1] :, across.first - 2 * begun[0] :]
                 x = x[..., : down.last - down.first, : across.last - across.first]
             x = self.conv(x, (across.before, across.after, down.before, down.after))
-        made = self.activate(x)
-        return made[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
+        result = self.activate(x)
+        return result[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
 
     def _spans(self, size: Size, wanted: Box) -> tuple[Span, Span]:
         """Across and down, of the map after it is doubled, where the unit does that."""

@@ -28,9 +28,9 @@ def beside(function: Callable[[], T], meanwhile: Callable[[], object]) -> T:
         meanwhile: leaves no threads behind that a later fork would miss
     """
     if not forks_safely():
-        told = function()
+        value = function()
         meanwhile()
-        return told
+        return value
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(function, ours, theirs), daemon=True)

@@ -28,7 +28,7 @@ def sheet(image: Tensor, mask: Tensor, result: Prediction, structure: Tensor | N
     Args:
         image: (N, 3, H, W), -1..1
         mask: (N, 1, H, W), 1 = hole
-        made: what the generator says
+        result: what the generator gives
         structure: the true structure pictures
 
     Returns: (height, width, 3)

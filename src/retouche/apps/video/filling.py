@@ -136,7 +136,7 @@ def fill_clip(
         invent: fills a frame
         output: a film's file; replaced if it is there
         about: what decides over the fills
-        on_progress, on_write: called with the number of frames filled, and written
+        on_progress, on_written: called with the number of frames filled, and written
 
     Raises: InputError
     """
