@@ -141,6 +141,8 @@ def plain_layers(layer: nn.Module, x: Tensor) -> Tensor:
         return functional.relu(plain_layers(layer.norm, layer.transConv(x)))
     if not isinstance(layer, Block):
         return plain_layers(layer.conv, x) if isinstance(layer, ToImage) else layer(x)  # type: ignore[no-any-return]
+    if layer.doubles:
+        x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
     x = functional.pad(x, (layer.padding,) * 4, mode="reflect")
     convolution = layer.conv
     weight = convolution.weight_orig if isinstance(convolution, SpectralConv2d) else convolution.weight

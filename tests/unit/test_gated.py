@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.layers.gated import GatedConv2d
-from retouche.layers.padding import PaddedConv2d, Padding, margins, pad
+from retouche.layers.padding import PaddedConv2d, Padding, doubled_mirrored, margins, pad
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,12 @@ def test_refuses_in_words() -> None:
         GatedConv2d(1, 1, 3, activate="relux")
     with pytest.raises(InputError, match="no padding"):
         GatedConv2d(1, 1, 3, rule="mirror")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 7), (5, 3), (6, 8)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_doubled_and_mirrored_as_written_out(size: tuple[int, int], bias: bool) -> None:
+    x, kernel = torch.randn(2, 3, *size, dtype=torch.float64), torch.randn(4, 3, 5, 5, dtype=torch.float64)
+    shift = torch.randn(4, dtype=torch.float64) if bias else None
+    twice = functional.pad(functional.interpolate(x, scale_factor=2.0), (2, 2, 2, 2), mode="reflect")
+    torch.testing.assert_close(doubled_mirrored(x, kernel, shift), functional.conv2d(twice, kernel, shift))

@@ -111,3 +111,25 @@ def doubling(kernel: Tensor) -> Tensor:
     turned = kernel.transpose(0, 1).flip(2, 3)
     wide = functional.pad(turned, (0, 1)) + functional.pad(turned, (1, 0))
     return functional.pad(wide, (0, 0, 0, 1)) + functional.pad(wide, (0, 0, 1, 0))
+
+
+def doubled_mirrored(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution by a 5x5 kernel of a map whose pixels each became four, two mirrored pixels around them.
+
+    Made as by `doubling`, 9 products for each number instead of 25. The pixel nearest to a border then stands beyond
+    it twice; mirroring has the second nearest there, which matters to the outermost numbers: those are made plainly.
+
+    Args:
+        x: (N, C, H, W), H and W at least 2
+        kernel: (outputs, C, 5, 5)
+
+    Returns: (N, outputs, 2 H, 2 W)
+    """
+    made = functional.conv_transpose2d(functional.pad(x, (1,) * 4, mode="replicate"), doubling(kernel), bias, 2, 4)
+    for axis in (2, 3):
+        side = x.shape[axis]
+        for nearest, read, written in ((0, 0, 0), (side - 2, 3, 2 * side - 1)):
+            four = functional.interpolate(x.narrow(axis, nearest, 2), scale_factor=2.0, mode="nearest")
+            around = functional.pad(four, (2,) * 4, mode="reflect").narrow(axis, read, 5)
+            made.narrow(axis, written, 1).copy_(functional.conv2d(around, kernel, bias))
+    return made

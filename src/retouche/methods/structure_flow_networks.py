@@ -1,7 +1,8 @@
 """The layers of StructureFlow's two networks, see `structure_flow`; tensor names are those of RenYurui/StructureFlow.
 
 Constructor defaults of the published FlowGen (layer norm in the flow column, spectral norm) are not what its files
-were trained with; what follows is.
+were trained with; what follows is. Where the published code doubles a map's sides in a layer of its own, `nn.Identity`
+keeps that layer's number; the block behind it doubles.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.layers.exporting import exporting
+from retouche.layers.padding import doubled_mirrored
 from retouche.layers.sampling import gaussian_sample
 from retouche.layers.spectral import SpectralConv2d
 
@@ -26,6 +28,7 @@ class Block(nn.Module):
     Args:
         norm: "instance" (without parameters), "layer" (over channels and places together), "none"
         activation: "relu", "leaky", "tanh", "none"
+        doubles: whether each place becomes four first; kernels of 5 that keep the size
     """
 
     def __init__(
@@ -39,9 +42,10 @@ class Block(nn.Module):
         activation: str = "relu",
         spectral: bool = False,
         bias: bool = True,
+        doubles: bool = False,
     ) -> None:
         super().__init__()
-        self.padding, self.activation = padding, activation
+        self.padding, self.activation, self.doubles = padding, activation, doubles
         self.norm = _norm(norm, outputs)
         self.conv = (
             SpectralConv2d(inputs, outputs, kernel, stride, bias=bias)
@@ -50,6 +54,11 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.doubles:
+            if not torch.is_grad_enabled() and not exporting():
+                weight = self.conv.weight() if isinstance(self.conv, SpectralConv2d) else self.conv.weight
+                return _activated(self.norm(doubled_mirrored(x, weight, self.conv.bias)), self.activation)
+            x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
         if self.padding:
             x = functional.pad(x, (self.padding,) * 4, mode="reflect")
         return _activated(self.norm(self.conv(x)), self.activation)
@@ -132,10 +141,6 @@ class ToImage(nn.Module):
         return self.conv(x)
 
 
-def _twice() -> nn.Upsample:
-    return nn.Upsample(scale_factor=2)
-
-
 # Structure network
 
 
@@ -158,7 +163,9 @@ class StructureNetwork(nn.Module):
             ]
         )
         self.up_sample = nn.ModuleList(
-            nn.Sequential(Residuals(4, c, norm), _twice(), Block(c, c // 2, 5, 1, 2, norm, spectral=True))
+            nn.Sequential(
+                Residuals(4, c, norm), nn.Identity(), Block(c, c // 2, 5, 1, 2, norm, spectral=True, doubles=True)
+            )
             for c in (8 * w, 4 * w, 2 * w)
         )
         self.content_param = nn.ModuleList(Block(c, c, 5, 1, 2, norm) for c in (4 * w, 2 * w, w))
@@ -227,15 +234,17 @@ class ImageColumn(nn.Module):
         )
         self.up_sample = nn.ModuleList(
             [
-                nn.Sequential(Residuals(2, 8 * w, norm), _twice(), Block(8 * w, 4 * w, 5, 1, 2, norm)),
+                nn.Sequential(
+                    Residuals(2, 8 * w, norm), nn.Identity(), Block(8 * w, 4 * w, 5, 1, 2, norm, doubles=True)
+                ),
                 nn.Sequential(
                     Block(8 * w, 4 * w, 5, 1, 2, norm),
                     Residuals(2, 4 * w, norm),
-                    _twice(),
-                    Block(4 * w, 2 * w, 5, 1, 2, norm),
+                    nn.Identity(),
+                    Block(4 * w, 2 * w, 5, 1, 2, norm, doubles=True),
                     Residuals(2, 2 * w, norm),
-                    _twice(),
-                    Block(2 * w, w, 5, 1, 2, norm),
+                    nn.Identity(),
+                    Block(2 * w, w, 5, 1, 2, norm, doubles=True),
                     ToImage(w),
                 ),
             ]
