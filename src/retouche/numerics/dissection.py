@@ -22,6 +22,10 @@ BOX = 6
 
 MOST_CORRECTIONS = 6
 
+LEAST = 1e-18
+"""Smaller numbers of a matrix become zero. Far pixels' links fade exponentially, to numbers whose products a processor
+takes a hundred times as long for (denormal ones); beside a diagonal of 1 or more they are nothing."""
+
 Size = tuple[int, int]
 """Links of a box along y and x; it has one pixel more each way."""
 
@@ -183,10 +187,11 @@ def _eliminate(matrix: Tensor, inside: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     factor = torch.linalg.cholesky(matrix[..., :inside, :inside])
     shared = torch.linalg.solve_triangular(factor, matrix[..., :inside, inside:], upper=False)
+    shared = functional.hardshrink(shared, LEAST)
     rest = matrix[..., inside:, inside:]
     flat = shared.flatten(0, 2)
     left = torch.baddbmm(rest.flatten(0, 2), flat.mT, flat, alpha=-1)
-    return factor, shared, left.view(rest.shape)
+    return factor, shared, functional.hardshrink(left, LEAST).view(rest.shape)
 
 
 def _parts(boxes: Tensor, group: Size) -> list[Tensor]:
