@@ -157,6 +157,7 @@ def test_only_the_hole_is_drawn_while_it_is_filled(server: str, look: Callable[.
         }"""
     )
     held.go()
+    page.wait_for_selector("#progress", state="hidden")
     assert sorted(frames["areas"])[2] <= 1.5 * frames["hole"]  # in half of the frames nothing else has changed
 
 
@@ -191,7 +192,9 @@ def test_several_models_are_one_whole(server: str, look: Callable[..., Any], pic
     page = painted(ready(look(server)), picture)
     held = Held(page, let_through=1)
     held.tell("running", fraction=0.5)
-    page.evaluate("import('/choice.js').then((choice) => { choice.several(['mean', 'harmonic']); })")
+    page.evaluate(
+        "import('/choice.js').then((choice) => { choice.several([{ model: 'mean' }, { model: 'harmonic' }]); })"
+    )
     shows(page, "75 %")
     held.go()
     page.wait_for_selector("#results:not([hidden])")
