@@ -24,6 +24,8 @@ from retouche.pictures.picture import Given, Picture, span_of
 from retouche.pictures.segments import Held
 from retouche.pictures.source import CHANNELS, MAX_PIXELS, Pixels, Source
 
+BAND = 1 << 20  # bytes that are copied at once: they stay in the processor's cache
+
 # What a file starts with -> who reads it. Opening the parsers directly leaves out Pillow's other formats and its
 # own limit on pixels, which only warns, and does so for the whole process.
 _PARSERS: tuple[tuple[bytes, type[Any]], ...] = (
@@ -255,8 +257,18 @@ def _pixels(image: Image.Image, reading: _Reading) -> tuple[Pixels, str, bool]:
         return np.asarray(image).astype(np.uint16)[..., None], "L", False
     if mode not in CHANNELS:
         raise InputError(f"{name} is of mode {image.mode}: convert it to RGB or grey at 8 or 16 bits first")
-    pixels = np.asarray(image)
-    return (pixels[..., None] if pixels.ndim == 2 else pixels), mode, False
+    return _copied(image, CHANNELS[mode]), mode, False
+
+
+def _copied(image: Image.Image, channels: int) -> Pixels:
+    """(H, W, channels) of 8 bits, a band at a time: at once, Pillow would make two further copies of the whole."""
+    width, height = image.size
+    pixels = np.empty((height, width, channels), np.uint8)
+    rows = max(1, BAND // (width * channels))
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(band).reshape(-1, width, channels)
+    return pixels
 
 
 def _depths(image: Image.Image, stream: BinaryIO | None) -> tuple[int, ...]:

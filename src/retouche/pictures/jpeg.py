@@ -156,7 +156,8 @@ def write(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name: str
     own = dict(own)
     if ycck := own.pop("ycck", False) and mode == "CMYK":
         pixels = _ycck(pixels)
-    image = as_pil(pixels, mode, source.bilevel).convert("L" if source.bilevel else mode)
+    image = as_pil(pixels, mode, source.bilevel)
+    image = image.convert("L") if source.bilevel else image
     image.save(stream, "JPEG", **own, **words, **({"extra": extra} if extra else {}))
     if ycck:
         _set_transform(stream, start)

@@ -67,7 +67,12 @@ def as_pil(pixels: Pixels, mode: str, bilevel: bool = False) -> Image.Image:
         assert mode == "L", mode
         raw = "I;16"
         pixels = pixels.astype("<u2", copy=False)
-    image = Image.frombuffer(raw, size, np.ascontiguousarray(pixels), "raw", raw, 0, 1)
+    pixels = np.ascontiguousarray(pixels)
+    if raw == "RGB":  # which Pillow stores with a fourth byte; `frombuffer` would blacken the picture first
+        image = Image.new(raw, size, None)
+        image.frombytes(pixels)
+    else:
+        image = Image.frombuffer(raw, size, pixels, "raw", raw, 0, 1)
     return image.convert("1", dither=Image.Dither.NONE) if bilevel else image
 
 

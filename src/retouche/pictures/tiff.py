@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
-import tifffile
 from PIL import TiffImagePlugin
 
 from retouche.errors import InputError
@@ -122,12 +121,7 @@ def read_deep(
     if len(depths) not in (3, 4) or image.mode not in ("RGB", "RGBA"):
         raise InputError(f"{name} is 16-bit {image.mode}: {REMEDY}")
     try:
-        stream.seek(0)
-        with tifffile.TiffFile(stream) as file:
-            page = file.pages[0]
-            pixels = page.asarray()
-            if int(getattr(page, "planarconfig", 1) or 1) == 2:
-                pixels = np.moveaxis(pixels, 0, -1)
+        pixels = _stored(stream)
     except (ImportError, ValueError) as error:
         if "imagecodecs" not in str(error):
             raise
@@ -155,15 +149,22 @@ def read_extra(image: TiffImagePlugin.TiffImageFile, stream: BinaryIO, name: str
     return _samples(stream, name)[..., known:]
 
 
+def _stored(stream: BinaryIO) -> Pixels:
+    """(H, W) or (H, W, C) of the first page, whatever its samples are."""
+    import tifffile  # only here and in `_write_deep`: it is large, and most pictures do without
+
+    stream.seek(0)
+    with tifffile.TiffFile(stream) as file:
+        page = file.pages[0]
+        pixels = page.asarray()
+        planes = int(getattr(page, "planarconfig", 1) or 1) == 2 and pixels.ndim == 3
+        return np.moveaxis(pixels, 0, -1) if planes else pixels
+
+
 def _samples(stream: BinaryIO, name: str) -> Pixels:
     """All samples (H, W, C) of the first page."""
-    stream.seek(0)
     try:
-        with tifffile.TiffFile(stream) as file:
-            page = file.pages[0]
-            pixels = page.asarray()
-            if int(getattr(page, "planarconfig", 1) or 1) == 2 and pixels.ndim == 3:
-                pixels = np.moveaxis(pixels, 0, -1)
+        pixels = _stored(stream)
     except (ImportError, ValueError) as error:
         if "imagecodecs" not in str(error):
             raise
@@ -239,6 +240,8 @@ def write_page(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, name
 
 
 def _write_deep(stream: BinaryIO, pixels: Pixels, mode: str, source: Source, order: _Order = "<") -> None:
+    import tifffile
+
     tags = _tags(source)
     extra: list[tuple[int, Any, int, Any, bool]] = [
         (tag, 2, 0, text, True) for tag, text in tags.items() if isinstance(text, str) and tag not in (270, 305)
