@@ -51,6 +51,21 @@ def test_check_and_the_version_need_no_torch(tmp_path: Path) -> None:
     assert python(code.format(["--version"])).endswith("0 False")
 
 
+def test_a_fill_by_the_default_imports_only_what_it_uses(tmp_path: Path) -> None:
+    mask = np.zeros((96, 96), np.uint8)
+    mask[30:66, 30:66] = 255
+    for name, pixels in (("picture.png", np.arange(96 * 96 * 3).reshape(96, 96, 3) % 251), ("mask.png", mask)):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
+    picture, hole, filled = (str(tmp_path / name) for name in ("picture.png", "mask.png", "filled.png"))
+    words = ["run", "--image", picture, "--mask", hole, "--output", filled, "--threads", "1"]
+    others = (
+        "{'tifffile', 'onnx', 'PIL.ImageCms', 'retouche.export.write', 'retouche.apps.batch.paged', "
+        "'retouche.layers.attention', 'retouche.methods.aot_gan'}"
+    )
+    code = f"import sys; from retouche.apps.cli import main; print(main({words}), {others} & set(sys.modules))"
+    assert python(code).endswith("0 set()")
+
+
 @pytest.mark.parametrize("words", [["models"], ["models", "--json"]])
 def test_the_list_of_models_needs_no_torch(words: list[str]) -> None:
     code = "import sys; from retouche.apps.cli import main; print(main({}), 'torch' in sys.modules)"

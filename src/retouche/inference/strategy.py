@@ -314,11 +314,14 @@ def _within(known: np.ndarray, radius: int) -> bool:
     if not squared(known, radius).all():
         return False
     y, x = np.nonzero(~near)
-    steps = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
-    steps = [(dy, dx) for dy, dx in steps if max(abs(dy), abs(dx)) > inner and dy * dy + dx * dx <= radius * radius]
+    down, right = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    ring = (np.maximum(abs(down), abs(right)) > inner) & (down * down + right * right <= radius * radius)
+    steps = np.argwhere(ring) - radius
     if len(steps) * y.size > known.size:
         return bool(dilate(known, radius).all())
     for dy, dx in steps:  # what a place beyond the edge is moved to is nearer still
+        if not y.size:
+            break
         far = ~known[(y + dy).clip(0, known.shape[0] - 1), (x + dx).clip(0, known.shape[1] - 1)]
         y, x = y[far], x[far]
     return y.size == 0

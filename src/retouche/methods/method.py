@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from retouche.errors import InputError
 from retouche.image import Box, pad_to
-from retouche.layers.boxed import worthwhile
 from retouche.layers.exporting import at_hand
 from retouche.methods.recipe_protocol import Batch as Batch
 from retouche.methods.recipe_protocol import DataConfig as DataConfig
@@ -158,6 +157,8 @@ def boxes_near(network: Generator, mask: Tensor) -> list[Box] | None:
     """
     if not network.local:
         return None
+    from retouche.layers.boxed import worthwhile  # brings attention and gates, which most networks have not
+
     seen = pad_to(mask, network.multiple, network.smallest)[0]
     return worthwhile((seen > 0).any(0)[0].numpy())
 

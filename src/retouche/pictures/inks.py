@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 Array = NDArray[Any]
 
@@ -27,6 +27,8 @@ def _transforms(profile: bytes | None) -> tuple[Any, Any] | None:
     """To sRGB and back by a profile of four inks; None where it is none."""
     if profile is None:
         return None
+    from PIL import ImageCms  # brings a library of its own, which pictures without four inks do not need
+
     try:
         inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if inks.profile.xcolor_space.strip() != "CMYK":
@@ -68,6 +70,8 @@ def separation(rgb: Array, black: Array, profile: bytes | None) -> Array:
 def _applied(transform: Any, values: Array, before: str, after: str) -> Array:
     """A colour transform over the last axis."""
     flat = np.ascontiguousarray(values.reshape(1, -1, values.shape[-1]))
+    from PIL import ImageCms
+
     image = Image.frombuffer(before, (flat.shape[1], 1), flat, "raw", before, 0, 1)
     result = ImageCms.applyTransform(image, transform)
     assert result is not None

@@ -147,7 +147,6 @@ def main(options: Options) -> int:
 
     # torch is loaded only now: what is wrong with the paths of one process is reported at once
     from retouche.apps.batch.fill import Fill, Settings
-    from retouche.apps.batch.paged import Paged
     from retouche.inference.devices import choose_device
 
     workers = min(options.workers or 1, len(planned.jobs))
@@ -171,7 +170,11 @@ def main(options: Options) -> int:
         overwrite=options.overwrite or options.resume,
         pages=options.pages,
     )
-    work: Fill = Fill(settings) if options.pages is None else Paged(settings)
+    work = Fill(settings)
+    if options.pages is not None:
+        from retouche.apps.batch.paged import Paged
+
+        work = Paged(settings)
     runner: Runner
     if contents is not None:
         return _piped(planned, settings, contents, options)
