@@ -87,6 +87,19 @@ def test_specks_share_the_middle_of_a_centre_network(monkeypatch: pytest.MonkeyP
     assert np.array_equal(filled[~hole], image[~hole])
 
 
+def test_hundreds_of_specks_take_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """679 of them, one by one, were 679 passes."""
+    model = narrow("context-encoder", width=2, bottleneck=8)
+    hole = np.zeros((512, 512), bool)
+    random = np.random.RandomState(3)
+    hole[random.randint(0, 512, 679), random.randint(0, 512, 679)] = True
+    counted = passes(model, monkeypatch)
+    filled, report = model(picture(512, 512), hole, dilate=0, report=True)
+    assert len(counted) <= 40 and sum(counted) == len(report.holes) <= 100
+    assert max(counted) == CPU_PIXELS // 128**2
+    assert (filled[hole] != picture(512, 512)[hole]).any(1).mean() > 0.9
+
+
 def test_regions_of_a_centre_network_fit_its_hole_and_miss_no_pixel() -> None:
     hole = specks(300, 500, 60, side=7)
     hole[20:110, 300:320] = True

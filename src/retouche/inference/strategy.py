@@ -159,6 +159,11 @@ def _region(hole: np.ndarray, box: Box, scope: Scope, memory: int) -> Region:
     height, width = hole.shape
     left, top, right, bottom = box
     thick = thickness(hole[top:bottom, left:right])
+    # Shrunk though a network that is local could make this hole at full size: it would be a larger one than it learned
+    # to fill. Of our own networks on six photographs with a hole of 240 pixels (PSNR in dB, band error in octaves):
+    # layout, which knows 120, full size 16.76 and 2.88, shrunk to 96 pixels 17.12 and 2.90; thin 16.84 and 2.18, shrunk
+    # to 120 16.99 and 2.21. Within what a network knows shrinking loses: layout, 100 pixels, 17.04 and 3.08, to 62
+    # pixels 16.80 and 3.19.
     scale = min(1.0, scope.hole / thick)
     # lengths in the picture from here on; what the method sees is `scale` times as long
     longest = scope.side / scale
