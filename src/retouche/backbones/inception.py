@@ -104,11 +104,7 @@ def _small(pool: int) -> tuple[tuple[tuple[tuple[str, Geometry], ...], ...], int
     return (
         (("branch1x1", (64, 1, 1, 0)),),
         (("branch5x5_1", (48, 1, 1, 0)), ("branch5x5_2", (64, 5, 1, 2))),
-        (
-            ("branch3x3dbl_1", (64, 1, 1, 0)),
-            ("branch3x3dbl_2", (96, 3, 1, 1)),
-            ("branch3x3dbl_3", (96, 3, 1, 1)),
-        ),
+        (("branch3x3dbl_1", (64, 1, 1, 0)), ("branch3x3dbl_2", (96, 3, 1, 1)), ("branch3x3dbl_3", (96, 3, 1, 1))),
     ), pool
 
 

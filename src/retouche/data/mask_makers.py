@@ -24,18 +24,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from retouche.data.mask_chains import (
-    LAMA,
-    REDRAWN,
-    REFERENCE,
-    Canvas,
-    Drawn,
-    Lines,
-    Mask,
-    Point,
-    chained,
-    scale_of,
-)
+from retouche.data.mask_chains import LAMA, REDRAWN, REFERENCE, Canvas, Drawn, Lines, Mask, Point, chained, scale_of
 from retouche.data.mask_files import Reading, from_folder, mask_paths, parse_reading
 from retouche.data.sampler import sample_key
 from retouche.errors import InputError
@@ -376,12 +365,7 @@ MAKERS: Mapping[str, Maker] = {
 }
 """The makers by the word that names them in a specification."""
 
-NUMBERS: Mapping[str, tuple[int, ...]] = {
-    "box": (0, 1),
-    "centre": (0, 1),
-    "mmagic-box": (0, 1),
-    "irregular": (0, 2),
-}
+NUMBERS: Mapping[str, tuple[int, ...]] = {"box": (0, 1), "centre": (0, 1), "mmagic-box": (0, 1), "irregular": (0, 2)}
 """How many numbers a maker takes in brackets; none unless listed."""
 
 

@@ -89,11 +89,7 @@ class Outputs:
     _seen: set[int] = field(default_factory=set)
 
     def about(self) -> dict[str, Any]:
-        return {
-            "model": self.name,
-            "kind": "files of another program",
-            "known_pixels_changed": self.changed,
-        }
+        return {"model": self.name, "kind": "files of another program", "known_pixels_changed": self.changed}
 
     def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
         path = self.files[item.label]

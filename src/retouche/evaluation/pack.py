@@ -151,12 +151,7 @@ def items_of(
     return tuple(found), pack.preparation
 
 
-def write_pack(
-    path: Path,
-    name: str,
-    preparation: Preparation,
-    pictures: Sequence[tuple[Item, str, str]],
-) -> None:
+def write_pack(path: Path, name: str, preparation: Preparation, pictures: Sequence[tuple[Item, str, str]]) -> None:
     """Write a pack of what was just evaluated: (item, SHA-256 of the file, SHA-256 of the hole's bits) each."""
     root = _folder([(item.name, item.image) for item, _, _ in pictures])
     files = [item.mask for item, _, _ in pictures if item.mask is not None]

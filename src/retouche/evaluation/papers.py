@@ -85,10 +85,7 @@ CLASSES = tuple(f"irregular({low}, {high})" for low, high in pairwise(_LIMITS))
 NOT_CHECKED = "its table is known by citation alone: eval leaves it out, reproduce prints it with question marks"
 _PLACES365 = 36500
 """Pictures of Places365's validation set: a hundred of each of 365 kinds."""
-_MMAGIC_TESTS = (
-    Trial("places", "Places365-val", _PLACES365),
-    Trial("celeba", "CelebA-val, how many not known"),
-)
+_MMAGIC_TESTS = (Trial("places", "Places365-val", _PLACES365), Trial("celeba", "CelebA-val, how many not known"))
 
 _PAPERS = (
     Paper(

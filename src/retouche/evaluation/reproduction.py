@@ -96,10 +96,7 @@ def whose_weights(paper: Paper, about: dict[str, Any]) -> Identity:
 def verdict(pictures: Identity, weights: Identity) -> list[str]:
     """Whose pictures and weights these are, and what follows for the table, in sentences."""
     state = {True: "the paper's", False: "NOT the paper's", None: "unknown whether the paper's"}
-    lines = [
-        f"pictures: {state[pictures.same]}: {pictures.words}",
-        f"weights: {state[weights.same]}: {weights.words}",
-    ]
+    lines = [f"pictures: {state[pictures.same]}: {pictures.words}", f"weights: {state[weights.same]}: {weights.words}"]
     if pictures.same is False and weights.same is False:
         return [*lines, "neither data nor weights are the paper's: this is no reproduction, only its measurement"]
     if pictures.same is False:

@@ -83,9 +83,7 @@ class Filling:
         self.model, self.options = model, options
 
     def run(
-        self,
-        pairs: Sequence[tuple[PictureLike, MaskLike | None]],
-        progress: Callable[[float], None] | None = None,
+        self, pairs: Sequence[tuple[PictureLike, MaskLike | None]], progress: Callable[[float], None] | None = None
     ) -> tuple[list[Any], list[Report]]:
         """Fill pictures, each by its mask.
 

@@ -89,12 +89,7 @@ def _refined(values: Tensor, gap: Tensor, coarse: Tensor) -> Tensor:
 
     fresh = row(near_y).mul_(0.75).add_(row(far_y), alpha=0.25)  # (C, K)
     flat = values.transpose(0, 1).reshape(c, -1).clone()
-    around = (
-        place - w * (y > 0),
-        place + w * (y < h - 1),
-        place - (x > 0).to(place),
-        place + (x < w - 1).to(place),
-    )
+    around = (place - w * (y > 0), place + w * (y < h - 1), place - (x > 0).to(place), place + (x < w - 1).to(place))
     for _ in range(SWEEPS):
         flat[:, place] = fresh
         fresh = flat[:, around[0]]

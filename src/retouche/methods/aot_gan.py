@@ -288,10 +288,7 @@ MMAGIC_GENERATOR = (
     (r"dilation_neck\.model\.(\d+)\.(fuse|gate)\.1\.conv\.(\w+)", r"blocks.\1.\2.\3"),
     (r"decoder\.decoder\.(\d)\.conv\.(\w+)", r"decoder.\1.\2"),
 )
-MMAGIC_DISCRIMINATOR = (
-    (r"model\.([0-3])\.conv\.(\w+)", r"layers.\1.\2"),
-    (r"model\.4\.(\w+)", r"layers.4.\1"),
-)
+MMAGIC_DISCRIMINATOR = ((r"model\.([0-3])\.conv\.(\w+)", r"layers.\1.\2"), (r"model\.4\.(\w+)", r"layers.4.\1"))
 
 
 def sizes(parts: Parts) -> dict[str, int]:

@@ -33,12 +33,7 @@ from retouche.layers.boxed import both_stages
 from retouche.layers.padding import Padding, pad
 from retouche.layers.spectral import SpectralConv2d
 from retouche.layers.two_stage import ATTENDED, COARSE, DECODER, HALLUCINATE, MATCH, Chain, Style
-from retouche.losses.adversarial import (
-    hinge_critic,
-    hinge_generator,
-    least_squares_critic,
-    least_squares_generator,
-)
+from retouche.losses.adversarial import hinge_critic, hinge_generator, least_squares_critic, least_squares_generator
 from retouche.losses.reconstruction import l1
 from retouche.methods import deepfill_names as names
 from retouche.methods.method import (
@@ -289,10 +284,7 @@ class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
             if self.training.l1_rule == "whole":
                 terms[stage] = l1(result, batch.image)
                 continue
-            for name, region, pixels in (
-                ("hole", batch.mask, hole_pixels),
-                ("known", 1 - batch.mask, known_pixels),
-            ):
+            for name, region, pixels in (("hole", batch.mask, hole_pixels), ("known", 1 - batch.mask, known_pixels)):
                 terms[f"{stage}_{name}"] = batch_share(self.tools, l1(result, batch.image, region), batch, pixels)
         scores = self.networks["discriminator"](filled, batch.mask, batch.sketch)
         against = least_squares_generator if self.training.loss == "ls" else hinge_generator

@@ -13,38 +13,27 @@ EXEMPLAR = Method(
 )
 
 
-def _whole(title: str, source: str, fill: Fill, context: float, pixel_bytes: float) -> Method:
+def _whole(title: str, source: str, fill: Fill, context: float = 0.25, pixel_bytes: float = 100.0) -> Method:
     """The record of a fill that sees pictures whole, as large as they are."""
     scope = Scope(side=1 << 20, hole=1 << 20, context=context, pixel_bytes=pixel_bytes)
     return Method(title=title, source=source, fill=fill, scope=lambda config: scope)
 
 
+_DOI = "https://doi.org/"
 HARMONIC = _whole(
     "Harmonic (membrane) interpolation, Perez et al. 2003",
-    "https://doi.org/10.1145/882262.882269",
+    f"{_DOI}10.1145/882262.882269",
     harmonic.fill,
-    context=0.25,
     pixel_bytes=350.0,
 )
 MEAN = _whole("Mean colour", "the mean of the known pixels", mean.fill, context=1.0, pixel_bytes=60.0)
-TELEA = _whole(
-    "Fast marching, Telea 2004 (OpenCV)",
-    "https://doi.org/10.1080/10867651.2004.10487596",
-    classical.telea,
-    context=0.25,
-    pixel_bytes=100.0,
-)
+TELEA = _whole("Fast marching, Telea 2004 (OpenCV)", f"{_DOI}10.1080/10867651.2004.10487596", classical.telea)
 NAVIER_STOKES = _whole(
-    "Navier-Stokes, Bertalmio et al. 2001 (OpenCV)",
-    "https://doi.org/10.1109/CVPR.2001.990497",
-    classical.navier_stokes,
-    context=0.25,
-    pixel_bytes=100.0,
+    "Navier-Stokes, Bertalmio et al. 2001 (OpenCV)", f"{_DOI}10.1109/CVPR.2001.990497", classical.navier_stokes
 )
 FSR = _whole(
     "Frequency selective reconstruction, Genser et al. 2018 (OpenCV contrib)",
     "https://docs.opencv.org/4.x/dc/d2f/tutorial_xphoto_inpainting.html",
     classical.fsr,
     context=1.0,
-    pixel_bytes=100.0,
 )

@@ -19,17 +19,7 @@ from retouche.methods import find, methods
 from retouche.methods.method import Generator, Method
 from retouche.weights import native, store, tensorflow
 from retouche.weights.border import border, damaged
-from retouche.weights.layout import (
-    Layout,
-    Order,
-    Part,
-    Parts,
-    load_strictly,
-    misfit,
-    shapes_of,
-    shapes_only,
-    sketched,
-)
+from retouche.weights.layout import Layout, Order, Part, Parts, load_strictly, misfit, shapes_of, shapes_only, sketched
 from retouche.weights.read import NoTensorsError, is_own, read_tensors
 
 log = logging.getLogger("retouche")

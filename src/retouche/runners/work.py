@@ -101,10 +101,7 @@ class Steps:
     """A work of three functions, for which nothing has to be loaded."""
 
     def __init__(
-        self,
-        read: Callable[[Job], Any],
-        make: Callable[[Any], Any],
-        write: Callable[[Job, Any], Any],
+        self, read: Callable[[Job], Any], make: Callable[[Any], Any], write: Callable[[Job, Any], Any]
     ) -> None:
         """Nothing is called yet.
 

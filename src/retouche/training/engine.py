@@ -58,10 +58,7 @@ class Engine:
         # what the first pass's graph still needs. Spectral norm's vectors agree without it.
         strategy: Any = DDPStrategy(broadcast_buffers=False) if devices * nodes > 1 else "auto"
         self._fabric: Fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices if number is None else [number],
-            num_nodes=nodes,
-            strategy=strategy,
+            accelerator=accelerator, devices=devices if number is None else [number], num_nodes=nodes, strategy=strategy
         )
         self._fabric.launch()
         self.device: torch.device = self._fabric.device

@@ -14,14 +14,7 @@ from retouche.data.datasets import Sample, fixed_samples
 from retouche.data.sampler import sample_key
 from retouche.errors import InputError
 from retouche.methods.method import Generator, Method
-from retouche.methods.recipe_protocol import (
-    DataConfig,
-    PresetOptions,
-    Recipe,
-    RecipeContext,
-    RecipeOptions,
-    options_of,
-)
+from retouche.methods.recipe_protocol import DataConfig, PresetOptions, Recipe, RecipeContext, RecipeOptions, options_of
 from retouche.training import checkpoint, loop, validation
 from retouche.training.checkpoint import Training
 from retouche.training.engine import Engine

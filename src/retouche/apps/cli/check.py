@@ -77,12 +77,7 @@ def main(options: Options) -> int:
     if several is not None:
         return _show_pages(several, options)
     verdict = verify(
-        *files,
-        dilation,
-        lossy=options.lossy,
-        invert=options.invert_mask,
-        extend=options.extend,
-        alpha=alpha,
+        *files, dilation, lossy=options.lossy, invert=options.invert_mask, extend=options.extend, alpha=alpha
     )
     if options.json:
         terminal.show_json(verdict.as_json())

@@ -157,11 +157,7 @@ class Workers(Generic[ResourceT]):
                 place.leave()
 
     async def run(
-        self,
-        place: Place,
-        work: Callable[[ResourceT], ResultT],
-        seconds: float,
-        client_left: Coroutine[Any, Any, Any],
+        self, place: Place, work: Callable[[ResourceT], ResultT], seconds: float, client_left: Coroutine[Any, Any, Any]
     ) -> ResultT:
         """Have a work done.
 
