@@ -77,7 +77,9 @@ def test_fills_without_a_request(
     with serve(*words) as address:
         page = ready(look(address))
         asked = without_inpaint(page)
+        assert page.is_enabled("#feather") and page.text_content("#device") == "CPU"
         page.select_option("#model", "browser:pipeline.onnx")
+        assert page.is_disabled("#feather") and page.text_content("#device") == "In this browser"
         open_file(page, picture)
         before = shown(page)
         page.keyboard.press("m")

@@ -11,6 +11,8 @@ import { device, devices, element, model, say, sayError, set, takes, work } from
 const deviceLists = () => document.querySelectorAll("select.devices");
 
 const OPEN = "open"; // what the list of models offers beside them
+/** @param {string} name of a device */
+const label = (name) => (name === "cpu" ? "CPU" : name);
 let shownIn = ""; // language of the models' words
 
 export function showModels() {
@@ -27,15 +29,9 @@ export function showModels() {
     element("model").append(group);
   }
   element("model").value = settings.model;
-  const label = (name) => (name === "cpu" ? "CPU" : name),
-    several = devices().length > 1;
-  element("device").textContent = devices().map(label).join(" + ");
-  element("device").hidden = several;
   for (const list of deviceLists()) {
-    list.hidden = !several;
     list.replaceChildren(option("", t("device.any")), ...devices().map((name) => option(name, label(name))));
   }
-  element("devicerow").hidden = !several;
   element("device").parentElement.title = config.devices?.map((each) => `${each.name}: ${each.why}`).join("\n") ?? "";
   element("candidates").replaceChildren(
     ...models.map((each) => {
@@ -80,6 +76,11 @@ export function showModel() {
   element("feather").disabled = element("context").disabled = Boolean(row); // its network's window decides
   element("modelhint").textContent = [goodFor(method), row && t("browser.hint", { mega })].filter(Boolean).join("; ");
   if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
+  const several = !row && devices().length > 1; // of which one can be chosen
+  element("device").textContent = row ? t("browser") : devices().map(label).join(" + ");
+  element("device").hidden = several;
+  element("devicerow").hidden = !several;
+  for (const list of deviceLists()) list.hidden = !several;
   for (const list of deviceLists()) if (list.value !== (device() ?? "")) list.value = device() ?? "";
 }
 

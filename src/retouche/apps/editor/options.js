@@ -4,7 +4,7 @@ import { simple, touched } from "./face.js";
 import { cursor, showSize } from "./pointer.js";
 import { t } from "./strings.js";
 import { TOOLS } from "./tools/index.js";
-import { dilation, element, set, takes, work } from "./work.js";
+import { dilation, element, model, set, takes, work } from "./work.js";
 
 const LYING = matchMedia("(max-height: 500px)");
 const LARGEST = 1000;
@@ -43,9 +43,11 @@ export function showOptions() {
   element("dilate").value = settings.dilate ?? "";
   element("feather").value = settings.feather ?? "";
   element("dilate").placeholder = work.document ? t("auto.is", { value: dilation() }) : t("auto");
-  element("feather").placeholder = work.document
-    ? t("auto.is", { value: Math.floor(dilation() / 2) })
-    : t("auto");
+  element("feather").placeholder = model()?.browser
+    ? "0"
+    : work.document
+      ? t("auto.is", { value: Math.floor(dilation() / 2) })
+      : t("auto");
   element("clearsketch").hidden = !takes("sketch");
 }
 
