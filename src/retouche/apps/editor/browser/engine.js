@@ -18,7 +18,7 @@ const FORMS = ["pipeline", "network"];
 // The models ----------------------------------------------------------------------------------------------------------
 
 /** What a model is called in words. @param {string} name */
-export const label = (name) => (name.startsWith(PREFIX) ? t("browser.name", { name: name.slice(PREFIX.length) }) : name);
+export const label = (name) => (name?.startsWith(PREFIX) ? t("browser.name", { name: name.slice(PREFIX.length) }) : name);
 
 /** What the command line knows a model by. @param {string} name */
 export const fileName = (name) => (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name);
