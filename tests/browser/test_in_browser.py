@@ -59,6 +59,16 @@ def hole_of(page: Any) -> np.ndarray:
     return dilate((np.frombuffer(text.encode(), np.uint8) == ord("1")).reshape(height, width), grown)
 
 
+def lines(network: Path, folder: Path) -> Path:
+    """The same file, saying that it takes a sketch, too."""
+    import onnx
+
+    model = onnx.load(network)
+    next(each for each in model.metadata_props if each.key == "inputs").value += " sketch"
+    onnx.save(model, folder / "lines.onnx")
+    return folder / "lines.onnx"
+
+
 def without_inpaint(page: Any) -> list[str]:
     """Paths that were asked for from now on; the server's own fill is not to be had."""
     asked: list[str] = []
@@ -131,7 +141,10 @@ def test_a_file_of_the_users_fills_where_the_server_is_gone(
         ready(page)
         page.set_input_files("#network", ROOT / "README.md")
         page.locator("#message.error", has_text="no exported model").wait_for()
+        page.set_input_files("#network", lines(network, tmp_path))
+        page.wait_for_selector("#tool-pen", state="visible")  # it takes a sketch
         page.set_input_files("#network", network)
+        page.wait_for_selector("#tool-pen", state="hidden")
         said(page, "fills in this browser now")
         assert page.input_value("#model") == "browser:pipeline.onnx"
         open_file(page, picture)

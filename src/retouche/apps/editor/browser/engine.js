@@ -33,8 +33,8 @@ export const runtime = () => work.config.browser?.runtime ?? null;
 function listed(row, others) {
   let name = PREFIX + row.name;
   for (let number = 2; others.some((each) => each.name === name); number++) name = `${PREFIX}${row.name} (${number})`;
-  const listens = row.inputs.split(" ").includes("sketch") ? ["sketch"] : [];
-  return { name, method: row.method, title: row.title, kind: "network", licence: row.licence, listens, browser: row };
+  const conditioning = row.inputs.split(" ").filter((each) => each === "sketch");
+  return { name, method: row.method, title: row.title, kind: "network", licence: row.licence, conditioning, browser: row };
 }
 
 /**
