@@ -95,3 +95,11 @@ def test_fills_are_those_of_the_runtime(kind: str) -> None:
             if not one["hole"][part].all():
                 alone[part] = runtime.fill(alone[part], one["hole"][part], network, sketch=sketch)
         assert np.array_equal(alone, expected)
+
+
+def test_files_that_say_what_cannot_be_are_not_believed() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no Node here")
+    done = subprocess.run([node, "--test", str(HERE / "facts.test.mjs")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from retouche.apps.server.in_browser import NEEDED, BrowserModel, InBrowser, in_
 from retouche.errors import InputError, WeightsError
 
 NOTES = {"retouche": "0", "method": "thin", "title": "Thin", "format": "1", "form": "pipeline"}
+WINDOW = {"multiple": 8, "smallest": 8, "largest": 0, "only": 0, "side": 512, "hole": 256}
 
 
 def varint(number: int) -> bytes:
@@ -24,10 +26,11 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def onnx_file(path: Path, **notes: str) -> Path:
-    """A file that says these things of itself, around an empty graph."""
-    said = {**NOTES, "inputs": "picture mask", "window": '{"multiple": 8}', **notes}
+    """A file that says these things of itself, around a graph that does nothing."""
+    said = {**NOTES, "inputs": "picture mask", "window": json.dumps(WINDOW), **notes}
     pairs = [field(14, field(1, key.encode()) + field(2, value.encode())) for key, value in said.items()]
-    path.write_bytes(field(7, b"") + b"".join(pairs))
+    fed = b"".join(field(11, field(1, name.encode())) for name in said["inputs"].split())
+    path.write_bytes(field(7, fed) + b"".join(pairs))
     return path
 
 
@@ -51,7 +54,7 @@ def test_a_page_is_given_files_by_their_hash_and_may_compile(package: Path, tmp_
         assert told["runtime"] == "/onnxruntime-web/"
         (row,) = told["models"]
         assert (row["name"], row["sha256"], row["bytes"]) == ("small.onnx", digest, file.stat().st_size)
-        assert row["window"] == {"multiple": 8} and row["form"] == "pipeline" and row["licence"] is None
+        assert row["window"] == WINDOW and row["form"] == "pipeline" and row["licence"] is None
         given = client.get(row["address"])
         assert given.content == file.read_bytes() and "content-encoding" not in given.headers
         for name in NEEDED:

@@ -13,7 +13,6 @@ import { partsOf } from "./windows.js";
 
 const PREFIX = "browser:"; // of a model's name, here and in sidecars
 const RUNTIME = "retouche browser"; // where the runtime was, for a page without its server
-const FORMS = ["pipeline", "network"];
 
 // The models ----------------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ export async function open(file) {
   if (!runtime()) throw new Error(t("browser.off"));
   const facts = await factsOf(file);
   if (!facts) throw new Error(t("browser.foreign", { name: file.name }));
-  if (facts.inputs.split(" ").includes("structure") || !FORMS.includes(facts.form))
+  if (facts.inputs.split(" ").includes("structure"))
     throw new Error(t("browser.structure", { name: file.name }));
   const { method, title, licence = null, form, inputs, window } = facts,
     about = { method, title, licence, form, inputs, window },

@@ -3,6 +3,17 @@
 const FORMAT = "1"; // of what `retouche export` writes
 const MOST_FIELDS = 10_000; // of a model, and
 const MOST_BYTES = 1 << 20; // of one of its notes
+/** @type {Record<string, [number, number]>} bounds of the numbers of `window`, those of the command line */
+const BOUNDS = {
+  multiple: [1, 1024],
+  smallest: [0, 1 << 13],
+  only: [0, 1 << 13],
+  side: [1, 1 << 24],
+  hole: [1, 1 << 24],
+  context: [0, 1000],
+};
+/** @type {Record<string, string>} form: name of its first input */
+const PICTURES = { network: "image", pipeline: "picture" };
 const [VARINT, EIGHT, LENGTH, FOUR] = [0, 1, 2, 5]; // how a field of protobuf lies in the file
 const NOTE = 14; // ModelProto.metadata_props
 
@@ -15,11 +26,23 @@ export async function factsOf(file) {
   if (!notes?.retouche || !notes.method || notes.format !== FORMAT) return null;
   try {
     const window = JSON.parse(notes.window),
-      sound = ["multiple", "smallest", "hole", "side"].every((name) => window[name] > 0);
+      [picture, mask] = notes.inputs.split(" "),
+      sound = picture === PICTURES[notes.form] && mask === "mask" && fits(window);
     return sound ? { ...notes, window } : null;
   } catch {
     return null;
   }
+}
+
+/** Whether a picture can be brought before a network by these numbers. @param {any} window */
+function fits({ centre = null, ...window }) {
+  const within = (value, [low, high]) => typeof value === "number" && value >= low && value <= high,
+    [side, hole] = centre ?? [1, 1];
+  return (
+    Object.entries(BOUNDS).every(([name, bounds]) => within(window[name] ?? (name === "context" ? 0 : null), bounds)) &&
+    within(side, [1, 1 << 13]) &&
+    within(hole, [1, side])
+  );
 }
 
 /** @param {Blob} file @returns {Promise<Record<string, string> | null>} null where it is no protobuf */
