@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ import pytest
 from retouche import runtime
 
 HERE = Path(__file__).parent
-KINDS = {"free": {}, "one side": {"only": 96, "hole": 48}, "centre": {"only": 64, "hole": 32, "centre": [64, 32]}}
+KINDS: dict[str, dict[str, Any]] = {
+    "free": {},
+    "one side": {"only": 96, "hole": 48},
+    "centre": {"only": 64, "hole": 32, "centre": [64, 32]},
+}
 
 
-def stand(feeds: dict[str, Any]) -> np.ndarray:
+def stand(feeds: Mapping[str, np.ndarray]) -> np.ndarray:
     """What `windows.mjs` has in the network's place."""
-    given = feeds.get("picture", feeds.get("image"))
+    given = feeds["picture" if "picture" in feeds else "image"]
     at, flat = np.arange(given.size), given.reshape(-1)
     shown = flat[(at * 7 + 13) % flat.size]
     if given.dtype == np.float32:
@@ -40,7 +45,7 @@ def case(random: np.random.Generator, kind: str) -> dict[str, Any]:
             hole[y : y + random.integers(1, max(2, height // 2)), x : x + random.integers(1, max(2, width // 3))] = True
         if not hole.all():
             break
-    window = {
+    window: dict[str, Any] = {
         "multiple": int(random.choice([1, 4, 8])),
         "smallest": int(random.choice([8, 32])),
         "only": 0,

@@ -113,9 +113,9 @@ def test_fills_without_a_request(
         assert json.loads(edit.read_text())["fills"][0]["model"] == "browser:pipeline.onnx"
         from retouche.apps.cli import main
 
-        words = ["replay", str(edit), "--output", str(tmp_path / "again.png")]
-        assert main([*words]) == 2 and not (tmp_path / "again.png").exists()
-        assert main([*words, "--browser-model", str(network)]) == 0
+        command = ["replay", str(edit), "--output", str(tmp_path / "again.png")]
+        assert main(command) == 2 and not (tmp_path / "again.png").exists()
+        assert main([*command, "--browser-model", str(network)]) == 0
         again = np.asarray(Image.open(tmp_path / "again.png").convert("RGB"))
         assert np.array_equal(again[~hole], before[~hole]) and np.abs(again.astype(int) - after).max() <= 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -72,11 +74,12 @@ def test_box_of_a_chain_equals_that_of_its_result(rows: object, padding: str, co
 @pytest.mark.parametrize("rows", [HALLUCINATE, DECODER], ids=["halves", "doubles"])
 @pytest.mark.parametrize("padding", ["same", "zeros", "reflect"])
 def test_bands_of_a_chain_are_the_whole(
-    rows: object, padding: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+    rows: Any, padding: Any, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many rows a band holds; the order in memory stays that of the input."""
     torch.manual_seed(0)
-    chain = Chain(Style("gated", padding=padding), 3, rows, 4).to(torch.float64, memory_format=layout)  # type: ignore[arg-type]
+    chain: Any = Chain(Style("gated", padding=padding), 3, rows, 4)
+    chain = chain.to(torch.float64, memory_format=layout)
     h, w = (92, 72) if rows is HALLUCINATE else (18, 23)
     x = torch.randn(2, 3, h, w, dtype=torch.float64).to(memory_format=layout)
     whole = chain(x)  # with a gradient all at once
