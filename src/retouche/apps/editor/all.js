@@ -62,7 +62,7 @@ function show(item) {
   const { result, cell, state } = item,
     why = doubts(item),
     shot = node("button", { type: "button", className: "shot", disabled: !result }),
-    canvas = node("canvas", { width: 192, height: 144 });
+    canvas = /** @type {HTMLCanvasElement} */ (node("canvas", { width: 192, height: 144 }));
   if (result) {
     canvas.getContext("2d").drawImage(result.after, 0, 0);
     shot.title = t("all.shot");
