@@ -1,7 +1,7 @@
 """Masks and what is measured on them: dilating, feathering, grouping; `mask_reading` takes them in.
 
 Here a mask is a boolean array (H, W), True = hole, in the picture's displayed orientation; networks see it as a float
-tensor (N, 1, H, W), 1 = hole. Whatever a user gives becomes that here and nowhere else.
+tensor (N, 1, H, W), 1 = hole. `mask_reading.py` makes that of whatever a user gives.
 """
 
 from __future__ import annotations
@@ -38,8 +38,15 @@ def hole_ratio(mask: Mask) -> float:
 
 
 def default_dilation(height: int, width: int) -> int:
-    """Pixels by which a mask grows by default: a 256th of the longest side, at least 1."""
+    """Pixels by which a mask grows by default: a 256th of the longest side, at least 1; the editor
+    shows the same number (`apps/editor/document.js`)."""
     return max(1, round(max(height, width) / 256))
+
+
+def default_feather(dilation: int) -> int:
+    """Pixels of the soft edge by default: half of those by which the mask grew. The editor shows the same number
+    (`apps/editor/options.js`, `panel.js`)."""
+    return dilation // 2
 
 
 def diagonal(height: int, width: int) -> int:

@@ -1,4 +1,4 @@
-"""Holes to learn from and to be judged by: drawn at random, seeded, at any size.
+"""Holes for training and evaluation: drawn at random, seeded, at any size.
 
 A specification names makers and how often each is drawn: "wide:2,box:1" draws two wide masks for one box,
 "strokes+box" unites the holes of both, "box(0.25)" gives a maker its number (sides are fractions of the picture's), and
@@ -36,7 +36,7 @@ TRIES = 20
 
 
 Maker: TypeAlias = Callable[[Generator, int, int, Sequence[float]], Drawn]
-"""(random numbers, height, width, the numbers in brackets) -> a mask."""
+"""(NumPy's random generator, height, width, numbers in brackets) -> hole (H, W), True = hole; its own box if any."""
 
 
 # Boxes ----------------------------------------------------------------------------------------------------------------
@@ -348,6 +348,9 @@ def _wander(canvas: Canvas, rng: Generator, height: int, width: int, thick: floa
         x, y = end
 
 
+# One of your own is a function and a line here, and in NUMBERS if it takes numbers (between 0 and 1, ascending), as
+# `def corner(rng, height, width, numbers=()): hole = np.zeros((height, width), bool); ...; return Drawn(hole)`.
+# The tests draw from every entry; name it in docs/training.md.
 MAKERS: Mapping[str, Maker] = {
     "box": box,
     "centre": centre,

@@ -25,6 +25,7 @@ from retouche.masks import (
     MaskLike,
     as_shown,
     default_dilation,
+    default_feather,
     diagonal,
     dilate,
     dilate_thick,
@@ -247,7 +248,7 @@ def _ring(options: FillOptions, size: tuple[int, int]) -> tuple[int, int]:
         if given is not None and given < 0:
             raise InputError(f"{word} is {given} pixels: give 0 or more")
     grow = default_dilation(*size) if options.dilate is None else min(options.dilate, diagonal(*size))
-    return grow, grow // 2 if options.feather is None else options.feather
+    return grow, default_feather(grow) if options.feather is None else options.feather
 
 
 def _grown(

@@ -13,9 +13,17 @@ from retouche.image import Box
 
 @dataclass(frozen=True)
 class HoleReport:
-    """How one group of holes was filled; boxes are (left, top, right, bottom) in picture pixels.
+    """How one group of holes was filled.
 
-    `method` is the method that filled it, and `why` says in words why it was this one, where the model chooses.
+    Attributes:
+        box: of its pixels after dilation, (left, top, right, bottom) in picture pixels
+        strategy: "whole", "crop", "scale" or "tile", see `inference/strategy.py`
+        scale: of the crop as the network saw it, 1 = full size
+        passes: windows that the network filled for it
+        crop: what the network saw of the picture, (left, top, right, bottom) in picture pixels
+        hole_pixels: after dilation
+        method: that filled it
+        why: it was this method, in words, where the model chooses by the hole
     """
 
     box: Box

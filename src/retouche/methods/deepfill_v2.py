@@ -236,7 +236,7 @@ class DeepFillV2TrainingConfig:
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's two decays."""
     own_batch: bool = True
-    """Whether the critic's turn has a batch of its own, not the generator's."""
+    """Whether the critic's update has a batch of its own, not the generator's."""
     loss: Literal["hinge", "ls"] = "hinge"
     """The adversarial loss: the paper's hinge, or least squares, which nipponjo's code offers beside it."""
     critic: float = 0.5
@@ -250,7 +250,7 @@ class DeepFillV2TrainingConfig:
 
 
 class PatchRecipe(AdamRecipe[DeepFillV2TrainingConfig]):
-    """One turn of the critic, one of the generator, which also learns both stages by L1 without a discount."""
+    """One update of the critic, one of the generator, which also learns both stages by L1 without a discount."""
 
     def __init__(
         self, training: DeepFillV2TrainingConfig, networks: Mapping[str, nn.Module], tools: RecipeContext

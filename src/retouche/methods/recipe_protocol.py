@@ -15,7 +15,7 @@ from retouche.errors import InputError
 
 @dataclass(frozen=True)
 class Batch:
-    """What a recipe learns from in one turn.
+    """What a recipe learns from in one update.
 
     Attributes:
         image: (N, 3, H, W), RGB, -1..1, complete

@@ -31,7 +31,7 @@ class TrainingResult:
     Attributes:
         step: steps done
         finished: whether these are all; otherwise it was interrupted and can be resumed
-        best: the best validation figure, if there was any; lower is better (PSNR is negative)
+        best: the best validation metric, if there was any; lower is better (PSNR is negative)
         first: whether this process writes the output
     """
 

@@ -30,7 +30,7 @@ VERBS = {
     "video": Verb("retouche.apps.cli.video", "fill one hole through a film, steady in time"),
     "start": Verb("retouche.apps.cli.start", "open the editor in a browser, and the HTTP API beside it"),
     "replay": Verb("retouche.apps.cli.replay", "do again what an edit file of the editor records"),
-    "eval": Verb("retouche.apps.cli.eval", "judge models on pictures: a table with intervals, plots, pictures"),
+    "eval": Verb("retouche.apps.cli.eval", "evaluate models on pictures: a table with intervals, plots, pictures"),
     "reproduce": Verb("retouche.apps.cli.reproduce", "a paper's protocol: its table with our value beside each cell"),
     "compare": Verb("retouche.apps.cli.compare", "several models on one picture, side by side on one sheet"),
     "check": Verb("retouche.apps.cli.check", "verify that nothing outside the hole has changed"),

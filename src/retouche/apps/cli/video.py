@@ -67,7 +67,7 @@ def main(options: Options) -> int:
     from retouche.apps.video.filling import fill_clip
     from retouche.inference.devices import choose_device
     from retouche.inference.load import load
-    from retouche.masks import default_dilation, dilate_thick, feather_weight, open_mask
+    from retouche.masks import default_dilation, default_feather, dilate_thick, feather_weight, open_mask
     from retouche.masks import dilate as grown_by
     from retouche.runners.work import stamp
 
@@ -78,7 +78,7 @@ def main(options: Options) -> int:
     grown = dilate_thick(hole, grow) | grown_by(hole, SPREAD) if dilate is None else grown_by(hole, grow)
     if grown.all():
         raise InputError(f"{options.mask.name} covers the whole film: leave something known to fill from")
-    weight = feather_weight(hole, grown, min(grow, grow // 2 if feather is None else feather))
+    weight = feather_weight(hole, grown, min(grow, default_feather(grow) if feather is None else feather))
     for text in (*remarks, *(f"{stream} is left out" for stream in clip.left_out)):
         terminal.warn(text)
     terminal.set_threads(options.threads)
