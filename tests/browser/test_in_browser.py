@@ -89,7 +89,8 @@ def test_fills_without_a_request(
         asked = without_inpaint(page)
         assert page.is_enabled("#feather") and page.text_content("#device") == "CPU"
         page.select_option("#model", "browser:pipeline.onnx")
-        assert page.is_disabled("#feather") and page.text_content("#device") == "In this browser"
+        assert page.is_disabled("#feather") and page.is_disabled("#seed")
+        assert page.text_content("#device") == "In this browser"
         open_file(page, picture)
         before = shown(page)
         page.keyboard.press("m")
@@ -101,6 +102,7 @@ def test_fills_without_a_request(
         after = shown(page)
         assert np.array_equal(after[~hole], before[~hole]) and (after[hole] != before[hole]).mean() > 0.9
         assert np.abs(after.astype(int) - fill_here(before, hole, network)).max() <= 1
+        assert page.is_hidden("#again")  # the same fill would come of it
         assert done["report"]["device"] == "WebAssembly" and done["options"]["feather"] == 0
         assert not [url for url in asked if "/api/v1/inpaint" in url]
 

@@ -1,5 +1,6 @@
 // What the last fill did, in a line on the picture; in the full face a click tells more.
 
+import { isHere } from "./browser/engine.js";
 import { simple } from "./face.js";
 import { again } from "./fill.js";
 import { elapsed } from "./progress.js";
@@ -24,6 +25,7 @@ export function showChip(open) {
   retry.type = "button";
   retry.id = "again";
   retry.textContent = t("again");
+  retry.hidden = isHere(last.model);
   retry.addEventListener("click", () => again());
   more.hidden = true;
   if (simple()) {

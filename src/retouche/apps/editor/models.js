@@ -73,7 +73,8 @@ export function showModel() {
   if (shownIn !== document.documentElement.lang) showModels();
   const { browser: row = null, method = null } = model() ?? {},
     mega = row && Math.max(1, Math.round(row.bytes / 2 ** 20));
-  element("feather").disabled = element("context").disabled = Boolean(row); // its network's window decides
+  // its network's window decides, and draws no numbers
+  for (const id of ["feather", "context", "seed"]) element(id).disabled = Boolean(row);
   element("modelhint").textContent = [goodFor(method), row && t("browser.hint", { mega })].filter(Boolean).join("; ");
   if (element("model").value !== work.settings.model) element("model").value = work.settings.model;
   const several = !row && devices().length > 1; // of which one can be chosen

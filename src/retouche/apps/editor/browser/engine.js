@@ -22,6 +22,9 @@ export const label = (name) => (name?.startsWith(PREFIX) ? t("browser.name", { n
 /** What the command line knows a model by. @param {string} name */
 export const fileName = (name) => (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name);
 
+/** Whether a model of this name fills in this browser, where no seed changes anything. @param {string} name */
+export const isHere = (name) => name.startsWith(PREFIX);
+
 /** Where ONNX Runtime Web is, as long as the server offers it. @returns {string | null} */
 export const runtime = () => work.config.browser?.runtime ?? null;
 
