@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from published import PUBLISHED, Published
 from torch import Tensor
 
 import retouche
+from retouche.arithmetic import computing_in
 from retouche.methods import METHODS, find
 from retouche.methods.loading import identify
 from retouche.methods.method import Generator
@@ -77,6 +79,21 @@ def test_builds_and_fills_its_smallest_picture(name: str, preset: str) -> None:
     assert config_from_json(type(model.config), config_as_json(model.config)) == model.config
     for field in dataclasses.fields(model.config):
         assert getattr(model.config, field.name) is not None
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_fills(name: str, precision: Literal["bf16", "fp16"]) -> None:
+    """Layers with quick forms of their own take part in autocast, or leave it. Weights are fresh."""
+    generator = small(name)
+    side = min(max(64, least(generator)), generator.largest or 64)
+    image, mask = example(generator, side, side)
+    with torch.inference_mode():
+        exact = result(generator, image, mask)
+        with computing_in(precision, "cpu"):
+            half = result(generator, image, mask).float()
+    assert half.isfinite().all()
+    assert (half - exact).abs().mean() < 0.1
 
 
 @pytest.mark.parametrize("name", NETWORKS)

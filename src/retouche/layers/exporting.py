@@ -17,6 +17,12 @@ def exporting() -> bool:
     return torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
 
 
+def plainly(x: Tensor) -> bool:
+    """Whether a layer takes the form of training: for gradients, `torch.compile`, and under autocast, which converts
+    what PyTorch's own layers multiply, but not products written into memory of ours."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type)
+
+
 def at_hand(x: Tensor) -> bool:
     """Whether a look at a tensor's values costs nothing: a GPU would stop until all that was asked of it is done."""
     return x.device.type == "cpu" and not exporting()

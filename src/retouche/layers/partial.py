@@ -125,7 +125,8 @@ def _counted(layer: nn.Conv2d, known: Tensor, widths: Sequence[int]) -> Tensor:
     """
     known = known.to(torch.promote_types(known.dtype, torch.float32))
     each = known.new_tensor(widths).view(1, -1, 1, 1).expand(1, -1, *layer.kernel_size)
-    return functional.conv2d(known, each, None, layer.stride, layer.padding, layer.dilation)
+    with torch.autocast(known.device.type, enabled=False):
+        return functional.conv2d(known, each, None, layer.stride, layer.padding, layer.dilation)
 
 
 def _weighed(summed: Tensor, count: Tensor, size: int, bias: Tensor | None, window: Window) -> tuple[Tensor, Tensor]:

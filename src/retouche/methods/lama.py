@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.errors import InputError, WeightsError
+from retouche.layers.exporting import plainly
 from retouche.layers.fourier import SpectralTransform
 from retouche.losses.adversarial import logistic_critic, logistic_generator, r1_penalty
 from retouche.losses.perceptual import sum_of
@@ -184,12 +185,12 @@ class LamaGenerator(Generator):
     ) -> Prediction:
         image, mask = checked(self, image, mask)
         seen = torch.cat([(image + 1) / 2 * (1 - mask), mask], 1)  # (N, 4, H, W), 0..1
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if self.training or torch.is_grad_enabled() or (plainly(seen) and not self.refine):
             return Prediction(2 * self.layer_by_layer(seen) - 1)
         weights = self.folded()
         if self.refine:
             # fitting needs gradients, and tensors that were not born where there are none
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad(), torch.autocast(seen.device.type, enabled=False):
                 pairs = zip(((image + 1) / 2).clone().split(1), mask.clone().split(1), strict=True)
                 return Prediction(2 * torch.cat([refined(weights, *pair) for pair in pairs]) - 1)
         x = head(weights, seen)

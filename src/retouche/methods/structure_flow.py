@@ -113,7 +113,8 @@ def structure_for(config: StructureFlowConfig, masked: Tensor, mask: Tensor) -> 
             "the texture network alone needs structure=, a complete structure picture: give one, or load the "
             "folder with both networks"
         )
-    return structure_of_known(masked, mask, config.smoothing)
+    with torch.autocast(masked.device.type, enabled=False):  # linear systems want all their digits
+        return structure_of_known(masked, mask, config.smoothing)
 
 
 def _initialised(layer: nn.Module) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from retouche.layers import near
+from retouche.layers.exporting import plainly
 from retouche.layers.first_fill import first_fill
 from retouche.layers.residual import SLOPE, Doubled, ResidualBlock, activate, initialise_residual
 from retouche.methods.fill_recipe import CRITIC, FillLossConfig, FillRecipe, FillTrainingConfig, LocalCritic, packaged
@@ -116,7 +117,7 @@ class TwoHalvings(Generator):
 
     def predicted(self, base: Tensor, mask: Tensor, x: Tensor) -> Prediction:
         """The first fill with what is added to it inside the hole."""
-        added = self.added(x) if torch.is_grad_enabled() else self.added_near(x, mask[:, 0] > 0)
+        added = self.added(x) if plainly(x) else self.added_near(x, mask[:, 0] > 0)
         refined = torch.addcmul(base, added, mask)
         # in training, what lies beyond black and white has to feel it
         return Prediction(refined=refined if self.training else refined.clamp_(-1, 1), coarse=base)
