@@ -63,12 +63,10 @@ def likeness_remark(model: Model) -> str | None:
     """What a report says of a network that computes otherwise than plainly; None of others."""
     if model.likeness is None:
         return None
-    how: list[str] = [model.precision] if model.precision != "32" else []
+    how = [f"computed in {model.precision}"] if model.precision != "32" else []
     how += ["compiled"] if model.compiled is not None else []
     far = "" if model.likeness >= ALIKE else f", below {ALIKE:.0f} dB differences can be seen: leave --precision out"
-    return (
-        f"computed in {' and '.join(how)}: {model.likeness:.1f} dB to float32 inside the holes of the first pass{far}"
-    )
+    return f"{', '.join(how)}: {model.likeness:.1f} dB to float32 inside the holes of the first pass{far}"
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
