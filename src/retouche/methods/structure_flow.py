@@ -14,6 +14,7 @@ The networks' layers are in `structure_flow_networks.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -113,7 +114,8 @@ def structure_for(config: StructureFlowConfig, masked: Tensor, mask: Tensor) -> 
             "the texture network alone needs structure=, a complete structure picture: give one, or load the "
             "folder with both networks"
         )
-    with torch.autocast(masked.device.type, enabled=False):  # linear systems want all their digits
+    kind = masked.device.type
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():  # all its digits
         return structure_of_known(masked, mask, config.smoothing)
 
 
