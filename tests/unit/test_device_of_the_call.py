@@ -122,6 +122,16 @@ def test_a_compiled_network_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch
     assert any(text.startswith("compiled: inf dB") for text in report.remarks)
 
 
+def test_a_path_that_keeps_float32_says_so() -> None:
+    hole = np.zeros((64, 80), bool)
+    hole[12:52, 20:60] = True  # thick: the default sends it to `guided`
+    picture = np.random.default_rng(6).integers(0, 256, (64, 80, 3), np.uint8)
+    _, report = retouche.load("default").compute("bf16")(picture, hole, report=True)
+    assert [text for text in report.remarks if "guided" in text and "float32" in text]
+    _, report = retouche.load("default").compute("32")(picture, hole, report=True)
+    assert not [text for text in report.remarks if "float32" in text]
+
+
 def test_precision_is_for_networks() -> None:
     with pytest.raises(retouche.InputError, match="no network"):
         retouche.load("harmonic").compute("bf16")

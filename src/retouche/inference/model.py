@@ -33,6 +33,7 @@ class Model(Networks):
         compiled: the network in its compiled form, where that was asked for
         likeness: dB of the first fills to those of the uncompiled network in float32, inside their holes, where the
             network computes otherwise; None before
+        left_plain: whether another precision was asked of what has no single network, and is left out
     """
 
     paths: dict[str, Model] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Model(Networks):
     precision: Precision = "32"
     compiled: Callable[..., Any] | None = None
     likeness: float | None = None
+    left_plain: bool = False
 
     @property
     def record(self) -> Method:
@@ -122,6 +124,8 @@ class Model(Networks):
         for path in networks:
             path.precision, path.likeness = precision, None
             path.compiled = torch.compile(path.generator) if compile else None
+        for path in (self, *self.paths.values()):
+            path.left_plain = path.generator is None and (compile or precision != "32")
         return self
 
     def save(self, path: str | Path, **header: str) -> None:

@@ -60,7 +60,9 @@ def predicted(
 
 
 def likeness_remark(model: Model) -> str | None:
-    """What a report says of a network that computes otherwise than plainly; None of others."""
+    """What a report says of a network that does not compute plainly, or does though it was asked otherwise; else None."""
+    if model.left_plain:
+        return f"{model.method} is no single network: it computes in float32, uncompiled, whatever is asked"
     if model.likeness is None:
         return None
     how = [f"computed in {model.precision}"] if model.precision != "32" else []
