@@ -60,7 +60,7 @@ def predicted(
 
 
 def likeness_remark(model: Model) -> str | None:
-    """What a report says of a network that does not compute plainly, or does though it was asked otherwise; else None."""
+    """What a report says of a network that does not compute plainly, or that does though not asked to; else None."""
     if model.left_plain:
         return f"{model.method} is no single network: it computes in float32, uncompiled, whatever is asked"
     if model.likeness is None:
