@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ HEAD = """\
 
 This page is written by `scripts/method_pages.py` from the code; do not edit it by hand. Source: {source}.
 Code: `{module}`.
-
+{parts}
 ![The layers of {name} in the order in which they are computed]({name}.svg)
 
 The figure is drawn from the network itself, preset `{preset}`, while it computes a picture of {side} pixels: a bar for
@@ -54,6 +55,12 @@ blue ones are convolutions, orange ones dilated, green ones transposed. A row is
 code; what runs side by side stands one after another. Point at a bar for its name and numbers.
 
 """
+HELPERS = ("exporting", "padding", "near", "boxed", "attention_rows")
+"""Files of `layers/` that hold no formula of a paper: ways to compute one, or to record its graph."""
+FOLLOWED = ("retouche.layers.", "retouche.losses.", "retouche.methods.")
+COMMON = ("retouche.methods.method", "retouche.methods.recipe", "retouche.methods.recipe_protocol")
+"""Modules that every method reads."""
+
 GOLDEN_WORDS = """\
 Golden files hold what the published code computed for parameters filled by rule; ours must agree within the tolerance
 that stands in the test. No published weight file was opened for them.
@@ -73,6 +80,34 @@ def built(method: Method, preset: str) -> tuple[nn.Module, dict[str, nn.Module]]
 def parameters(network: nn.Module) -> int:
     """Numbers that are learned."""
     return sum(each.numel() for each in network.parameters())
+
+
+def parts(module: str) -> dict[str, list[str]]:
+    """The files of `layers/` and `losses/` that a method's module reads, itself or through others of its folder."""
+    found: dict[str, list[str]] = {}
+    seen, pending = set(), [module]
+    while pending:
+        name = pending.pop()
+        path = ROOT / "src" / (name.replace(".", "/") + ".py")
+        if name in seen or name in COMMON or not path.is_file():
+            continue
+        seen.add(name)
+        _, folder, *rest = name.split(".")
+        if folder in ("layers", "losses") and rest[0] not in HELPERS:
+            found.setdefault(folder, []).append(rest[0])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(FOLLOWED):
+                pending.append(str(node.module))
+    return found
+
+
+def pointers(module: str) -> str:
+    """`parts` in a sentence."""
+    said = [
+        f"{folder} " + ", ".join(f"`{name}.py`" for name in sorted(names))
+        for folder, names in sorted(parts(module).items())
+    ]
+    return f"What it is built from, in `src/retouche/`: {'; '.join(said)}.\n" if said else ""
 
 
 def networks(method: Method) -> Iterator[str]:
@@ -176,6 +211,7 @@ def page(name: str) -> str:
         title=method.title,
         source=method.source,
         module="src/" + METHODS[name].replace(".", "/") + ".py",
+        parts=pointers(METHODS[name]),
         name=name,
         preset=preset,
         side=network_figure.side_of(method, preset),

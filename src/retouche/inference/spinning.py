@@ -12,10 +12,16 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
 log = logging.getLogger("retouche")
+
+SCHEDULED = Path("/proc/thread-self/schedstat")
+MOST_WAITED = 0.2
+ENOUGH = 2e8
+"""Nanoseconds below which a share says nothing; importing PyTorch alone takes ten times as long."""
 
 _warned = False
 
@@ -40,8 +46,22 @@ def _spins(environment: Mapping[str, str], threads: int) -> bool:
 
 
 def _is_busy() -> bool:
-    """Whether more wants to run than there are cores, this process's own threads counted in."""
+    """Whether more wants to run than there are cores: by the system's average, or by what this thread has waited."""
+    return _waited() > MOST_WAITED or _queued() > (os.cpu_count() or 1) + 1
+
+
+def _queued() -> float:
+    """Threads of the machine that want to run, this process's own counted in, averaged over the last minute."""
     try:
-        return os.getloadavg()[0] > (os.cpu_count() or 1) + 1
+        return os.getloadavg()[0]
     except OSError:
-        return False
+        return 0.0
+
+
+def _waited() -> float:
+    """Share of its time that this thread could have run and had no core: known at once, where the average lags."""
+    try:
+        ran, waited, _ = (int(part) for part in SCHEDULED.read_text().split())  # nanoseconds since it began, and turns
+    except (OSError, ValueError):  # another system, or a kernel that does not count
+        return 0.0
+    return waited / (ran + waited) if ran + waited > ENOUGH else 0.0
