@@ -6,25 +6,27 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retouche.errors import InputError, reason
 
 
 @contextmanager
-def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, *, overwrite: bool = True, parents: bool = False) -> Iterator[Path]:
     """A path to write to; on success its content takes `path`'s place at once, on failure it is gone.
 
     On Linux the content has no name until it is whole, so that even a killed process leaves nothing behind; elsewhere
     it is a hidden file beside. The path given has no suffix to go by, and is to be opened as it is, not resolved.
+    With `parents` missing folders are made, and on failure are gone again.
 
-    Raises: InputError where the folder is missing or cannot be written, the disk is full, or the file exists and
-        `overwrite` is false
+    Raises: InputError where the folder is missing or cannot be made or written, the disk is full, or the file exists
+        and `overwrite` is false
     """
     path = Path(os.path.realpath(path))  # a link stays a link
     if path.is_dir():
         raise InputError(f"{path} is a folder: give a file name")
+    made = _made(path.parent) if parents else []
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder: make it first")
     _refuse_existing(path, overwrite)
@@ -54,6 +56,25 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             named.unlink(missing_ok=True)
         if nameless is not None:
             os.close(nameless)
+        if not path.exists():
+            _remove_empty(made)
+
+
+def _made(folder: Path) -> list[Path]:
+    """Make a folder and those above it that are missing; those that were, the innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _remove_empty(missing)
+        raise InputError(f"{folder} cannot be made ({reason(error)}): choose another folder") from error
+    return missing
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    with suppress(OSError):  # another program may have put something there
+        for folder in folders:
+            folder.rmdir()
 
 
 def _fresh_name(folder: Path) -> Path:

@@ -160,6 +160,36 @@ def test_folders_that_cannot_take_a_file(tmp_path):
         write_picture(picture, tmp_path / "file" / "a.png")
 
 
+def test_folders_made_for_a_file_go_with_it(tmp_path):
+    """Before: a full disk left the new folders of the file that was not written."""
+    (tmp_path / "kept").mkdir()
+    with (
+        pytest.raises(InputError, match="No space left"),
+        atomic_write(tmp_path / "kept" / "new" / "newer" / "a.txt", parents=True),
+    ):
+        raise OSError(28, "No space left on device")
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["kept"]
+    with atomic_write(tmp_path / "kept" / "new" / "newer" / "a.txt", parents=True) as temporary:
+        temporary.write_text("after")
+    assert (tmp_path / "kept" / "new" / "newer" / "a.txt").read_text() == "after"
+    with (
+        pytest.raises(InputError, match="No space left"),
+        atomic_write(tmp_path / "kept" / "new" / "b.txt", parents=True),
+    ):
+        raise OSError(28, "No space left on device")
+    assert (tmp_path / "kept" / "new" / "newer" / "a.txt").is_file()
+    with (
+        pytest.raises(InputError, match="cannot be made"),
+        atomic_write(tmp_path / "kept" / "new" / "newer" / "a.txt" / "b" / "c.txt", parents=True),
+    ):
+        raise AssertionError
+    with (
+        pytest.raises(InputError, match="exists"),
+        atomic_write(tmp_path / "kept" / "new" / "newer" / "a.txt", overwrite=False, parents=True),
+    ):
+        raise AssertionError
+
+
 def test_a_folder_that_refuses(tmp_path, monkeypatch):
     def refuse(*_args, **_options):
         raise PermissionError(13, "Permission denied")

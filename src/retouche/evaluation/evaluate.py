@@ -365,8 +365,7 @@ def _keep(folder: Path, sample: PreparedItem, names: Sequence[str], fills: Seque
     pictures += [(f"filled/{file_name(name)}", fill) for name, fill in zip(names, fills, strict=True)]
     for place, pixels in pictures:
         path = (folder / place / sample.item.label).with_suffix(".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
+        with atomic_write(path, parents=True) as temporary, temporary.open("wb") as file:
             Image.fromarray(pixels).save(file, "PNG")
 
 

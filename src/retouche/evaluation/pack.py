@@ -174,7 +174,7 @@ def write_pack(path: Path, name: str, preparation: Preparation, pictures: Sequen
         "masks": None if folder is None else _relative(folder, path),
         "pictures": rows,
     }
-    with atomic_write(path) as temporary:
+    with atomic_write(path, parents=True) as temporary:
         temporary.write_text(as_json(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from retouche.ambient import plain_torch
 from retouche.engines.facts import FORMAT
 from retouche.engines.onnx_file import look_through
 from retouche.engines.sessions import Run, open_session
-from retouche.errors import InputError, RetoucheError, reason
+from retouche.errors import InputError, RetoucheError
 from retouche.export import parity
 from retouche.export.forms import FORMS, NetworkForm, PipelineForm
 from retouche.export.graph import OPSET, recorded
@@ -128,11 +128,7 @@ def export(
         graph, header = fewer, {**header, "precision": precision, "psnr": f"{cost:.2f}"}
     add_metadata(graph, header)
     data = graph.SerializeToString()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent} cannot be made: {reason(error)}; give another folder") from None
-    with atomic_write(path, overwrite=overwrite) as part:
+    with atomic_write(path, overwrite=overwrite, parents=True) as part:
         part.write_bytes(data)
     return Exported(path, form, tuple(example), OPSET, len(data), tuple(found), tolerance, precision, cost)
 

@@ -210,8 +210,7 @@ def upload(content: bytes | Path, target: Far) -> None:
     with _border(target, "written"):
         system, path = _system(target)
         if _protocol(target) in ("file", "local"):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(Path(path)) as temporary:
+            with atomic_write(Path(path), parents=True) as temporary:
                 if isinstance(content, bytes):
                     temporary.write_bytes(content)
                 else:

@@ -109,13 +109,15 @@ def _check_floats(lowest: float, highest: float, kind: str, accepted: str) -> No
         raise InputError(f"the picture is {kind} of values from {lowest:g} to {highest:g}: {accepted}")
 
 
-def write_picture(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
+def write_picture(picture: Picture, path: Path, *, overwrite: bool = False, parents: bool = False) -> None:
     """Write a picture in the format of the suffix, whole or not at all; what goes along tells `encode`.
+
+    With `parents` missing folders are made.
 
     Raises: InputError where the file exists and `overwrite` is false, the folder cannot be written, or the format
         cannot hold the picture (transparency, CMYK, 16 bit)
     """
     path = Path(path)
     kind = format_of(path)
-    with atomic_write(path, overwrite=overwrite) as temporary, temporary.open("r+b") as file:
+    with atomic_write(path, overwrite=overwrite, parents=parents) as temporary, temporary.open("r+b") as file:
         encode_into(picture, file, kind, path.name)

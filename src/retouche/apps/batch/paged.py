@@ -102,8 +102,7 @@ class Paged(Fill):
     def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Report]:
         if not isinstance(result, FilledPages):
             return super().write(job, result)
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(job.output, overwrite=self.settings.overwrite or job.again) as temporary:
+        with atomic_write(job.output, overwrite=self.settings.overwrite or job.again, parents=True) as temporary:
             temporary.write_bytes(result.content)
         return result.remarks, result.report
 

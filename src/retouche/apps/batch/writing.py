@@ -14,5 +14,4 @@ def write_output(picture: Picture, path: Path, *, overwrite: bool) -> None:
     if isinstance(path, Far):
         path.put(encode(picture, format_of(path).name, path.name), overwrite=overwrite)
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(picture, path, overwrite=overwrite)
+        write_picture(picture, path, overwrite=overwrite, parents=True)

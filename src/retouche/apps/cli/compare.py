@@ -87,8 +87,7 @@ def main(options: Options) -> int:
         row = {"model": typed, "method": report.method, "strategy": report.strategy, "seconds": report.seconds}
         rows.append(row | {"order": order} if order else row)
     sheet = contact_sheet(panels)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(open_picture(sheet), options.output, overwrite=options.overwrite)
+    write_picture(open_picture(sheet), options.output, overwrite=options.overwrite, parents=True)
     if options.json:
         terminal.show_json({"output": str(options.output), "models": rows})
     else:

@@ -146,7 +146,6 @@ def run_evaluation(
     finally:
         cache.close()
     if options.write_pack is not None:
-        options.write_pack.parent.mkdir(parents=True, exist_ok=True)
         write_pack(options.write_pack, options.write_pack.stem, preparation, evaluation.items)
     for evaluated in models:
         if isinstance(evaluated, Outputs) and evaluated.changed:

@@ -232,7 +232,6 @@ class Making:
             return self._make(given, self.options)
 
     def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Report | None]:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
         return tuple(self._write(job, result, self.options)), None
 
 

@@ -73,7 +73,6 @@ def _draw(options: Options) -> int:
     from retouche.masks import hole_ratio
 
     masks = parse_masks(options.masks)
-    options.folder.mkdir(parents=True, exist_ok=True)
     digest, ratios = hashlib.sha256(f"{height}x{width}".encode()), []
     digits = max(5, len(str(options.count - 1)))
     with terminal.progress("drawing", options.count) as on_progress:
@@ -81,7 +80,8 @@ def _draw(options: Options) -> int:
             hole = masks.draw(mask_key(options.seed, number), height, width).hole
             digest.update(np.packbits(hole).tobytes())
             ratios.append(hole_ratio(hole))
-            with atomic_write(options.folder / f"{number:0{digits}d}.png") as temporary, temporary.open("wb") as file:
+            path = options.folder / f"{number:0{digits}d}.png"
+            with atomic_write(path, parents=True) as temporary, temporary.open("wb") as file:
                 Image.fromarray(hole).save(file, "PNG")
             on_progress(number + 1)
     counts = histogram(ratios)

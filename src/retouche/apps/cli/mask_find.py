@@ -186,9 +186,7 @@ def _keep_recovered(
     from retouche.pictures import write_picture
 
     if options.recover is not None:
-        target = options.recover / source.relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(picture, target, overwrite=options.overwrite)
+        write_picture(picture, options.recover / source.relative, overwrite=options.overwrite, parents=True)
         hole = np.zeros((picture.height, picture.width), np.bool_)
         hole[found.box[1] : found.box[3], found.box[0] : found.box[2]] = rest
         # also where nothing is left: `run` wants a mask for every picture of a folder
@@ -330,8 +328,7 @@ def _write_mask(values: Any, path: Path) -> None:
 
     from retouche.files import atomic_write
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path, parents=True) as temporary, temporary.open("wb") as file:
         Image.fromarray(values).save(file, "PNG")
 
 

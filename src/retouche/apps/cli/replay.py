@@ -113,8 +113,7 @@ def main(options: Options) -> int:
         if not options.json:
             print(f"{number} of {len(fills)}: {word}, {row['seconds']:.2f} s")
     shown = [layer for layer, fill in zip(layers, fills, strict=True) if not fill.get("hidden")]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(_composed(picture, shown), options.output, overwrite=options.overwrite)
+    write_picture(_composed(picture, shown), options.output, overwrite=options.overwrite, parents=True)
     for text in picture.remarks:
         terminal.warn(text)
     if options.json:

@@ -91,11 +91,7 @@ def save(root: Path, name: str, picture: Picture, sidecar: dict[str, Any] | None
     if not overwrite and any(file.exists() for file in ([path, beside] if sidecar is not None else [path])):
         raise Exists
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        raise InputError("output: its folder cannot be made: choose another name") from None
-    try:
-        write_picture(picture, path, overwrite=overwrite)
+        write_picture(picture, path, overwrite=overwrite, parents=True)
         if sidecar is not None:
             content = json.dumps(sidecar, ensure_ascii=False, indent=1).encode("utf-8", "replace")
             with atomic_write(beside, overwrite=overwrite) as temporary:
