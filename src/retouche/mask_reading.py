@@ -27,6 +27,7 @@ MaskLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[Any] | Tensor
 Mask: TypeAlias = NDArray[np.bool_]
 
 LUMA = (0.299, 0.587, 0.114)
+BAND = 1 << 18  # pixels that are compared at once
 LOOKED_AT = 1 << 22  # pixels of a large mask whose colours are counted
 STROKES = 8  # a layer painted by hand has few colours: so many of them cover most of it
 MOST = 0.75
@@ -104,6 +105,10 @@ def _read(
         )
     if decoded is not None and decoded.mode in ("CMYK", "YCbCr"):
         raise InputError(f"{called} is {decoded.mode}: save the {word} as black and white PNG")
+    if values.dtype.kind == "b" and values.shape[2] == 1:
+        hole = values[..., 0]
+        hole.flags.writeable = False  # a view of what the user gave
+        return hole, []
     values = _checked(values, called)
     if values.shape[2] in (2, 4):
         colours, alpha = values[..., :-1], values[..., -1]
@@ -139,6 +144,8 @@ def _checked(values: NDArray[Any], called: str) -> NDArray[Any]:
     kind = values.dtype.kind
     if kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
+    if kind == "u" and values.dtype.itemsize <= 2:  # which hold nothing else
+        return values
     if kind not in "iuf":
         raise InputError(f"{called} is of type {values.dtype}: give booleans, uint8, uint16 or floats in 0..1")
     lowest, highest = values.min(), values.max()
@@ -171,8 +178,7 @@ def _by_brightness(values: NDArray[Any], called: str, word: str, labels: bool) -
         whole = bool(lowest > half or (labels and lowest == 1))
         remarks = [] if whole or not lowest else [f"{word} holds the value {lowest:g} only, taken as black"]
         return np.full(plane.shape, whole), remarks
-    middle = (plane != lowest) & (plane != highest)
-    if plane.dtype.kind != "f" and not middle.any():
+    if plane.dtype.kind != "f" and _holds_only(plane, lowest, highest):
         plain = not lowest and (highest == white or (labels and highest == 1))
         return plane == highest, [] if plain else [f"{word} holds {lowest} and {highest} only: {highest} is {hole}"]
     if plane.dtype.kind != "f" and highest <= half:
@@ -188,6 +194,16 @@ def _by_brightness(values: NDArray[Any], called: str, word: str, labels: bool) -
     grey = int(np.count_nonzero((plane > 0) & (plane < white)))
     remarks = [f"{word} holds {grey} grey values between black and white (a JPEG?): the lighter half is {hole}"]
     return plane > half, remarks if grey else []
+
+
+def _holds_only(plane: NDArray[Any], *values: Any) -> bool:
+    """Whether a plane holds only these different values; looked at in bands that stay in the processor's cache."""
+    rows = max(1, BAND // plane.shape[1])
+    for top in range(0, len(plane), rows):
+        band = plane[top : top + rows]
+        if sum(np.count_nonzero(band == value) for value in values) < band.size:
+            return False
+    return True
 
 
 def _luma(values: NDArray[Any]) -> NDArray[Any]:

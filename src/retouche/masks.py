@@ -99,7 +99,7 @@ def opened(mask: Mask, radius: int) -> Mask:
     Returns: (H, W)
     """
     result = np.zeros_like(mask)
-    near = _around(mask, 2 * radius)  # so wide that the mirror at an edge that is not the picture's shows no hole
+    near = around(mask, 2 * radius)  # so wide that the mirror at an edge that is not the picture's shows no hole
     here = mask[near]
     if not here.size:
         return result
@@ -111,7 +111,7 @@ def opened(mask: Mask, radius: int) -> Mask:
     return result
 
 
-def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
+def around(mask: Mask, margin: int) -> tuple[slice, slice]:
     """Rows and columns of the hole's bounding box with a margin of pixels, as far as the picture goes; none of either
     where there is no hole."""
     rows = np.flatnonzero(mask.any(axis=1))
@@ -148,7 +148,7 @@ def dilate_thick(mask: Mask, pixels: int) -> Mask:
         mask: (H, W), True = hole
         pixels: 1 or more
     """
-    near = _around(mask, pixels)
+    near = around(mask, pixels)
     hole = mask[near]
     if not hole.size:
         return mask.copy()
@@ -181,7 +181,7 @@ def feather_weight(mask: Mask, dilated: Mask, pixels: int) -> NDArray[np.float32
     if pixels < 0:
         raise InputError(f"feather is {pixels}: give 0 or more pixels")
     whole = np.zeros(dilated.shape, np.float32)
-    near = _around(dilated, 0)
+    near = around(dilated, 0)
     whole[near] = _feathered(mask[near], dilated[near], pixels)
     return whole
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from retouche.ambient import plain_torch
 from retouche.errors import InputError, WeightsError
 from retouche.inference.canvas import CanvasPart, canvases, doubled, nearer, placed
+from retouche.inference.growing import grown_hole
 from retouche.inference.passes import Canvas, Guides, Job, fill_region, fill_together, passes
 from retouche.inference.prediction import likeness_remark
 from retouche.inference.report import HoleReport, Report, peak_memory_bytes
@@ -27,10 +28,6 @@ from retouche.masks import (
     default_dilation,
     default_feather,
     diagonal,
-    dilate,
-    dilate_thick,
-    feather_weight,
-    hole_ratio,
     open_mask,
     open_sketch,
 )
@@ -139,29 +136,29 @@ class Filling:
         if mask is not None:
             hole, remarks = open_mask(as_shown(mask, opened, "mask") if turned else mask, size)
         grow, soft = _ring(options, size)
-        fresh = np.zeros(size, np.bool_)
+        fresh = None
         if room is not None:
             opened, fresh = extended(opened, room)
             hole, size = padded(hole, room), fresh.shape
         if turned:
             sketch, structure = as_shown(sketch, opened, "sketch"), as_shown(structure, opened, "structure")
         guides = self._guides(sketch, structure, size)
-        unseen = opened.unseen()
-        grown, grow, notes = _grown(hole, grow, by_thickness=options.dilate is None, fresh=fresh, unseen=unseen)
-        soft = min(soft, grow)
+        unseen = None if opened.alpha() is None else opened.unseen()
+        grown = grown_hole(hole, grow, soft, options.dilate is None, fresh, unseen)
+        notes = list(grown.remarks)
         if options.dilate is None and hole.any():
-            notes.append(f"mask grown by {grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
-        if "structure" in self.model.conditioning and guides.structure is None and grown.any():
+            notes.append(f"mask grown by {grown.grow} pixels, less where it is thin (say 0 to keep exactly the mask)")
+        if "structure" in self.model.conditioning and guides.structure is None and grown.pixels:
             notes.append("no structure picture given: its structure is computed from the known pixels (hole-aware RTV)")
-        filled = opened.copy()
-        filled.expect(grown | unseen)
-        weight = feather_weight(hole | fresh, grown, soft)
-        weight[grown & unseen] = 1  # what nobody sees is not blended into what the next window knows
+        # anything but a `Picture` has been copied when it was opened
+        filled = opened.copy() if opened is picture and not opened.expendable else opened
+        filled.expect(grown.unknown)
         budget = MEMORY_BYTES if options.memory is None else options.memory
-        canvas = Canvas(filled, grown | unseen, weight, guides, options.seed, budget)
-        jobs = self._jobs(canvas, grown, canvases(size, room or (0, 0, 0, 0)))
+        canvas = Canvas(filled, grown.unknown, grown.weight, guides, options.seed, budget)
+        jobs = self._jobs(canvas, grown.hole, canvases(size, room or (0, 0, 0, 0)))
         remarks = [*opened.remarks, *remarks, *notes]
-        return _Planned(canvas, jobs, hole_ratio(grown), grow, soft, room, tuple(remarks))
+        ratio = grown.pixels / grown.hole.size
+        return _Planned(canvas, jobs, ratio, grown.grow, grown.soft, room, tuple(remarks))
 
     def _report(self, planned: _Planned, holes: list[HoleReport], seconds: float) -> Report:
         """What was done with one picture; its remarks are logged, too."""
@@ -217,15 +214,17 @@ class Filling:
         """
         model, jobs = self.model, list[Job]()
         choose = model.record.route
-        left = hole.copy()
+        left = hole.copy() if len(parts) > 1 else hole
         for added in parts:
             box = added.box
             at = (slice(box[1], box[3]), slice(box[0], box[2]))
             if not left[at].any():
                 continue
             shape = left[at].shape
-            here = doubled(left[at], added.side).copy()
-            left[at] = False
+            here = doubled(left[at], added.side)
+            if len(parts) > 1:
+                here = here.copy()
+                left[at] = False
             for route in (Route("", here, ""),) if choose is None else choose(here):
                 path = model if choose is None else model.paths[route.path]
                 own = nearer(route.hole, shape, added.side)
@@ -249,27 +248,6 @@ def _ring(options: FillOptions, size: tuple[int, int]) -> tuple[int, int]:
             raise InputError(f"{word} is {given} pixels: give 0 or more")
     grow = default_dilation(*size) if options.dilate is None else min(options.dilate, diagonal(*size))
     return grow, default_feather(grow) if options.feather is None else options.feather
-
-
-def _grown(
-    hole: np.ndarray, grow: int, by_thickness: bool, fresh: np.ndarray, unseen: np.ndarray
-) -> tuple[np.ndarray, int, list[str]]:
-    """The dilated hole and what is fresh (a new array), the dilation used, and remarks; one that leaves nothing known
-    is undone."""
-    if not hole.any() and not fresh.any():
-        return hole.copy(), grow, []
-    grow = grow if hole.any() else 0
-    if (hole | fresh).all():
-        raise InputError("the mask covers the whole picture: leave something known to fill from")
-    if (hole | fresh | unseen).all():
-        raise InputError(
-            "the mask covers all that is not wholly transparent: leave something visible to fill from, "
-            "or take the picture's alpha away if its hidden colours are meant"
-        )
-    grown = hole.copy() if not grow else dilate_thick(hole, grow) if by_thickness else dilate(hole, grow)
-    if (grown | fresh | unseen).all():
-        return hole | fresh, 0, [f"mask not grown: {grow} pixels more would leave nothing known"]
-    return grown | fresh, grow, []
 
 
 def _strategy_remarks(holes: list[HoleReport], scope: Scope) -> list[str]:

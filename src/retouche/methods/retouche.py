@@ -12,7 +12,7 @@ from torch import Tensor
 
 from retouche.fills.grain import matched
 from retouche.fills.harmonic import fill as harmonic
-from retouche.masks import dilate, opened
+from retouche.masks import around, dilate, opened
 from retouche.methods import guided
 from retouche.methods.catalogue import shipped
 from retouche.methods.method import Method, Route, at_any_size
@@ -30,17 +30,27 @@ def route(hole: NDArray[np.bool_]) -> tuple[Route, ...]:
     """
     if hole.size - np.count_nonzero(hole) < FEWEST:
         return (Route("harmonic", hole, f"fewer than {FEWEST} pixels are known"),)
-    if not (thick := _thick(hole)).any():
+    near = around(hole, 2 * THICK)  # beyond there is no hole
+    part = hole[near]
+    if not (thick := _thick(part)).any():
         return (Route("thin", hole, f"at most {2 * THICK} pixels thick"),)
-    thin = hole & ~thick
-    large = Route("guided", thick, f"more than {2 * THICK} pixels thick")
-    return (Route("thin", thin, f"at most {2 * THICK} pixels thick"), large) if thin.any() else (large,)
+    thin = part & ~thick
+    large = Route("guided", _placed(thick, near, hole.shape), f"more than {2 * THICK} pixels thick")
+    if not thin.any():
+        return (large,)
+    return Route("thin", _placed(thin, near, hole.shape), f"at most {2 * THICK} pixels thick"), large
 
 
 def _thick(hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The thick parts, with the rims and corners that belong to them."""
     thick = opened(hole, THICK)
     return hole & dilate(thick, THICK) if thick.any() else thick
+
+
+def _placed(part: NDArray[np.bool_], near: tuple[slice, slice], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    whole = np.zeros(size, np.bool_)
+    whole[near] = part
+    return whole
 
 
 def fill(image: Tensor, mask: Tensor, seed: int = 0, sketch: Tensor | None = None) -> Tensor:

@@ -42,6 +42,7 @@ class Picture:
         remarks: what a user should know, e.g. that a palette became RGB
         given: how the user gave it
         span: black and white of floats, in their own units
+        expendable: whoever gave it wants it no more, so that a fill may write into it instead of a copy
     """
 
     pixels: NDArray[Any]
@@ -50,6 +51,7 @@ class Picture:
     remarks: list[str] = field(default_factory=list)
     given: Given = field(default_factory=lambda: Given("array"))
     span: tuple[float, float] = (0.0, 1.0)
+    expendable: bool = field(default=False, init=False, compare=False)
     _plates: Plates | None = field(default=None, init=False, repr=False)
 
     @property

@@ -93,7 +93,7 @@ class Given:
 
     @property
     def nbytes(self) -> int:
-        """What it holds in memory; as much again is held by what becomes of it."""
+        """What it holds in memory, and after it what becomes of it."""
         return int(self.picture.pixels.nbytes + self.hole.nbytes)
 
 
@@ -141,6 +141,7 @@ class Fill:
         Raises: RetoucheError, OSError
         """
         picture = open_picture(job.image)
+        picture.expendable = True
         if job.mask is None:
             return self.without_mask(picture, job.image)
         size = (picture.height, picture.width)

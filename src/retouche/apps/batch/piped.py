@@ -35,6 +35,7 @@ class Piped(Fill):
 
     def read(self, job: Job) -> Given:
         picture = self._picture(job.image)
+        picture.expendable = True
         if job.mask is None:
             return self.without_mask(picture, job.image)
         size, name = (picture.height, picture.width), _name(job.mask)
