@@ -21,7 +21,7 @@ def scene(seed, with_fresh, with_unseen):
         fresh = np.zeros_like(hole)
         fresh[:, : width // 3] = True
     if with_unseen:
-        unseen = draw.random(hole.shape) < draw.choice([0.1, 0.9])
+        unseen = draw.random(hole.shape) < draw.choice([0.1, 0.9, 1.0])
     return hole, fresh, unseen, int(draw.integers(0, 40)), int(draw.integers(0, 20)), bool(draw.integers(2))
 
 
@@ -52,7 +52,7 @@ def test_growing_near_the_hole_is_growing_the_whole(with_fresh, with_unseen):
         assert np.array_equal(found.weight, weight)
         assert (found.pixels, found.grow, found.soft) == (grown.sum(), used, min(soft, used))
         compared += 1
-    assert compared > 30 and (refused > 0 or not with_unseen)
+    assert compared > 20 and (refused > 0 or not with_unseen)
 
 
 def test_a_mask_of_booleans_is_taken_as_it_is_and_not_changed():
