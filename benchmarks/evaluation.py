@@ -1,4 +1,4 @@
-"""Judge fills on a folder of photographs, say what judging costs beside filling, and draw the plots of the docs.
+"""Evaluate fills on a folder of photographs, say what evaluating costs beside filling, and draw the plots of the docs.
 
     python benchmarks/evaluation.py --data FOLDER [--size 256] [--models harmonic mean] [--figures docs/evaluation]
 

@@ -1,4 +1,4 @@
-"""Judge what fills without a download on a folder of photographs: figures, seconds, and a sheet to look at.
+"""Evaluate what fills without a download on a folder of photographs: figures, seconds, and a sheet to look at.
 
     python benchmarks/fills.py --data FOLDER [--size 256] [--methods retouche exemplar harmonic] \\
         [--features efficientnet-lite2] [--sheet sheet.png]

@@ -250,7 +250,7 @@ def check_items(items: Sequence[Item], *, large_holes: bool, invert: bool) -> No
         )
 
 
-EMPTY = "all masks are empty: there is nothing to judge; white is the hole (black with --invert-mask)"
+EMPTY = "all masks are empty: there is nothing to evaluate; white is the hole (black with --invert-mask)"
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Judge models on pictures whose holes were cut on purpose: a table with intervals, plots and pictures.
+"""Evaluate models on pictures whose holes were cut on purpose: a table with intervals, plots and pictures.
 
 Pictures and masks pair by name (photos/a.jpg with masks/a.png or masks/a_mask.png); a folder that holds images/ and
 masks/ needs no --masks. A mask may also be drawn: --masks wide:2,box:1. The hole is exactly the mask, known pixels are
@@ -48,7 +48,7 @@ COLUMNS = ("hole_psnr", "psnr", "ssim", "band_error", "seam", "lpips", *FEATURES
 @dataclass(frozen=True)
 class Options:
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="M [M ...]")]
-    """Who is judged: names, weight files or folders; LABEL=M gives a name for the table."""
+    """Models to evaluate: names, weight files or folders; LABEL=M gives a name for the table."""
     report: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Where table and report go."""
     data: Annotated[Path | None, terminal.without_default("DIR")] = None
@@ -74,7 +74,7 @@ class Options:
     """AlexNet's or VGG16's weights and LPIPS' heads for it; LPIPS is computed with them."""
     features: Annotated[str | None, terminal.without_default("NAME")] = None
     """efficientnet-lite0, -lite1 or -lite2: compare its features inside the hole (extra: perceptual). A network trained
-    with one variant is judged by another."""
+    with one variant is evaluated by another."""
     keep: terminal.Switch = False
     """Also write what was filled: inputs/, masks/ and filled/MODEL/ in the report's folder."""
     device: flags.Device = "auto"
@@ -126,7 +126,7 @@ def run_evaluation(
     cache = Cache()
     try:
         remembering = [Remembering(evaluated, cache) for evaluated in models]
-        with terminal.progress("judging", len(items)) as on_progress:
+        with terminal.progress("evaluating", len(items)) as on_progress:
             evaluation = evaluate(
                 items,
                 preparation,
