@@ -126,6 +126,17 @@ def test_pictures_of_a_batch_are_filled_together(monkeypatch: pytest.MonkeyPatch
         assert (filled[number] - alone).abs().max() <= 1e-4
 
 
+def test_windows_count_at_the_size_the_network_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before: four pictures of 64x64 for a network that knows 256x256 alone were one pass, 1.5 times slower."""
+    model = narrow("aot-gan", width=4, blocks=1)
+    model.generator.multiple = model.generator.smallest = 256
+    images, masks = torch.rand(4, 3, 64, 64), torch.zeros(4, 1, 64, 64)
+    masks[:, :, 20:30, 20:30] = 1
+    counted = passes(model, monkeypatch)
+    model(images, masks)
+    assert counted == [1] * 4
+
+
 def test_a_pass_takes_what_memory_allows() -> None:
     scope = Scope(pixel_bytes=1000, square_bytes=0.5)
     one = 1000 * 128**2 + 0.5 * 128**4

@@ -44,11 +44,19 @@ log = logging.getLogger("retouche")
 
 
 @dataclass(frozen=True)
-class FillOptions:
-    """What a call says beside picture and mask, as `Model` takes it."""
+class Asked:
+    """One picture to fill: its mask and its guides, as `Model` takes them."""
 
+    picture: PictureLike
+    mask: MaskLike | None = None
     sketch: MaskLike | None = None
     structure: PictureLike | None = None
+
+
+@dataclass(frozen=True)
+class FillOptions:
+    """How all pictures of a call are filled, as `Model` takes it."""
+
     dilate: int | None = None
     feather: int | None = None
     seed: int = 0
@@ -81,12 +89,12 @@ class Filling:
         self.model, self.options = model, options
 
     def run(
-        self, pairs: Sequence[tuple[PictureLike, MaskLike | None]], progress: Callable[[float], None] | None = None
+        self, pictures: Sequence[Asked], progress: Callable[[float], None] | None = None
     ) -> tuple[list[Any], list[Report]]:
         """Fill pictures, each by its mask.
 
         Args:
-            pairs: pictures and masks; a mask may be left out where the picture is extended
+            pictures: of any sizes; a mask may be left out where the picture is extended
             progress: as `Model` takes it
 
         Returns: the filled pictures, each of the type given, and their reports
@@ -94,7 +102,7 @@ class Filling:
         """
         started = time.perf_counter()
         report_share = None if progress is None else rising(progress)
-        planned = [self._plan(picture, mask) for picture, mask in pairs]
+        planned = [self._plan(asked) for asked in pictures]
         if report_share is not None:
             report_share(0.0)
         jobs = [job for each in planned for job in each.jobs]
@@ -111,19 +119,20 @@ class Filling:
         seconds = (time.perf_counter() - started) / len(planned)
         reports = [self._report(each, [next(found) for _ in each.jobs], seconds) for each in planned]
         filled = [
-            each.canvas.picture if isinstance(picture, Picture) else each.canvas.picture.as_given()
-            for each, (picture, _) in zip(planned, pairs, strict=True)
+            each.canvas.picture if isinstance(asked.picture, Picture) else each.canvas.picture.as_given()
+            for each, asked in zip(planned, pictures, strict=True)
         ]
         if report_share is not None:
             report_share(1.0)
         return filled, reports
 
-    def _plan(self, picture: PictureLike, mask: MaskLike | None) -> _Planned:
+    def _plan(self, asked: Asked) -> _Planned:
         """One picture's plan, from what a user gave.
 
         Raises: InputError
         """
-        options, sketch, structure = self.options, self.options.sketch, self.options.structure
+        options = self.options
+        picture, mask, sketch, structure = asked.picture, asked.mask, asked.sketch, asked.structure
         opened = open_picture(picture)
         size = (opened.height, opened.width)
         room = None if options.extend is None else margins(options.extend, size)

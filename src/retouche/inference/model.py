@@ -12,7 +12,7 @@ from torch import Tensor
 
 from retouche.arithmetic import HALVES, Precision
 from retouche.errors import InputError, WeightsError
-from retouche.inference.fill import Filling, FillOptions
+from retouche.inference.fill import Asked, Filling, FillOptions
 from retouche.inference.report import Report
 from retouche.masks import MaskLike
 from retouche.methods import find
@@ -229,11 +229,12 @@ class Model(Networks):
             for a batch, a list of reports
         Raises: InputError
         """
-        filling = Filling(self, FillOptions(sketch, structure, dilate, feather, seed, memory, extend))
+        filling = Filling(self, FillOptions(dilate, feather, seed, memory, extend))
         if isinstance(picture, Tensor) and picture.ndim == 4 and picture.shape[0] != 1:
-            filled, reports = filling.run(list(zip(picture, _batch_masks(mask, len(picture)), strict=True)), progress)
+            pairs = zip(picture, _batch_masks(mask, len(picture)), strict=True)
+            filled, reports = filling.run([Asked(*pair, sketch, structure) for pair in pairs], progress)
             return (torch.stack(filled), reports) if report else torch.stack(filled)
-        (whole,), (single,) = filling.run([(picture, mask)], progress)
+        (whole,), (single,) = filling.run([Asked(picture, mask, sketch, structure)], progress)
         return (whole, single) if report else whole
 
 

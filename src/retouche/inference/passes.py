@@ -24,6 +24,7 @@ from retouche.inference.prediction import predicted
 from retouche.inference.report import HoleReport
 from retouche.inference.strategy import Region, Window, in_turn, together, with_something_known
 from retouche.inference.windows import box_read, enlarged, mirrored, read_window, size_seen
+from retouche.methods.method import size_taken
 from retouche.pictures import Picture
 from retouche.progress import part, report_progress
 
@@ -136,7 +137,9 @@ def _batches(jobs: Sequence[Job]) -> Iterator[list[int]]:
                 alike[id(job.model), guides, size].append(number)
         for (_, _, size), numbers in alike.items():
             job = jobs[numbers[0]]
-            most = together(size, job.model.scope, job.canvas.memory, job.model.device.type)
+            assert job.model.generator is not None
+            taken = size_taken(job.model.generator, size)
+            most = together(taken, job.model.scope, job.canvas.memory, job.model.device.type)
             for first in range(0, len(numbers), most):
                 yield numbers[first : first + most]
 
@@ -146,20 +149,29 @@ def in_waves(jobs: Sequence[Job]) -> list[list[int]]:
 
     Carried out wave by wave, each job sees exactly what it would see if all were carried out one after another.
     """
-    reads = np.array([_reads(job) for job in jobs]).reshape(-1, 4)
-    writes = np.array([job.region.box for job in jobs]).reshape(-1, 4)
-    canvases = np.array([id(job.canvas) for job in jobs])
     level = np.zeros(len(jobs), np.int64)
-    for number in range(1, len(jobs)):
-        before = slice(0, number)
-        touch = _meet(writes[before], reads[number]) | _meet(reads[before], writes[number])
-        touch &= canvases[before] == canvases[number]
-        if touch.any():
-            level[number] = level[before][touch].max() + 1
+    pictures: defaultdict[int, list[int]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        pictures[id(job.canvas)].append(number)
+    for numbers in pictures.values():
+        level[numbers] = _levels([jobs[number] for number in numbers])
     waves: list[list[int]] = [[] for _ in range(int(level.max(initial=-1)) + 1)]
     for number, each in enumerate(level):
         waves[each].append(number)
     return waves
+
+
+def _levels(jobs: Sequence[Job]) -> np.ndarray:
+    """The wave of each job of one picture, from 0 on."""
+    reads = np.array([_reads(job) for job in jobs])
+    writes = np.array([job.region.box for job in jobs])
+    level = np.zeros(len(jobs), np.int64)
+    for number in range(1, len(jobs)):
+        before = slice(0, number)
+        touch = _meet(writes[before], reads[number]) | _meet(reads[before], writes[number])
+        if touch.any():
+            level[number] = level[before][touch].max() + 1
+    return level
 
 
 def _reads(job: Job) -> Box:

@@ -68,7 +68,7 @@ def together(size: tuple[int, int], scope: Scope, memory: int, device: str) -> i
     """How many windows one pass of a network takes, at least 1.
 
     Args:
-        size: height and width of each as the method sees it, pixels
+        size: height and width of each as the network takes it, pixels
         device: "cpu", "cuda", ...
     """
     pixels = size[0] * size[1]

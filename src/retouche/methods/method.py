@@ -133,9 +133,7 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
     if mask.shape not in ((n, 1, h, w), (1, 1, h, w)):
         raise InputError(f"mask is {tuple(mask.shape)} but image is {tuple(image.shape)}: give ({n}, 1, {h}, {w})")
     multiple, smallest = network.multiple, network.smallest
-    if h % multiple or w % multiple or min(h, w) < smallest:
-        padded = [max(smallest, side) for side in (h, w)]
-        padded = [side + -side % multiple for side in padded]
+    if (h, w) != (padded := size_taken(network, (h, w))):
         raise InputError(
             f"image is {w}x{h} but sides must be multiples of {multiple}, at least {smallest}: "
             f"pad it to {padded[1]}x{padded[0]}"
@@ -147,6 +145,12 @@ def checked(network: Generator, image: Tensor, mask: Tensor) -> tuple[Tensor, Te
     if at_hand(image) and not (image.isfinite().all() and mask.isfinite().all()):
         raise InputError("image or mask holds NaN or infinity: clean it first")
     return image, mask.to(image).expand(n, 1, h, w)
+
+
+def size_taken(network: Generator, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width to which pictures of a size are padded for a network."""
+    height, width = (max(network.smallest, side) for side in size)
+    return height + -height % network.multiple, width + -width % network.multiple
 
 
 def boxes_near(network: Generator, mask: Tensor) -> list[Box] | None:

@@ -24,9 +24,10 @@ from typing import Any, Literal
 
 from retouche.errors import RetoucheError
 from retouche.runners.beside import forks_safely
-from retouche.runners.work import Facts, Job, Outcome, Progress, Work, stamps_of, with_own_output
+from retouche.runners.work import Facts, Gathering, Job, Outcome, Progress, Work, stamps_of, with_own_output
 
-AHEAD = 2  # pictures read before their turn
+LEAST = 1e-6  # of a group, which is full where no picture takes less
+AHEAD = 2  # pictures read before their turn, or what is made together with the next if that is more
 IN_HAND = 3  # pictures of one process: one being read, made and written each
 MOST_BYTES = 200_000_000  # decoded pictures between reading and writing, beyond which the next waits: bounds memory
 Method = Literal["fork", "spawn"]
@@ -53,30 +54,44 @@ class Inline:
 # One process ----------------------------------------------------------------------------------------------------------
 
 
-def stream(work: Work, jobs: Iterable[Job], progress: Progress | None = None) -> Iterator[Outcome]:
-    """Outcomes of a work that has started: the next picture is read, and the last one written, beside the making."""
+def stream(
+    work: Work, jobs: Iterable[Job], progress: Progress | None = None, *, gather: bool = True
+) -> Iterator[Outcome]:
+    """Outcomes of a work that has started: the next picture is read, and the last one written, beside the making.
+
+    Args:
+        gather: make pictures together where the work does that. Which ones follows from the pictures alone, as what is
+            made may depend on it in the last bits; `jobs` must then not wait for outcomes
+    """
+    gathering = work if gather and isinstance(work, Gathering) else None
     events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     flow = _Flow()
-    reader = threading.Thread(target=_read_all, args=(work, jobs, events, flow), daemon=True)
+    reader = threading.Thread(target=_read_all, args=(work, gathering, jobs, events, flow), daemon=True)
     to_write: queue.SimpleQueue[Any] = queue.SimpleQueue()  # (_Read, what was made), None = the end
     writer = threading.Thread(target=_write_all, args=(work, to_write, events, flow), daemon=True)
     reader.start()
     writer.start()
-    result, writing, reading = 0, 0, True
+    group, made, writing, reading = _Group(), 0, 0, True
     try:
         while reading or writing:
             kind, value = events.get()
+            complete: list[list[_Read]] = []
             if kind == "end":
                 reading = False
                 if value is not None:
                     raise value
+                complete = group.rest()
             elif kind == "written":
                 writing -= 1
                 yield value
             else:
-                flow.taken()
-                to_write.put((value, _make_one(work, value, None if progress is None else _after(result, progress))))
-                result, writing = result + 1, writing + 1
+                flow.taken(value.share)
+                complete = group.add(value)
+            for reads in complete:
+                on_progress = None if progress is None else _after(made, len(reads), progress)
+                for read, result in zip(reads, _make_group(work, gathering, reads, on_progress), strict=True):
+                    to_write.put((read, result))
+                made, writing = made + len(reads), writing + len(reads)
     finally:
         flow.stop()
         to_write.put(None)
@@ -93,30 +108,58 @@ class _Read:
         self.stamps: dict[str, Any] = {}
         self.seconds = 0.0
         self.bytes = 0
+        self.share = 1.0  # of a group
+
+
+class _Group:
+    """Pictures that wait to be made together."""
+
+    def __init__(self) -> None:
+        self._reads: list[_Read] = []
+
+    def add(self, read: _Read) -> list[list[_Read]]:
+        """The groups that are complete with it."""
+        complete = self.rest() if self._full(read.share) else []
+        self._reads.append(read)
+        return complete + (self.rest() if self._full(LEAST) else [])
+
+    def _full(self, more: float) -> bool:
+        return sum(read.share for read in self._reads) + more > 1
+
+    def rest(self) -> list[list[_Read]]:
+        """What waits, if anything does."""
+        reads, self._reads = self._reads, []
+        return [reads] if reads else []
 
 
 class _Flow:
-    """How far reading may be ahead: in pictures that wait, and in bytes that are held."""
+    """How far reading may be ahead: in pictures that wait, or groups of them, and in bytes that are held."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting = self._bytes = 0
+        self._share = 0.0
         self.stopped = False
 
     def wait(self) -> bool:
         """Until one more may be read; false once all is over."""
         with self._changed:
-            self._changed.wait_for(lambda: self.stopped or (self._waiting < AHEAD and self._bytes < MOST_BYTES))
+            self._changed.wait_for(lambda: self.stopped or (self._few() and self._bytes < MOST_BYTES))
             self._waiting += 1
             return not self.stopped
 
-    def hold(self, count: int) -> None:
+    def _few(self) -> bool:
+        return self._waiting < AHEAD or self._share < 1
+
+    def hold(self, count: int, share: float) -> None:
         with self._changed:
             self._bytes += count
+            self._share += share
 
-    def taken(self) -> None:
+    def taken(self, share: float) -> None:
         with self._changed:
             self._waiting -= 1
+            self._share -= share
             self._changed.notify()
 
     def let_go(self, count: int) -> None:
@@ -130,7 +173,13 @@ class _Flow:
             self._changed.notify()
 
 
-def _read_all(work: Work, jobs: Iterable[Job], events: queue.SimpleQueue[tuple[str, Any]], flow: _Flow) -> None:
+def _read_all(
+    work: Work,
+    gathering: Gathering | None,
+    jobs: Iterable[Job],
+    events: queue.SimpleQueue[tuple[str, Any]],
+    flow: _Flow,
+) -> None:
     try:
         source = iter(jobs)
         while flow.wait():
@@ -142,14 +191,42 @@ def _read_all(work: Work, jobs: Iterable[Job], events: queue.SimpleQueue[tuple[s
                 read.given = work.read(job)
                 read.bytes = getattr(read.given, "nbytes", 0)
                 read.stamps = stamps_of(job)
+                read.share = 1.0 if gathering is None else gathering.share(read.given)
             except Exception as error:  # whatever a file brings about is that picture's end, not the batch's
                 read.error = words_of(error)
             read.seconds = time.perf_counter() - started
-            flow.hold(read.bytes)
+            flow.hold(read.bytes, read.share)
             events.put(("read", read))
         events.put(("end", None))
     except BaseException as error:
         events.put(("end", error))
+
+
+def _make_group(
+    work: Work, gathering: Gathering | None, reads: list[_Read], on_progress: Progress | None
+) -> Iterator[Any]:
+    """What is to be written of each picture, in order; one that cannot be made is no harm to the others."""
+    results = None
+    if gathering is not None and len(reads) > 1:
+        results = _make_together(gathering, reads, on_progress)
+    if results is not None:
+        yield from results
+        return
+    for number, read in enumerate(reads):
+        yield _make_one(work, read, None if on_progress is None else _part(number, len(reads), on_progress))
+
+
+def _make_together(work: Gathering, reads: list[_Read], on_progress: Progress | None) -> list[Any] | None:
+    """None where one of them cannot be made: which one shows when each is made by itself."""
+    started = time.perf_counter()
+    try:
+        results = list(work.make_together([read.job for read in reads], [read.given for read in reads], on_progress))
+    except Exception:
+        return None
+    for read in reads:
+        read.given = None
+        read.seconds += (time.perf_counter() - started) / len(reads)
+    return results
 
 
 def _make_one(work: Work, read: _Read, on_progress: Progress | None) -> Any:
@@ -195,8 +272,14 @@ def words_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}"  # PyTorch reports exhausted memory as RuntimeError
 
 
-def _after(pictures: int, progress: Progress) -> Progress:
-    return lambda fraction: progress(pictures + fraction)
+def _after(pictures: int, count: int, progress: Progress) -> Progress:
+    """From a fraction of a group that comes after some pictures to a number of pictures."""
+    return lambda fraction: progress(pictures + count * fraction)
+
+
+def _part(number: int, count: int, on_progress: Progress) -> Progress:
+    """From a fraction of one picture of a group to one of the group."""
+    return lambda fraction: on_progress((number + fraction) / count)
 
 
 # Several processes ----------------------------------------------------------------------------------------------------
@@ -359,7 +442,7 @@ def _serve(work: Work, pipe: Connection, others: list[Connection]) -> None:
     try:
         pipe.send(first)
         if isinstance(first, Facts):
-            for outcome in stream(work, _given(pipe)):
+            for outcome in stream(work, _given(pipe), gather=False):  # the next comes when one is done
                 pipe.send(outcome)
     except OSError:  # the parent wants no more
         return

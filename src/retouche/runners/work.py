@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from retouche.folders.elsewhere import Far
 
@@ -94,6 +94,20 @@ class Work(Protocol):
 
     def write(self, job: Job, result: Any) -> tuple[tuple[str, ...], Any]:
         """Encode, whole or not at all; returns remarks and a report."""
+        ...
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """What a work has beside its three steps if it makes several pictures with less than each by itself."""
+
+    def share(self, given: Any) -> float:
+        """What part of a group a picture is, by what was read of it: those that follow each other and are 1 in all at
+        most are made together, and one that is 1 or more by itself."""
+        ...
+
+    def make_together(self, jobs: Sequence[Job], given: Sequence[Any], progress: Progress | None) -> Sequence[Any]:
+        """What `make` returns for each; what it raises is no picture's end: each is then made by itself."""
         ...
 
 

@@ -63,6 +63,9 @@ class Paged(Fill):
                 )
         return GivenPages(pages, selected, mask, os.stat(job.image).st_size)
 
+    def share(self, given: Any) -> float:
+        return super().share(given) if isinstance(given, Given) else 1.0
+
     def make(self, job: Job, given: Any, progress: Progress | None) -> Any:
         if isinstance(given, Given):
             return super().make(job, given, progress)

@@ -260,7 +260,14 @@ def progress(doing: str, total: int) -> Iterator[Callable[[float], None]]:
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        most = 0.0
+
+        def advance(done: float) -> None:
+            nonlocal most
+            most = max(most, done)  # pictures are written while later ones are in hand
+            bar.update(task, completed=most)
+
+        yield advance
 
 
 @contextmanager
