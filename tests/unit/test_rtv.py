@@ -9,10 +9,10 @@ from torch import Tensor
 
 from retouche.errors import InputError
 from retouche.layers import rtv
-from retouche.numerics import conjugate_gradient, dissection, structure
+from retouche.numerics import boxes, conjugate_gradient, dissection, structure
 from retouche.numerics.structure import SETTINGS, structure_of_known
 
-SIZES = [(1, 1), (1, 9), (7, 1), (2, 3), (13, 30), (29, 17)]
+SIZES = [(1, 1), (1, 9), (70, 1), (2, 3), (13, 30), (29, 17), (8, 61), (27, 50)]  # 8 to 61: 2 rows of 16 boxes
 
 
 def links(n: int, h: int, w: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -49,6 +49,40 @@ def test_solvers(h: int, w: int) -> None:
     again, steps = conjugate_gradient.solve(right, factor, 1e-6, 500, start=exact)
     torch.testing.assert_close(again, exact, rtol=0, atol=1e-6)
     assert steps.max() == 0
+
+
+def test_no_number_of_the_factors_is_denormal() -> None:
+    """Far pixels' links fade below what a processor computes at full speed."""
+    factors = dissection.Factors(torch.full((1, 97, 99), 1e-3), torch.full((1, 96, 100), 1e-3))
+    eliminated = [one for step in factors.steps for one in (*step.early, step.last) if one is not None]
+    assert any(one.order is not None for one in eliminated)
+    for one in eliminated:
+        for some in (one.factor, one.shared):
+            assert not ((some != 0) & (some.abs() < torch.finfo(torch.float32).tiny)).any()
+
+
+@pytest.mark.parametrize(("h", "w"), [(1, 9), (8, 61), (25, 13), (50, 100)])
+def test_boxes_cover_the_picture_and_join(h: int, w: int) -> None:
+    level = boxes.cut(h, w)
+    while True:
+        y, x = boxes.lines(level)
+        covered = torch.zeros(level.grid[0] * level.size[0] + 1, level.grid[1] * level.size[1] + 1)
+        assert covered.shape[0] >= h and covered.shape[1] >= w
+        for rows, columns in zip(y.T, x.T, strict=True):
+            covered[rows[:, None], columns] += 1
+        assert y.shape[1] == level.grid[0] * level.grid[1] and covered.min() == 1 and covered.max() <= 4
+        if level.grid == (1, 1):
+            break
+        outer, above = boxes.border(boxes.joined(level)), boxes.joined(level)
+        high, wide = (some.chunk(len(boxes.join(level).parts), 1)[0] for some in (y, x))  # the first parts
+        join = boxes.join(level, early=False)
+        pixels = boxes.border(level)
+        for start, stop, to in join.parts[0].pieces:  # whose border lies where the joined box has it
+            for k in range(max(start, start + join.inner - to), stop):
+                (one, two), (three, four) = pixels[k], outer[to + k - start - join.inner]
+                joined_y, joined_x = boxes.lines(above)
+                assert torch.equal(high[one], joined_y[three]) and torch.equal(wide[two], joined_x[four])
+        level = above
 
 
 def test_incomplete_factor_keeps_row_sums() -> None:

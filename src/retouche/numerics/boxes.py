@@ -7,6 +7,7 @@ and its last towards the middle. All four quarters of a picture are then alike, 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -27,20 +28,30 @@ Pixel = tuple[int, int]
 class Level(NamedTuple):
     """Boxes of one size."""
 
-    count: Size
+    grid: Size
     """Boxes along y and x."""
     size: Size
     """Links of a box."""
 
 
+class Part(NamedTuple):
+    """What becomes of the border pixels of one of the boxes that join."""
+
+    order: tuple[int, ...]
+    """The border pixels in another order: first those that no other box has any longer."""
+    own: int
+    """How many these are; they go before the boxes join."""
+    pieces: tuple[tuple[int, int, int], ...]
+    """Pieces (start, stop, to) of the others: where they are in the joined box."""
+
+
 class Join(NamedTuple):
     """How the boxes of one level make up those of the next.
 
-    A joined box's pixels are those of its parts' borders: first the inner ones, which can go, then its own border.
+    A joined box's pixels are those that its parts' borders have left: first the inner ones, then its own border.
     """
 
-    parts: tuple[tuple[tuple[int, int, int], ...], ...]
-    """For each part the pieces of its border, (start, stop, to), that stay in one piece in the joined box."""
+    parts: tuple[Part, ...]
     inner: int
     border: int
 
@@ -57,7 +68,7 @@ def cut(height: int, width: int) -> Level:
 
 def joined(level: Level) -> Level:
     """The next level: twos join along each axis that has more than one box."""
-    (rows, columns), (h, w) = level.count, level.size
+    (rows, columns), (h, w) = level.grid, level.size
     return Level((-(-rows // 2), -(-columns // 2)), (h * min(rows, 2), w * min(columns, 2)))
 
 
@@ -67,7 +78,7 @@ def border(level: Level) -> list[Pixel]:
     The picture's own edge is shared with none: the first line drops out where two boxes are left along an axis, the
     last where one is. (Earlier only some of the boxes could lose it, and those of one level would not be alike.)
     """
-    (rows, columns), (h, w) = level.count, level.size
+    (rows, columns), (h, w) = level.grid, level.size
     lines = {y for y, shared in ((0, rows > 2), (h, rows > 1)) if shared}
     posts = {x for x, shared in ((0, columns > 2), (w, columns > 1)) if shared}
     (top, *between, bottom), across = _order(h, rows), _order(w, columns)
@@ -82,15 +93,28 @@ def _order(links: int, boxes: int) -> list[int]:
 
 
 @cache
-def join(level: Level) -> Join:
-    """How the boxes of a level join."""
+def join(level: Level, early: bool = True) -> Join:
+    """How the boxes of a level join.
+
+    Args:
+        level: the boxes
+        early: whether pixels on the picture's edge go before the boxes join
+    """
     borders = [[_moved(pixel, part, level) for pixel in border(level)] for part in _parts(level)]
     outer = border(joined(level))
-    kept = set(outer)
-    inner = [pixel for pixel in dict.fromkeys(pixel for one in borders for pixel in one) if pixel not in kept]
+    kept, shared_by = set(outer), Counter(pixel for one in borders for pixel in one)
+    inner = [pixel for pixel, count in shared_by.items() if pixel not in kept and (count > 1 or not early)]
     place = {pixel: k for k, pixel in enumerate([*inner, *outer])}
-    pieces = tuple(_pieces([place[pixel] for pixel in one], len(inner)) for one in borders)
-    return Join(pieces, len(inner), len(outer))
+    return Join(tuple(_part(one, place, len(inner)) for one in borders), len(inner), len(outer))
+
+
+def _part(pixels: list[Pixel], place: dict[Pixel, int], inner: int) -> Part:
+    """`pixels` in pieces as long as possible that do not reach from the inner pixels into the border."""
+    order = sorted(range(len(pixels)), key=lambda k: pixels[k] in place)
+    places = [place[pixel] for pixel in pixels if pixel in place]
+    breaks = [k for k in range(1, len(places)) if places[k] != places[k - 1] + 1 or places[k] == inner]
+    pieces = tuple((start, stop, places[start]) for start, stop in pairwise([0, *breaks, len(places)]))
+    return Part(tuple(order), len(pixels) - len(places), pieces)
 
 
 def lines(level: Level) -> tuple[Tensor, Tensor]:
@@ -112,12 +136,12 @@ def lines(level: Level) -> tuple[Tensor, Tensor]:
 
 def _places(level: Level) -> tuple[Tensor, Tensor]:
     """Each box's number along y and x, (boxes, 2), and whether it is mirrored there."""
-    if level.count == (1, 1):
+    if level.grid == (1, 1):
         return torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, 2, dtype=torch.bool)
     places, mirrors = [], []
     whole, mirrored = _places(joined(level))
-    doubled = torch.tensor([boxes > 1 for boxes in level.count])
-    last = torch.tensor([boxes == 2 for boxes in level.count])
+    doubled = torch.tensor([boxes > 1 for boxes in level.grid])
+    last = torch.tensor([boxes == 2 for boxes in level.grid])
     for part in torch.tensor(_parts(level)):
         turned = mirrored | (last & (part == 1))
         places.append(torch.where(doubled, 2 * whole + torch.where(mirrored, 1 - part, part), whole))
@@ -127,7 +151,7 @@ def _places(level: Level) -> tuple[Tensor, Tensor]:
 
 def _parts(level: Level) -> list[Size]:
     """The parts of a joined box, numbered along y and x."""
-    rows, columns = level.count
+    rows, columns = level.grid
     return [(i, j) for i in range(min(rows, 2)) for j in range(min(columns, 2))]
 
 
@@ -135,12 +159,6 @@ def _moved(pixel: Pixel, part: Size, level: Level) -> Pixel:
     """Where a part's pixel is in the joined box; the last two parts along an axis are mirror images."""
     y, x = (
         at + far * number if boxes > 2 or number == 0 else 2 * far - at
-        for at, number, far, boxes in zip(pixel, part, level.size, level.count, strict=True)
+        for at, number, far, boxes in zip(pixel, part, level.size, level.grid, strict=True)
     )
     return y, x
-
-
-def _pieces(places: list[int], inner: int) -> tuple[tuple[int, int, int], ...]:
-    """Longest pieces (start, stop, to) that keep their order and do not reach from the inner pixels into the border."""
-    breaks = [k for k in range(1, len(places)) if places[k] != places[k - 1] + 1 or places[k] == inner]
-    return tuple((start, stop, places[start]) for start, stop in pairwise([0, *breaks, len(places)]))

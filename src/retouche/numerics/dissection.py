@@ -11,6 +11,8 @@ Source: George 1973, "Nested dissection of a regular finite element mesh".
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,12 +24,12 @@ from retouche.numerics.first_boxes import FirstBoxes
 MOST_CORRECTIONS = 6
 
 ACCURACY = 1e-7
-"""Largest error of a solution whose right side is about 1."""
+"""Largest error of a solution whose right side is about 1. It is estimated, so a quarter of it is aimed at."""
 
 LEAST = -1e-16
-"""Stands in a matrix where nothing is linked. Far pixels' links fade exponentially, to numbers whose products a
-processor takes a hundred times as long for (denormal ones). All links have one sign, so nothing cancels and none becomes
-smaller than this one's square; beside a diagonal of 1 or more it is nothing."""
+"""Stands in a matrix where nothing is linked. Far pixels' links fade exponentially, to numbers so small (denormal) that
+a processor computes with them a hundred times as slowly. All links have one sign, so nothing cancels, and none becomes
+much smaller than this one's square; beside a diagonal of 1 or more it is nothing."""
 
 
 def solve(right: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
@@ -51,7 +53,7 @@ def solve(right: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
         correction = factors.solve((right - product(solution, horizontal, vertical)).float())
         solution += correction
         size = correction.abs().amax().item() / scale
-        if size * size <= ACCURACY * before:  # corrections shrink by one factor each time
+        if size * size <= ACCURACY / 4 * before:  # corrections shrink by one factor each time
             break
         before = size
     return solution
@@ -69,6 +71,56 @@ def product(u: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     return result
 
 
+class Eliminated(NamedTuple):
+    """Block elimination of a symmetric matrix's first rows and columns, or of those named first in an order."""
+
+    factor: Tensor
+    """(boxes, gone, gone): their Cholesky factor"""
+    shared: Tensor
+    """(boxes, gone, left): the other columns of their rows, divided by it"""
+    order: Tensor | None = None
+
+    def up(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Right sides, (boxes, pixels, C) -> what `down` needs, and those of the pixels left."""
+        values = values if self.order is None else values[:, self.order]
+        gone = torch.linalg.solve_triangular(self.factor, values[:, : self.factor.shape[1]], upper=False)
+        return gone, torch.baddbmm(values[:, self.factor.shape[1] :], self.shared.mT, gone, alpha=-1)
+
+    def down(self, gone: Tensor, left: Tensor) -> Tensor:
+        """The other way: what `up` returned first and the solution of the pixels left -> that of all."""
+        gone = torch.baddbmm(gone, self.shared, left, alpha=-1)
+        values = torch.cat([torch.linalg.solve_triangular(self.factor.mT, gone, upper=True), left], 1)
+        return values if self.order is None else torch.empty_like(values).index_copy_(1, self.order, values)
+
+
+class Step(NamedTuple):
+    """What leads from one level to the next: some parts lose pixels that no other has, parts join, lines go."""
+
+    join: Join
+    early: list[Eliminated | None]
+    last: Eliminated
+
+    def up(self, values: Tensor) -> tuple[list[Tensor | None], Tensor]:
+        """As `Eliminated.up`, from right sides of this level's boxes to those of the next's."""
+        gone: list[Tensor | None] = [None] * len(self.early)
+        parts = list(values.chunk(len(self.early)))
+        for k, own in enumerate(self.early):
+            if own is not None:
+                gone[k], parts[k] = own.up(parts[k])
+        some, values = self.last.up(_joined_values(parts, self.join))
+        return [*gone, some], values
+
+    def down(self, gone: list[Tensor | None], values: Tensor) -> Tensor:
+        """The other way."""
+        *early, some = gone
+        assert some is not None
+        parts = _parted_values(self.last.down(some, values), self.join)
+        for k, (own, some) in enumerate(zip(self.early, early, strict=True)):
+            if own is not None and some is not None:
+                parts[k] = own.down(some, parts[k])
+        return torch.cat(parts)
+
+
 class Factors:
     """Cholesky factors of 1 + L by nested dissection.
 
@@ -79,7 +131,7 @@ class Factors:
     def __init__(self, horizontal: Tensor, vertical: Tensor) -> None:
         self.height, self.width = horizontal.shape[1], vertical.shape[2]
         level = boxes.cut(self.height, self.width)
-        (rows, columns), (h, w) = level.count, level.size
+        (rows, columns), (h, w) = level.grid, level.size
         self.high, self.wide = rows * h + 1, columns * w + 1
         y, x = (some.to(horizontal.device) for some in boxes.lines(level))
         # a line that boxes share counts half in each
@@ -89,16 +141,25 @@ class Factors:
         across = self._padded(horizontal) * down[:, None], _crossed(y, torch.minimum(x[1:], x[:-1]), self.wide)
         along = self._padded(vertical) * right, _crossed(torch.minimum(y[1:], y[:-1]), x, self.wide)
         links = torch.cat([plane.flatten(1)[:, at].permute(1, 2, 0).flatten(1) for plane, at in (across, along)])
-        self.first, matrix = FirstBoxes(level, links, self.mass, LEAST), None
-        matrix = self.first.rest
-        self.levels: list[tuple[Join, Tensor, Tensor]] = []
-        while level.count != (1, 1):
-            join, level = boxes.join(level), boxes.joined(level)
-            inner, shared, matrix = _joined(matrix, join)
-            factor = torch.linalg.cholesky(inner)
-            shared = torch.linalg.solve_triangular(factor, shared, upper=False)
-            matrix.baddbmm_(shared.mT, shared, alpha=-1)
-            self.levels.append((join, factor, shared))
+        self.first = FirstBoxes(level, links, self.mass, LEAST)
+        self.steps: list[Step] = []
+        matrix = self.first.border_matrix()
+        while level.grid != (1, 1):
+            join = boxes.join(level, early=bool(self.steps))
+            early: list[Eliminated | None] = [None] * len(join.parts)
+            if not self.steps:
+                blocks = _joined_side_by_side(matrix, join)
+            else:
+                parts = list(matrix.chunk(len(join.parts)))
+                for k, part in enumerate(join.parts):
+                    if part.own:
+                        order = torch.tensor(part.order, device=matrix.device)
+                        eliminated, parts[k] = _eliminate(*_blocks(parts[k][:, order[:, None], order], part.own))
+                        early[k] = eliminated._replace(order=order)
+                blocks = _joined(parts, join)
+            eliminated, matrix = _eliminate(*blocks)
+            self.steps.append(Step(join, early, eliminated))
+            level = boxes.joined(level)
 
     def solve(self, right: Tensor) -> Tensor:
         """(N, C, H, W) -> the solution."""
@@ -106,16 +167,12 @@ class Factors:
         spread = self._padded(right).flatten(2)[..., self.pixels]  # (N, C, pixels, boxes)
         inside = spread.permute(2, 1, 3, 0).flatten(2).mul_(self.mass[:, None])
         values = self.first.forward(inside)
-        eliminated: list[Tensor] = []
-        for join, factor, shared in self.levels:  # up
-            values = _joined_values(values, join)
-            part = torch.linalg.solve_triangular(factor, values[:, : join.inner], upper=False)
-            values = torch.baddbmm(values[:, join.inner :], shared.mT, part, alpha=-1)
-            eliminated.append(part)
-        for (join, factor, shared), part in zip(reversed(self.levels), reversed(eliminated), strict=True):  # down
-            part = torch.baddbmm(part, shared, values, alpha=-1)
-            part = torch.linalg.solve_triangular(factor.mT, part, upper=True)
-            values = _parted_values(torch.cat([part, values], 1), join)
+        gone: list[list[Tensor | None]] = []
+        for step in self.steps:
+            some, values = step.up(values)
+            gone.append(some)
+        for step in reversed(self.steps):
+            values = step.down(gone.pop(), values)
         inside = self.first.backward(inside, values).unflatten(2, (-1, n))
         solution = right.new_empty(n, right.shape[1], self.high * self.wide)
         solution[..., self.pixels] = inside.permute(3, 1, 0, 2)  # what boxes share is the same in each
@@ -138,14 +195,37 @@ def _crossed(y: Tensor, x: Tensor, wide: int) -> Tensor:
     return (y[:, None] * wide + x).flatten(0, 1)
 
 
-def _joined(matrix: Tensor, join: Join) -> tuple[Tensor, Tensor, Tensor]:
-    """The parts' matrices added up: that of the inner pixels (its lower half), their links to the border, the border's."""
-    parts = matrix.view(len(join.parts), -1, *matrix.shape[1:])
+def _eliminate(inner: Tensor, shared: Tensor, rest: Tensor) -> tuple[Eliminated, Tensor]:
+    """Take pixels out of matrices in blocks as of `_blocks`, of `inner` the lower half; `rest` may be changed."""
+    factor = torch.linalg.cholesky(inner)
+    shared = torch.linalg.solve_triangular(factor, shared, upper=False)
+    rest = rest.contiguous().baddbmm_(shared.mT, shared, alpha=-1)
+    return Eliminated(factor, shared), rest
+
+
+def _blocks(matrix: Tensor, inner: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(boxes, pixels, pixels) -> that of the inner pixels, which come first, their links to the others, the others'."""
+    return matrix[:, :inner, :inner], matrix[:, :inner, inner:], matrix[:, inner:, inner:]
+
+
+def _joined_side_by_side(matrix: Tensor, join: Join) -> tuple[Tensor, Tensor, Tensor]:
+    """`_joined` for many small matrices, (border * border, boxes): rows of numbers are added up, not short pieces."""
+    pixels = join.inner + join.border
+    parts = matrix.chunk(len(join.parts), 1)
+    joined = matrix.new_full((pixels * pixels, parts[0].shape[1]), LEAST)
+    for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
+        place = torch.cat([torch.arange(to, to + stop - start) for start, stop, to in pieces]).to(matrix.device)
+        joined.index_add_(0, (place[:, None] * pixels + place).flatten(), part)
+    return _blocks(joined.T.contiguous().view(-1, pixels, pixels), join.inner)
+
+
+def _joined(parts: list[Tensor], join: Join) -> tuple[Tensor, Tensor, Tensor]:
+    """The parts' matrices added up, in blocks as of `_blocks`, of the first the lower half."""
     inner, shared, rest = (
-        matrix.new_full((parts.shape[1], *size), LEAST)
+        parts[0].new_full((len(parts[0]), *size), LEAST)
         for size in ((join.inner, join.inner), (join.inner, join.border), (join.border, join.border))
     )
-    for part, pieces in zip(parts, join.parts, strict=True):
+    for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
         for start, stop, row in pieces:
             for left, right, column in pieces:
                 if row >= join.inner and column >= join.inner:
@@ -160,18 +240,15 @@ def _joined(matrix: Tensor, join: Join) -> tuple[Tensor, Tensor, Tensor]:
     return inner, shared, rest
 
 
-def _joined_values(values: Tensor, join: Join) -> Tensor:
+def _joined_values(parts: list[Tensor], join: Join) -> Tensor:
     """The parts' right sides, (boxes, border pixels, C), added up."""
-    parts = values.view(len(join.parts), -1, *values.shape[1:])
-    joined = values.new_zeros(parts.shape[1], join.inner + join.border, values.shape[2])
-    for part, pieces in zip(parts, join.parts, strict=True):
+    joined = parts[0].new_zeros(len(parts[0]), join.inner + join.border, parts[0].shape[2])
+    for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
         for start, stop, to in pieces:
             joined[:, to : to + stop - start] += part[:, start:stop]
     return joined
 
 
-def _parted_values(values: Tensor, join: Join) -> Tensor:
+def _parted_values(values: Tensor, join: Join) -> list[Tensor]:
     """Each part's border values taken from the joined box's."""
-    return torch.cat(
-        [torch.cat([values[:, to : to + stop - start] for start, stop, to in pieces], 1) for pieces in join.parts]
-    )
+    return [torch.cat([values[:, to : to + stop - start] for start, stop, to in part.pieces], 1) for part in join.parts]

@@ -27,7 +27,7 @@ class Stage(NamedTuple):
     link: Tensor
     """... and its entry."""
     first: Tensor
-    """(pairs,): of each two links of one pixel, both ends of which thus become linked: the one's place in `link`, ..."""
+    """(pairs,): of each two links of one pixel, whose ends thus become linked: the one's place in `link`, ..."""
     second: Tensor
     """... the other's, ..."""
     target: Tensor
@@ -73,7 +73,9 @@ def plan(level: Level) -> Plan:
         for pixel in inner:
             if len(linked[pixel]) == fewest and linked[pixel].isdisjoint(pixels):
                 pixels.append(pixel)
-        spread = [(owner, end, entry(pixel, end)) for owner, pixel in enumerate(pixels) for end in sorted(linked[pixel])]
+        spread = [
+            (owner, end, entry(pixel, end)) for owner, pixel in enumerate(pixels) for end in sorted(linked[pixel])
+        ]
         for pixel in pixels:
             inner.remove(pixel)
             for end in linked[pixel]:
@@ -118,9 +120,11 @@ class FirstBoxes:
             scaled = row * inverse[stage.owner]
             matrix.index_add_(0, stage.target, row[stage.first].mul_(scaled[stage.second]), alpha=-1)
             self.steps.append((stage, inverse[:, None], scaled[:, None]))
-        rest = self.plan.rest.to(links.device)
-        self.rest = matrix[rest.flatten()].T.contiguous().view(links.shape[1], *rest.shape)
-        """(boxes, border pixels, border pixels)"""
+        self.matrix = matrix
+
+    def border_matrix(self) -> Tensor:
+        """(border pixels * border pixels, boxes)"""
+        return self.matrix[self.plan.rest.flatten().to(self.matrix.device)]
 
     def forward(self, values: Tensor) -> Tensor:
         """Right sides, (pixels, C, boxes), changed in place -> those of the borders, (boxes, border pixels, C)."""
