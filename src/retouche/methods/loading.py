@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,18 @@ from retouche.methods import find, methods
 from retouche.methods.method import Generator, Method
 from retouche.weights import native, store, tensorflow
 from retouche.weights.border import border, damaged
-from retouche.weights.layout import Layout, Order, Part, Parts, load_strictly, misfit, shapes_of, shapes_only, sketched
+from retouche.weights.layout import (
+    Layout,
+    Order,
+    Part,
+    Parts,
+    load_strictly,
+    misfit,
+    shapes_of,
+    shapes_only,
+    sketched,
+    without_numbers,
+)
 from retouche.weights.read import NoTensorsError, is_own, read_tensors
 
 log = logging.getLogger("retouche")
@@ -312,7 +324,10 @@ def _built(
     wanted = sum(t.nbytes for network in networks.values() for t in (*network.parameters(), *network.buffers()))
     if wanted > 2 * held + NETWORK_SPARE_BYTES:
         raise damaged(f"{held} bytes of tensors for networks of {wanted}")
-    networks = _fresh(record, config, parts)
+    # all numbers come from the file, unless some may be missing from it
+    complete = all(found.keys() == networks[part].state_dict().keys() for part, found in parts.items())
+    with without_numbers() if complete else contextlib.nullcontext():
+        networks = _fresh(record, config, parts)
     for part, found in parts.items():
         load_strictly(networks[part], found, optional[part], f"the {part} of {title}")
     return {part: ready(record, network) for part, network in networks.items() if part in parts}

@@ -196,16 +196,30 @@ def check_finite(tensors: Tensors, title: str, remedy: str) -> None:
 # Networks without memory
 
 
+_DRAWING = {"normalize", "normal_", "uniform_", "trunc_normal_"} | {
+    f"{name}_{shape}_" for name in ("kaiming", "xavier") for shape in ("normal", "uniform")
+}
+"""What draws numbers, or needs drawn ones: by names, as PyTorch's functions call each other unseen."""
+
+
 class _NoNumbers(TorchFunctionMode):
     """Fresh weights get no numbers; those of the meta device are none, yet PyTorch imports 800 modules to make them."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", "")
-        if name in {"normal_", "uniform_", "trunc_normal_", "normalize"}:
+        if name in _DRAWING:
             given = args[0] if args else (kwargs or {}).get("tensor")  # `nn.init` passes itself on by names
             if given is not None:
                 return given
         return (torch.empty if name in {"randn", "rand"} else function)(*args, **(kwargs or {}))
+
+
+def without_numbers() -> contextlib.AbstractContextManager[object]:
+    """Networks built inside take their memory as it is, without drawing numbers: for those that a file fills in full.
+
+    Drawing them took half of the time to load a network.
+    """
+    return _NoNumbers()
 
 
 @contextlib.contextmanager

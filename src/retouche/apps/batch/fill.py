@@ -5,30 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from retouche.apps.batch.manifest import model_hash
+from retouche.apps.batch.reading import Given, ReadAhead, opaque, read_given
 from retouche.apps.batch.writing import write_output
 from retouche.arithmetic import Precision
-from retouche.errors import InputError
-from retouche.folders.elsewhere import Far
 from retouche.inference.devices import choose_device
 from retouche.inference.fill import Asked, Filling, FillOptions
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.report import Report
 from retouche.inference.strategy import CPU_PIXELS
-from retouche.masks import open_mask
 from retouche.methods.method import size_taken
-from retouche.pictures import Picture, open_picture
+from retouche.pictures import Picture
 from retouche.runners.work import Facts, Job, Progress
 
 TOGETHER = 16  # pictures that are filled together
@@ -89,27 +84,16 @@ class Settings:
         }
 
 
-@dataclass(frozen=True)
-class Given:
-    """What one fill reads: the picture, the hole (H, W), remarks on the mask, and which of them the model repeats."""
-
-    picture: Picture
-    hole: np.ndarray
-    remarks: tuple[str, ...] = ()
-    repeated: tuple[str, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """What it holds in memory, and after it what becomes of it."""
-        return int(self.picture.pixels.nbytes + self.hole.nbytes)
-
-
 class Fill:
     """Fill pictures with one model; `retouche.runners.work.Work` says what the steps are."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing is loaded yet."""
-        self.settings = settings
+    def __init__(self, settings: Settings, ahead: ReadAhead | None = None) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            ahead: the first picture, which is being read already
+        """
+        self.settings, self.ahead = settings, ahead
         self.model: Model | None = None
         self.elsewhere = False  # in another process than the one that made it
         self.remarks: tuple[str, ...] = ()
@@ -147,20 +131,10 @@ class Fill:
 
         Raises: RetoucheError, OSError
         """
-        picture = open_picture(job.image)
-        picture.expendable = True
-        if job.mask is None:
-            return self.without_mask(picture, job.image)
-        size = (picture.height, picture.width)
-        stamp = job.mask.stamp() if isinstance(job.mask, Far) else os.stat(job.mask)
-        mark = str(stamp) if isinstance(stamp, dict) else f"{stamp.st_size} {stamp.st_mtime_ns}"
-        return Given(picture, *_read_mask(job.mask, size, self.settings.invert, mark))
-
-    def without_mask(self, picture: Picture, path: Path) -> Given:
-        """What is filled of a picture that comes without a mask, beside the room that is added."""
-        if not self.settings.alpha:
-            return Given(picture, np.zeros((picture.height, picture.width), np.bool_))
-        return Given(picture, transparent(picture, path))
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None and ahead.job == job:
+            return ahead.result()
+        return read_given(job, self.settings.invert, self.settings.alpha)
 
     def make(self, job: Job, given: Given, progress: Progress | None) -> tuple[Picture, Report]:
         """The filled picture and the report.
@@ -212,6 +186,8 @@ class Fill:
         settings = self.settings
         options = FillOptions(settings.dilate, settings.feather, settings.seed, settings.memory, settings.extend)
         pairs = list(zip(jobs, given, strict=True))
+        for each in given:  # should one of them fail, the others are filled alone, from what was read
+            each.picture.expendable = False
         asked = [Asked(each.picture, self._hole(job, each), job.sketch, job.structure) for job, each in pairs]
         filled, reports = Filling(self.model, options).run(asked, progress)
         return [self._finished(*pair, *result) for pair, *result in zip(pairs, filled, reports, strict=True)]
@@ -249,33 +225,3 @@ def _log_messages() -> Iterator[list[str]]:
         yield messages
     finally:
         logger.removeHandler(handler)
-
-
-@lru_cache(maxsize=2)  # one mask may serve all pictures
-def _read_mask(
-    path: Path, size: tuple[int, int], invert: bool, mark: str
-) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """The hole, remarks on it, and which the model will repeat. The mark distinguishes files of one name."""
-    hole, remarks = open_mask(path, size, invert=invert)
-    hole.flags.writeable = False
-    return hole, tuple(remarks), tuple(open_mask(hole, size)[1])
-
-
-def opaque(pixels: np.ndarray) -> float:
-    """The alpha value that hides what is behind: the dtype's largest, 1 for floats."""
-    return np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1.0
-
-
-def transparent(picture: Picture, path: Path) -> np.ndarray:
-    """The hole that a picture's alpha draws: where it is more transparent than opaque.
-
-    Returns: (H, W) bool
-    Raises: InputError if the picture has no alpha or no transparent pixel
-    """
-    alpha = picture.alpha()
-    if alpha is None:
-        raise InputError(f"{path} has no alpha to take the hole from: give --mask")
-    hole = np.asarray(alpha <= opaque(alpha) / 2)
-    if not hole.any():
-        raise InputError(f"{path} has no transparent pixels to take the hole from: give --mask")
-    return hole

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retouche.apps.batch.fill import Fill, Given
+from retouche.apps.batch.fill import Fill
+from retouche.apps.batch.reading import Given, without_mask
 from retouche.errors import InputError
 from retouche.files import atomic_write
 from retouche.folders.elsewhere import Far
@@ -93,7 +94,7 @@ class Paged(Fill):
 
     def _given(self, job: Job, given: GivenPages, number: int, picture: Picture) -> Given:
         if job.mask is None:
-            return self.without_mask(picture, job.image)
+            return without_mask(picture, job.image, self.settings.alpha)
         mask = given.mask
         if mask is not None and not isinstance(mask, Picture):
             mask = page(mask, number)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retouche.apps.batch.fill import Fill, Given, Settings
+from retouche.apps.batch.fill import Fill, Settings
 from retouche.apps.batch.pipes import STDIN, STDOUT, is_pipe
+from retouche.apps.batch.reading import Given, without_mask
 from retouche.inference.report import Report
 from retouche.masks import open_mask
 from retouche.pictures import Picture, decode, encode, open_picture
@@ -37,7 +38,7 @@ class Piped(Fill):
         picture = self._picture(job.image)
         picture.expendable = True
         if job.mask is None:
-            return self.without_mask(picture, job.image)
+            return without_mask(picture, job.image, self.settings.alpha)
         size, name = (picture.height, picture.width), _name(job.mask)
         hole, remarks = open_mask(self._picture(job.mask), size, invert=self.settings.invert, name=name)
         return Given(picture, hole, tuple(remarks), tuple(open_mask(hole, size)[1]))

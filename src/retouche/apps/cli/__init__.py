@@ -119,16 +119,20 @@ def _main(words: list[str], owns_process: bool) -> int:
         terminal.share_the_cores()
         terminal.bound_the_kernels()
         terminal.take_any_encoding()
-    module = importlib.import_module(VERBS[name].module)
     try:
-        if hasattr(module, "parse"):  # flags that depend on the words
-            options = module.parse(words[1:])
-        else:
-            options = terminal.parse(module.Options, words[1:], name, module.__doc__ or "")
+        with terminal.loading():
+            module = importlib.import_module(VERBS[name].module)
+            if hasattr(module, "parse"):  # flags that depend on the words
+                options = module.parse(words[1:])
+            else:
+                options = terminal.parse(module.Options, words[1:], name, module.__doc__ or "")
     except SystemExit as exit:  # tyro has printed the help (0) or what is wrong with the flags (2)
         return exit.code if isinstance(exit.code, int) else 2
     terminal.show_warnings()
     if owns_process:
         terminal.keep_freed_memory()
         terminal.hide_python_warnings()
-    return int(module.main(options) or 0)
+    try:
+        return int(module.main(options) or 0)
+    finally:
+        terminal.leave_quickly()

@@ -145,12 +145,18 @@ def main(options: Options) -> int:
         if value is not None:
             terminal.warn(f"{flag} is IOPaint's and has no effect here")
 
-    # torch is loaded only now: what is wrong with the paths of one process is reported at once
-    from retouche.apps.batch.fill import Fill, Settings
-    from retouche.inference.devices import choose_device
-
     workers = min(options.workers or 1, len(planned.jobs))
     far = options.cluster is not None
+    ahead = None
+    # torch is loaded only now: what is wrong with the paths of one process is reported at once
+    with terminal.loading():
+        if workers == 1 and not far and contents is None and options.pages is None:
+            from retouche.apps.batch.reading import ReadAhead
+
+            ahead = ReadAhead(planned.jobs[0], options.invert_mask, _from_alpha(options))
+        from retouche.apps.batch.fill import Fill, Settings
+        from retouche.inference.devices import choose_device
+
     threads = (options.threads or 1) if far else folder_runs.share_of_threads(options.threads, workers)
     settings = Settings(
         model=os.path.abspath(options.model) if far and os.path.exists(options.model) else options.model,
@@ -170,7 +176,7 @@ def main(options: Options) -> int:
         overwrite=options.overwrite or options.resume,
         pages=options.pages,
     )
-    work = Fill(settings)
+    work = Fill(settings, ahead)
     if options.pages is not None:
         from retouche.apps.batch.paged import Paged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import io
 import logging
 import os
@@ -151,6 +152,31 @@ def bound_the_kernels() -> None:
     """
     for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(variable, "128")
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Modules are imported inside: nothing comes up that the collector of cycles could free, but it looks through all
+    that is there again and again, a sixth of the time that PyTorch's import takes. What was loaded it never looks
+    through later, and forked workers share it.
+
+    Only in a process of our own: when the collector runs belongs to the program.
+    """
+    if not _ours or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def leave_quickly() -> None:
+    """The interpreter's end need not look for cycles among all that was loaded: the system takes it back at once."""
+    if _ours:
+        gc.freeze()
 
 
 def keep_freed_memory() -> None:

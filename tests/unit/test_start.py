@@ -1,0 +1,94 @@
+"""The command's start: the first picture is read while PyTorch is imported, networks are built without numbers."""
+
+import gc
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import retouche
+from retouche.apps.batch.fill import Fill, Settings
+from retouche.apps.batch.reading import ReadAhead, read_given
+from retouche.apps.cli import terminal
+from retouche.runners.work import Job
+from retouche.weights.layout import without_numbers
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    draw = np.random.default_rng(0)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 10:30] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for name in "ab":
+        Image.fromarray(draw.integers(0, 256, (40, 60, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    return [Job(tmp_path / f"{name}.png", tmp_path / "mask.png", tmp_path / f"{name}-filled.png") for name in "ab"]
+
+
+def test_what_was_read_ahead_is_what_is_read_and_is_taken_once(jobs):
+    ahead = ReadAhead(jobs[0], invert=False, alpha=True)
+    fill = Fill(Settings("harmonic"), ahead)
+    for job in jobs:
+        given, expected = fill.read(job), read_given(job, invert=False, alpha=True)
+        assert np.array_equal(given.picture.pixels, expected.picture.pixels)
+        assert np.array_equal(given.hole, expected.hole) and given.remarks == expected.remarks
+    again = Fill(Settings("harmonic"), ReadAhead(jobs[0], invert=False, alpha=True))
+    given = again.read(jobs[1])  # another's turn: it is read as ever
+    assert np.array_equal(given.picture.pixels, expected.picture.pixels)
+
+
+def test_what_goes_wrong_ahead_is_raised_in_its_turn(jobs):
+    jobs[0].image.write_bytes(b"no picture")
+    fill = Fill(Settings("harmonic"), ReadAhead(jobs[0], invert=False, alpha=True))
+    with pytest.raises(retouche.InputError, match=r"a\.png"):
+        fill.read(jobs[0])
+
+
+def test_pictures_that_are_filled_together_are_there_as_read_should_one_of_them_fail(jobs):
+    fill = Fill(Settings("harmonic"))
+    fill.start()
+    given = [fill.read(job) for job in jobs]
+    before = [each.picture.pixels.copy() for each in given]
+    results = fill.make_together(jobs, given, None)
+    for each, pixels, (filled, _) in zip(given, before, results, strict=True):
+        assert np.array_equal(each.picture.pixels, pixels) and not np.array_equal(filled.pixels, pixels)
+
+
+def test_reading_needs_no_pytorch():
+    code = "import sys, retouche.apps.batch.reading; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_collector_rests_while_the_command_loads_and_is_left_alone_in_other_programs(monkeypatch):
+    with terminal.loading():
+        assert gc.isenabled()
+    monkeypatch.setattr(terminal, "_ours", True)
+    try:
+        with pytest.raises(ValueError), terminal.loading():
+            assert not gc.isenabled()
+            raise ValueError
+        assert gc.isenabled() and gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize("method", ["refine", "deepfill-v2", "sii-gan", "mi-gan"])
+def test_a_network_built_without_numbers_has_all_of_them_from_its_file(tmp_path, method):
+    saved = retouche.create(method, seed=3)
+    saved.save(tmp_path / "network.safetensors")
+    loaded = retouche.load(tmp_path / "network.safetensors")
+    for name in ("named_parameters", "named_buffers"):
+        ours, theirs = (dict(getattr(each.generator, name)()) for each in (saved, loaded))
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_no_numbers_are_drawn_without_numbers():
+    before = torch.random.get_rng_state()
+    with without_numbers():
+        torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 8), torch.nn.BatchNorm2d(8))
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.nn.Linear(8, 8)
+    assert not torch.equal(before, torch.random.get_rng_state())
