@@ -16,5 +16,5 @@ LUMA = (0.299, 0.587, 0.114)
 
 def is_tensor(given: object) -> TypeGuard[Tensor]:
     """Whether it is a PyTorch tensor; nobody has one before PyTorch is imported."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(given, torch.Tensor)
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)  # another thread may be importing it just now
+    return kind is not None and isinstance(given, kind)

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_pictures_that_are_filled_together_are_there_as_read_should_one_of_them_
     results = fill.make_together(jobs, given, None)
     for each, pixels, (filled, _) in zip(given, before, results, strict=True):
         assert np.array_equal(each.picture.pixels, pixels) and not np.array_equal(filled.pixels, pixels)
+
+
+def test_reading_goes_on_while_another_thread_imports_pytorch(jobs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))  # as far as it is in its first second
+    given = read_given(jobs[0], invert=False, alpha=True)
+    assert given.hole.sum() == 200
 
 
 def test_reading_needs_no_pytorch():
