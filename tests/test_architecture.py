@@ -36,6 +36,7 @@ ROOMS = {  # room -> rooms it may import
     "training": {"backbones", "methods", "weights", "data", "metrics", "numerics", "losses"}
     | {"files", "image", "masks", "arithmetic", "errors"},
     "evaluation": {
+        "arithmetic",
         "backbones",
         "inference",
         "methods",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +13,19 @@ import torch
 Precision = Literal["32", "tf32", "bf16", "fp16"]
 HALVES: dict[Precision, torch.dtype | None] = {"32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """The half precision that each asks for."""
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How a program's networks compute, as `Model.compute` takes it."""
+
+    precision: Precision = "32"
+    compile: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it is anything but float32 and uncompiled."""
+        return self.precision != "32" or self.compile
+
 
 _lock = threading.Lock()
 _inside = 0  # how many computations of all threads have the switches as they want them

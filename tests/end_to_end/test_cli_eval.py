@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,24 @@ def test_feature_distance_by_a_package_that_pip_installs(folder: Path, tmp_path:
     assert found["harmonic", "feature_distance_lite2"] > 0 and found["mean", "feature_distance_lite2"] > 0
     assert "9656183e" in table["protocol"]["backbones"]["feature_distance_lite2"]
     assert evaluate(folder, tmp_path / "b", "--features", "vgg", models=("mean",)) == 2
+
+
+def test_the_report_says_how_far_networks_are_from_float32(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--precision", "bf16", "--size", "48", "--limit", "2"]
+    assert evaluate(folder, tmp_path / "a", *words, models=("thin", "mean")) == 0
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if "float32" in text]
+    assert re.fullmatch(r"thin: computed in bf16: \d+\.\d dB to float32 inside the holes of the first pass.*", line)
+    table = json.loads((tmp_path / "a" / "table.json").read_text())
+    assert table["protocol"]["arithmetic"] == {"thin": line.removeprefix("thin: ")}
+    header = (tmp_path / "a" / "index.html").read_text().partition("</header>")[0]
+    assert line in header and "mean:" not in header
+    assert evaluate(folder, tmp_path / "b", *words[2:], models=("thin", "mean")) == 0
+    plain = json.loads((tmp_path / "b" / "table.json").read_text())
+    assert plain["protocol"]["arithmetic"] == {} and plain["rows"] != table["rows"]
+    assert evaluate(folder, tmp_path / "c", *words, models=("mean", "harmonic")) == 2
+    assert "leave --precision and --compile out" in capsys.readouterr().err
 
 
 def test_what_one_picture_ends_with_and_what_ends_all(

@@ -19,8 +19,11 @@ import torch
 from serving import decoded, encoded, hole, own_process, scene, serving, text, until
 
 from retouche.apps.server import work
+from retouche.apps.server.core import Server, Settings
 from retouche.apps.server.models import FillWorker
 from retouche.apps.server.queue import ClientLeft, Full, Interrupted, Place, TooSlow, Workers
+from retouche.arithmetic import Computing
+from retouche.errors import InputError
 
 KNOWN = hole() == 0
 
@@ -189,6 +192,28 @@ def test_a_network_is_ended_between_its_layers() -> None:
         model(scene(), hole() > 0, progress=progress)
     assert len(told) == limit
     assert (model(scene(), hole() > 0) == whole).all() and len(told) == limit  # nobody watches any more
+
+
+def test_networks_compute_as_the_operator_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = FillWorker(torch.device("cpu")).model("thin")[0](scene(), hole() > 0)
+    worker = FillWorker(torch.device("cpu"), computing=Computing("bf16"))
+    worker.warm("thin")
+    model, _ = worker.model("thin")
+    assert model.likeness is None  # the noise of warming up is no picture
+    filled, report = model(scene(), hole() > 0, report=True)
+    assert [text for text in report.remarks if text.startswith("computed in bf16: ")] and (filled != plain).any()
+    assert worker.model("harmonic")[0].precision == "32"  # without networks, as ever
+    compiled: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda network: compiled.append(network) or network)
+    model, _ = FillWorker(torch.device("cpu"), computing=Computing(compile=True)).model("thin")
+    assert compiled == [model.generator]
+    assert not any(module._forward_pre_hooks for module in model.generator.modules())  # a look is a cut
+
+
+def test_a_server_without_networks_refuses_a_precision() -> None:
+    with pytest.raises(InputError, match="leave --precision and --compile out"):
+        Server(Settings(models=("mean",), devices=("cpu",), computing=Computing("bf16")))
+    Server(Settings(models=("mean", "thin"), devices=("cpu",), computing=Computing("bf16"))).close(5)
 
 
 def test_workers_pass_errors_on_and_count_places() -> None:

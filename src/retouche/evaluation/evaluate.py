@@ -191,6 +191,7 @@ def evaluate(
             np.frombuffer(ratios), table, names, measures, [item.name for item, _, _ in done]
         )
         rows += backbones.rows(names, np.frombuffer(ratios), classes)
+    abouts = [evaluated.about() for evaluated in models]
     protocol = Protocol(
         name=name,
         pictures=len(done),
@@ -210,13 +211,14 @@ def evaluate(
         psnr_cap=PSNR_CAP,
         bootstrap=bootstrap_words(),
         backbones=backbones.about(),
+        arithmetic={each["model"]: "; ".join(words) for each in abouts if (words := each.pop("arithmetic", []))},
         skipped=len(skipped),
         unknown=unknown,
         version=__version__,
     )
     result = Evaluation(
         protocol,
-        [evaluated.about() for evaluated in models],
+        abouts,
         (*measures, *backbones.set_measures),
         rows,
         differences,

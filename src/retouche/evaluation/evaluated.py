@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from retouche.arithmetic import Computing
 from retouche.errors import DataError, InputError
 from retouche.evaluation.pictures import Item
 from retouche.folders.finding import FoundFile, walk
@@ -18,6 +19,7 @@ from retouche.folders.pairing import pair
 from retouche.inference.load import load
 from retouche.inference.model import Model
 from retouche.inference.names import foreign, resolve
+from retouche.inference.prediction import likeness_remarks
 from retouche.inference.sheet import pixels_rgb
 from retouche.pictures import open_picture
 from retouche.pictures.hidden import seen
@@ -66,6 +68,7 @@ class LoadedModel:
             "preset": model.preset,
             "sha256": model.source_sha256,
             "title": model.record.title,
+            "arithmetic": likeness_remarks(model),
         }
 
     def fill(self, item: Item, truth: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -116,6 +119,7 @@ def open_models(
     seed: int,
     memory: int | None,
     engine: str | None = None,
+    computing: Computing | None = None,
 ) -> list[EvaluatedModel]:
     """The models of a command line.
 
@@ -127,8 +131,9 @@ def open_models(
         seed: for fills that draw at random
         memory: bytes that one pass may take
         engine: who runs networks, as `load` takes it
+        computing: how those that PyTorch runs compute; the other models are as ever
 
-    Raises: InputError, WeightsError, DataError
+    Raises: InputError, also where no model could compute so, WeightsError, DataError
     """
     models: list[EvaluatedModel] = []
     for word in words:
@@ -142,7 +147,12 @@ def open_models(
             models.append(_outputs(label or meant.resolve().name, meant, items))
             continue
         called = label or (meant.stem if isinstance(meant, Path) else given)
-        models.append(LoadedModel(called, load(meant, device=device, engine=engine), seed, memory))
+        model = load(meant, device=device, engine=engine)
+        if computing and model.computes:
+            model.compute(computing.precision, computing.compile)
+        models.append(LoadedModel(called, model, seed, memory))
+    if computing and not any(isinstance(each, LoadedModel) and each.model.computes for each in models):
+        raise InputError("no model here has a network that PyTorch runs: leave --precision and --compile out")
     names = [evaluated.name for evaluated in models]
     for name in names:
         if names.count(name) > 1:

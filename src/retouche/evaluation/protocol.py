@@ -35,6 +35,7 @@ class Protocol:
         psnr_cap: dB
         bootstrap: resamples, seed and interval
         backbones: figure -> the weights it was computed with
+        arithmetic: model -> what its networks compute in and how far that is from float32, where it is not that
         skipped: pictures left out
         unknown: what a paper's protocol leaves open
         version: of retouche
@@ -58,13 +59,14 @@ class Protocol:
     psnr_cap: float
     bootstrap: str
     backbones: Mapping[str, str] = field(default_factory=dict)
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
     skipped: int = 0
     unknown: tuple[str, ...] = ()
     version: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, in the order above."""
-        return {**asdict(self), "unknown": list(self.unknown), "backbones": dict(self.backbones)}
+        return {**asdict(self), "unknown": list(self.unknown)}
 
     def lines(self) -> list[str]:
         """For people: printed above each table."""
@@ -79,6 +81,7 @@ class Protocol:
             f"retouche {self.version}",
         ]
         lines += [f"{name}: {weights}" for name, weights in self.backbones.items()]
+        lines += [f"{name}: {words}" for name, words in self.arithmetic.items()]
         if self.unknown:
             lines.append(f"not known of this protocol: {'; '.join(self.unknown)}")
         return lines

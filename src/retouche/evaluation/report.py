@@ -261,13 +261,17 @@ def _page(evaluation: Evaluation, galleries: Sequence[str], seams: Sequence[str]
     pairs = [plots.forest(evaluation.differences, by_key[key]) for key in ("hole_psnr", "band_error", "ssim")]
     main = [by_key[key] for key in MAIN if key in by_key]
     skipped = f", {protocol.skipped} skipped" if protocol.skipped else ""
+    arithmetic = "".join(
+        f"<p class='note'>{escape(name)}: {escape(words)}</p>" for name, words in protocol.arithmetic.items()
+    )
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>Evaluation: {escape(', '.join(names))}</title><style>{plots.STYLE}{_CSS}</style></head><body>",
         f"<header><h1>{escape(_title(names))}</h1>",
         f"<p class='lead'>{protocol.pictures} pictures{skipped}, {escape(protocol.size)}, "
-        f"{protocol.mean_hole_ratio:.0%} hole on average</p><ul class='legend'>{legend}</ul></header><main>",
+        f"{protocol.mean_hole_ratio:.0%} hole on average</p>{arithmetic}",
+        f"<ul class='legend'>{legend}</ul></header><main>",
         "<h2>At a glance</h2><p class='note'>Right is closer to the original pixel by pixel, up is closer in "
         "the strength of its texture. Fog wins the first alone and noise the second alone: a good fill is far right "
         "and far up. Bars are 95 % intervals.</p>",

@@ -94,6 +94,12 @@ class Model(Networks):
             path.to(device)
         return self
 
+    @property
+    def computes(self) -> bool:
+        """Whether it has networks of its own, all run by PyTorch: what `compute` is for."""
+        engines = {path.engine for path in (self, *self.paths.values()) if path.generator is not None}
+        return engines == {"torch"}
+
     def refine(self, wanted: bool = True) -> Model:
         """Take many times as long for better fills of large pictures, where the network has a way to; returns itself.
 
@@ -118,10 +124,9 @@ class Model(Networks):
         """
         if precision not in HALVES:
             raise InputError(f'no precision "{precision}": give one of {", ".join(HALVES)}')
-        networks = [path for path in (self, *self.paths.values()) if path.generator is not None]
-        if not networks or any(path.engine != "torch" for path in networks):
+        if not self.computes:
             raise InputError(f'model "{self.name}" has no network that PyTorch runs: leave precision and compile out')
-        for path in networks:
+        for path in (each for each in (self, *self.paths.values()) if each.generator is not None):
             path.precision, path.likeness = precision, None
             path.compiled = torch.compile(path.generator) if compile else None
         for path in (self, *self.paths.values()):

@@ -59,6 +59,12 @@ def predicted(
     return result
 
 
+def likeness_remarks(model: Model) -> list[str]:
+    """Those of a model and its paths, whatever they have filled."""
+    remarks = [likeness_remark(path) for path in model.paths.values() or (model,)]
+    return [text for text in remarks if text is not None]
+
+
 def likeness_remark(model: Model) -> str | None:
     """What a report says of a network that does not compute plainly, or that does though not asked to; else None."""
     if model.left_plain:

@@ -79,6 +79,8 @@ class Options:
     """Also write what was filled: inputs/, masks/ and filled/MODEL/ in the report's folder."""
     device: flags.Device = "auto"
     engine: flags.EngineName = None
+    precision: flags.Precision = "32"
+    compile: flags.Compile = False
     threads: flags.ThreadsBesideWorkers = None
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Processes that decode and score beside the models."""
@@ -107,6 +109,7 @@ def run_evaluation(
     Raises: InputError, DataError, WeightsError
     """
     memory = terminal.parse_bytes(options.memory)
+    from retouche.arithmetic import Computing
     from retouche.evaluation.backbones import Backbones
     from retouche.evaluation.evaluate import evaluate
     from retouche.evaluation.evaluated import Outputs, open_models
@@ -120,7 +123,8 @@ def run_evaluation(
     if options.threads is None and options.workers > 1:
         terminal.set_threads(max(1, (os.cpu_count() or 1) - options.workers))
     device = choose_device(options.device).device
-    models = open_models(options.model, items, device, options.seed, memory, options.engine)
+    computing = Computing(options.precision, options.compile)
+    models = open_models(options.model, items, device, options.seed, memory, options.engine, computing)
     backbones = Backbones(options.inception_weights, options.lpips_weights, device, options.features)
     options.report.mkdir(parents=True, exist_ok=True)
     cache = Cache()

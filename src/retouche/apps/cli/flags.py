@@ -16,6 +16,9 @@ def _optional(metavar: str | None, text: str) -> Any:
     return tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint="")
 
 
+Compile = Annotated[
+    bool, _optional(None, "Compile the networks (torch.compile): minutes at each new size, quicker passes after.")
+]
 Device = Annotated[str, _flag("D", "auto (a GPU if there is one), cpu, cuda, cuda:N or mps.")]
 EngineName = Annotated[
     Literal["torch", "onnx", "openvino"] | None,
@@ -40,6 +43,14 @@ ModelName = Annotated[
 ]
 Overwrite = Annotated[bool, _optional(None, "Replace files that exist, even the input itself.")]
 OverwriteOutput = Annotated[bool, _optional(None, "Replace the output if it exists.")]
+Precision = Annotated[
+    Literal["32", "tf32", "bf16", "fp16"],
+    _flag(
+        "32|tf32|bf16|fp16",
+        "What networks compute in; how far their fills are from float32 is said. tf32: products of 10 bits, on GPUs "
+        "that have them. bf16, fp16: half precision.",
+    ),
+]
 Seed = Annotated[int, _flag("N", "For models that draw at random.")]
 SeedOfMasks = Annotated[int, _flag("N", "Of drawn masks, and for models that draw at random.")]
 Threads = Annotated[int | None, _optional("N", "CPU threads. Default: all cores.")]

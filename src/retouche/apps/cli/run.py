@@ -68,11 +68,8 @@ class Options:
     Masks are of the picture's own size and may be left out; guides are of the new size."""
     refine: terminal.Switch = False
     """Let the model refine its fill of large pictures, where it can (lama): many times slower."""
-    precision: Literal["32", "tf32", "bf16", "fp16"] = "32"
-    """What the network computes in; how far its fills are from float32 is said. tf32: products of 10 bits, on GPUs that
-    have them. bf16, fp16: half precision."""
-    compile: terminal.Switch = False
-    """Compile the network (torch.compile): minutes at each new size, quicker passes after."""
+    precision: flags.Precision = "32"
+    compile: flags.Compile = False
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "2GiB"
     """What one pass of the model may take; larger pictures are cropped, scaled or tiled to fit."""
     threads: flags.ThreadsOfEach = None

@@ -50,6 +50,8 @@ class Options:
     device: Annotated[tuple[str, ...], tyro.conf.arg(metavar="D [D ...]")] = ("auto",)
     """auto, cpu, cuda, cuda:N or mps; several have a worker each, and a request, or the page, may name one of them."""
     engine: flags.EngineName = None
+    precision: flags.Precision = "32"
+    compile: flags.Compile = False
     browser_model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.onnx [...]", help_behavior_hint="")] = ()
     """Exported files (`retouche export`) with which the page fills by itself, in the browser: no picture travels."""
     onnxruntime_web: Annotated[str | None, terminal.without_default("DIR")] = None
@@ -86,6 +88,7 @@ def main(options: Options) -> int:
     from retouche.apps.server.in_browser import in_browser
     from retouche.apps.server.running import run
     from retouche.apps.server.safety import Access, is_loopback
+    from retouche.arithmetic import Computing
 
     if token is not None and not token.strip():
         raise InputError("--token is empty: give a word that is hard to guess")
@@ -100,6 +103,7 @@ def main(options: Options) -> int:
         weights=weights,
         devices=options.device,
         engine=options.engine,
+        computing=Computing(options.precision, options.compile),
         input=given,
         output=folder_out,
         waiting=options.queue,

@@ -20,6 +20,8 @@ from retouche.apps.server.models import Catalogue, FileWorker, FillWorker
 from retouche.apps.server.progress import NameTaken, Register
 from retouche.apps.server.queue import ClientLeft, Full, Place, TooSlow, Workers
 from retouche.apps.server.safety import CLIENT_LEFT, Access, Refused
+from retouche.arithmetic import Computing
+from retouche.errors import InputError
 from retouche.inference.devices import Choice, choose_device
 from retouche.progress import ProgressCallback
 
@@ -40,6 +42,7 @@ class Settings:
         weights: a folder whose weight files are offered by their names; None = none
         devices: one worker each, as `choose_device` takes them
         engine: who runs networks, as `load` takes it
+        computing: how the networks that PyTorch runs compute
         input: a folder that the editor may read, or one picture; None = none
         output: a folder that it may write; None = none
         waiting: requests that may wait while the workers are busy
@@ -55,6 +58,7 @@ class Settings:
     weights: Path | None = None
     devices: tuple[str, ...] = ("auto",)
     engine: str | None = None
+    computing: Computing = field(default_factory=Computing)
     input: Path | None = None
     output: Path | None = None
     waiting: int = 16
@@ -74,9 +78,12 @@ class Server:
         foreign.prepare()
         self.catalogue = Catalogue(settings.models, settings.weights)
         self.reader = work.PictureReader(settings.max_pixels)
-        fill_workers = [FillWorker(choice.device, settings.engine) for choice in self.devices]
-        for name in self.catalogue.given:  # what cannot be loaded is reported now; the first fill need not wait
-            self.catalogue.learn(name, fill_workers[0].model(self.catalogue.source(name))[0])
+        fill_workers = [FillWorker(choice.device, settings.engine, settings.computing) for choice in self.devices]
+        given = {name: fill_workers[0].model(self.catalogue.source(name))[0] for name in self.catalogue.given}
+        for name, model in given.items():  # what cannot be loaded is reported now; the first fill need not wait
+            self.catalogue.learn(name, model)
+        if settings.computing and not any(model.computes for model in given.values()):
+            raise InputError("no --model has a network that PyTorch runs: leave --precision and --compile out")
         first = self.catalogue.source(self.catalogue.current)
         self.fill_workers: Workers[FillWorker] = Workers(
             fill_workers, settings.waiting, lambda worker: worker.warm(first)

@@ -14,6 +14,7 @@ import torch
 from retouche.apps.batch.manifest import model_hash
 from retouche.apps.server.files import Outside, below
 from retouche.apps.server.foreign import Helper
+from retouche.arithmetic import Computing
 from retouche.errors import InputError, RetoucheError
 from retouche.inference.load import load
 from retouche.inference.model import Model
@@ -171,8 +172,8 @@ class FileWorker:
 class FillWorker:
     """A worker's device and the models it has loaded there."""
 
-    def __init__(self, device: torch.device, engine: str | None = None) -> None:
-        self.device, self.engine = device, engine
+    def __init__(self, device: torch.device, engine: str | None = None, computing: Computing | None = None) -> None:
+        self.device, self.engine, self.computing = device, engine, computing
         self.name = str(device)
         self.helper = Helper()
         self._models: OrderedDict[str, tuple[Model, str]] = OrderedDict()
@@ -192,8 +193,12 @@ class FillWorker:
             except RetoucheError as error:  # where a folder is, is nobody's business
                 words = str(error).replace(source, Path(source).name)
                 raise type(error)(words) from None
+            if self.computing and result.computes:
+                result.compute(self.computing.precision, self.computing.compile)
             self._models[source] = result, model_hash(result)
-            for network in (each.generator for each in (result, *result.paths.values())):
+            # a compiled network would be cut at every layer that looks
+            plain = (each for each in (result, *result.paths.values()) if each.compiled is None)
+            for network in (each.generator for each in plain):
                 for module in network.modules() if network is not None else ():
                     module.register_forward_pre_hook(self._look)
         self._models.move_to_end(source)
@@ -209,7 +214,10 @@ class FillWorker:
         hole[-8:-5, 8:-8] = True  # thin
         picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         with suppress(Exception):
-            self.model(source)[0](picture, hole)
+            model = self.model(source)[0]
+            model(picture, hole)
+            for each in (model, *model.paths.values()):
+                each.likeness = None  # of noise: the first fill of a picture says it
 
     @contextmanager
     def watched(self, progress: ProgressCallback) -> Iterator[tuple[ProgressCallback, Callable[[], None]]]:
