@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from torch import Tensor
 import retouche
 from retouche.layers import attention, two_stage
 from retouche.layers.attention import VARIANTS, contextual_attention
-from retouche.layers.boxed import boxed, worthwhile
+from retouche.layers.boxed import boxed, cost_of_stages, worthwhile
 from retouche.layers.two_stage import DECODER, HALLUCINATE, Chain, Style
-from retouche.methods import deepfill_v1, deepfill_v2
-from retouche.methods.method import Generator
+from retouche.methods import deepfill_v1, deepfill_v2, partial_conv
+from retouche.methods.method import Generator, boxes_near
 
 HOLES = {
     "middle": [(60, 70, 81, 93)],
@@ -141,6 +142,66 @@ def test_hole_equals_that_of_the_whole_pass(
         assert torch.equal(near[~inside], image[~inside])
 
 
+@pytest.mark.parametrize("config", [partial_conv.MMAGIC, partial_conv.NAOTO], ids=["mmagic", "naoto"])
+@torch.inference_mode()
+def test_boxes_of_a_partial_network_equal_those_of_the_whole_pass(config: partial_conv.PartialConvConfig) -> None:
+    """Of any boxes: at borders, across the picture, empty but for a row, several, of a batch."""
+    network = lively(partial_conv.PartialUNet(replace(config, width=4, levels=4)), 1.6).double().eval()
+    for name, numbers in network.named_buffers():
+        if "running_var" in name:
+            numbers.uniform_(0.5, 1.5)
+        elif "running_mean" in name:
+            numbers.normal_(0, 0.1)
+    draw = np.random.default_rng(3)
+    for _ in range(20):
+        height, width = (16 * int(side) for side in draw.integers(1, 14, 2))
+        image = torch.from_numpy(draw.uniform(-1, 1, (2, 3, height, width)))
+        mask, boxes = torch.zeros(2, 1, height, width).double(), []
+        for _ in range(draw.integers(1, 4)):
+            left, right = sorted(draw.choice(width + 1, 2, replace=False))
+            top, bottom = sorted(draw.choice(height + 1, 2, replace=False))
+            boxes.append((int(left), int(top), int(right), int(bottom)))
+            mask[:, :, top:bottom, left:right] = 1
+        whole, near = network(image, mask).refined, network.near(image, mask, boxes)
+        inside = mask.bool().expand_as(near)
+        assert (near - whole)[inside].abs().max() < 1e-11
+        assert torch.equal(near[~inside], image[~inside])
+        assert network.cost_near(boxes, (height, width)) > 0
+
+
+def test_a_partial_network_makes_few_pixels_near_a_small_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hole of 64x64 in 256x256 takes less than half of the multiplications, and the same bytes come out."""
+    model = retouche.create("partial-conv")
+    assert model.generator is not None
+    lively(model.generator, 1.0)
+    made: list[int] = []
+    convolve = torch.nn.functional.conv2d
+
+    def counted(x: Tensor, weight: Tensor, *given: Any) -> Tensor:
+        result = convolve(x, weight, *given)
+        made.append(result[:, 0].numel() * weight.numel())
+        return result
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", counted)
+    mask = np.zeros((256, 256), np.bool_)
+    mask[90:154, 100:164] = True
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    near, few = model(image, mask, dilate=0), sum(made)
+    made.clear()
+    monkeypatch.setattr(model.generator, "local", False)
+    whole = model(image, mask, dilate=0)
+    assert few < 0.45 * sum(made)
+    assert np.abs(near.astype(int) - whole).max() <= 1 and (near != image).any()
+
+
+def test_networks_in_training_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch normalisation then takes its statistics from the batch."""
+    mask = torch.zeros(1, 1, 256, 256)
+    mask[..., 90:100, 90:100] = 1
+    network = partial_conv.PartialUNet(partial_conv.PartialConvConfig(width=4))
+    assert boxes_near(network.train(), mask) is None and boxes_near(network.eval(), mask) == [(90, 90, 100, 100)]
+
+
 def test_boxes_hold_every_hole_and_join_where_that_is_cheaper() -> None:
     draw = np.random.default_rng(2)
     some = 0
@@ -148,7 +209,7 @@ def test_boxes_hold_every_hole_and_join_where_that_is_cheaper() -> None:
         mask = np.zeros((1500, 1600), np.bool_)
         for y, x in zip(draw.integers(0, 1480, count), draw.integers(0, 1580, count), strict=True):
             mask[y : y + 20, x : x + 20] = True
-        boxes = worthwhile(mask)
+        boxes = worthwhile(mask, cost_of_stages)
         some += boxes is not None
         for left, top, right, bottom in boxes or []:
             mask[top:bottom, left:right] = False
@@ -156,8 +217,8 @@ def test_boxes_hold_every_hole_and_join_where_that_is_cheaper() -> None:
     assert some >= 2
     near = np.zeros((1500, 1600), np.bool_)
     near[600:640, 600:640] = near[600:640, 700:740] = True
-    assert worthwhile(near) == [(600, 600, 740, 640)]
-    assert worthwhile(np.ones((400, 400), np.bool_)) is None
+    assert worthwhile(near, cost_of_stages) == [(600, 600, 740, 640)]
+    assert worthwhile(np.ones((400, 400), np.bool_), cost_of_stages) is None
 
 
 def test_the_same_picture_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:

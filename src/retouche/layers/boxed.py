@@ -112,12 +112,14 @@ def _part(x: Tensor, box: Box) -> Tensor:
     return x[..., box[1] : box[3], box[0] : box[2]]
 
 
-def worthwhile(mask: np.ndarray) -> list[Box] | None:
+def worthwhile(mask: np.ndarray, cost: Callable[[Sequence[Box], Size], float]) -> list[Box] | None:
     """Boxes around the holes, to be made one by one; None where the whole picture is quicker.
 
     Args:
         mask: (H, W) bool, True = hole, some of it
+        cost: (boxes, height and width) -> pixels of a whole pass that take as long
     """
+    size = (mask.shape[0], mask.shape[1])
     boxes = components(mask, REACH // 2)
     if len(boxes) > MOST:
         boxes = [_union(boxes)]
@@ -125,11 +127,11 @@ def worthwhile(mask: np.ndarray) -> list[Box] | None:
     while cheaper:  # two whose surroundings overlap much are one
         cheaper = False
         for one, two in combinations(boxes, 2):
-            if _cost([_union([one, two])], mask.shape) <= _cost([one, two], mask.shape):
+            if cost([_union([one, two])], size) <= cost([one, two], size):
                 boxes = [_union([one, two]), *(box for box in boxes if box not in (one, two))]
                 cheaper = True
                 break
-    return boxes if _cost(boxes, mask.shape) < WORTH * mask.size else None
+    return boxes if cost(boxes, size) < WORTH * mask.size else None
 
 
 def _union(boxes: Sequence[Box]) -> Box:
@@ -137,8 +139,8 @@ def _union(boxes: Sequence[Box]) -> Box:
     return min(left), min(top), max(right), max(bottom)
 
 
-def _cost(boxes: Sequence[Box], size: tuple[int, ...]) -> int:
-    """Pixels that are made for these boxes."""
+def cost_of_stages(boxes: Sequence[Box], size: Size) -> int:
+    """Pixels that two stages make for these boxes."""
     return sum(
         (min(right + REACH, size[1]) - max(left - REACH, 0)) * (min(bottom + REACH, size[0]) - max(top - REACH, 0))
         for left, top, right, bottom in boxes

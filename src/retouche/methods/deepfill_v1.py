@@ -31,7 +31,7 @@ from torch.nn import functional
 from retouche.errors import InputError
 from retouche.image import Box, composite
 from retouche.layers.attention import VARIANTS, contextual_attention
-from retouche.layers.boxed import both_stages
+from retouche.layers.boxed import both_stages, cost_of_stages
 from retouche.layers.padding import PaddedConv2d, Padding
 from retouche.layers.two_stage import ATTENDED, COARSE, DECODER, HALLUCINATE, MATCH, Chain, Style
 from retouche.losses.adversarial import gradient_penalty, wasserstein_critic, wasserstein_generator
@@ -143,6 +143,9 @@ class DeepFillV1Generator(Generator):
         image, mask = checked(self, image, mask)
         first, config = self._first(image, mask), self.config
         return both_stages(self, first, self._second, lambda x: x.clamp(-1, 1), mask, boxes, config.attention)
+
+    def cost_near(self, boxes: Sequence[Box], size: tuple[int, int]) -> float:
+        return cost_of_stages(boxes, size)
 
     def _first(self, image: Tensor, mask: Tensor) -> Tensor:
         """What the coarse network sees, (N, 5, H, W)."""

@@ -29,7 +29,7 @@ from torch.nn import functional
 from retouche.errors import InputError
 from retouche.image import Box, composite
 from retouche.layers.attention import VARIANTS, contextual_attention
-from retouche.layers.boxed import both_stages
+from retouche.layers.boxed import both_stages, cost_of_stages
 from retouche.layers.padding import Padding, pad
 from retouche.layers.spectral import SpectralConv2d
 from retouche.layers.two_stage import ATTENDED, COARSE, DECODER, HALLUCINATE, MATCH, Chain, Style
@@ -133,6 +133,9 @@ class DeepFillV2Generator(Generator):
         image, mask = checked(self, image, mask)
         first = self._first(image, mask, sketch)
         return both_stages(self, first, self._second, torch.tanh, mask, boxes, self.config.attention)
+
+    def cost_near(self, boxes: Sequence[Box], size: tuple[int, int]) -> float:
+        return cost_of_stages(boxes, size)
 
     def _first(self, image: Tensor, mask: Tensor, sketch: Tensor | None) -> Tensor:
         """What the coarse network sees, (N, 5 or 6, H, W)."""

@@ -108,6 +108,10 @@ class Generator(nn.Module):
         """As `near`, in the colours of the layers."""
         raise NotImplementedError
 
+    def cost_near(self, boxes: Sequence[Box], size: tuple[int, int]) -> float:
+        """Pixels of a whole pass, over pictures of this height and width, that take as long as these boxes."""
+        raise NotImplementedError
+
 
 @overload
 def _exchanged(image: Tensor) -> Tensor: ...
@@ -159,12 +163,12 @@ def boxes_near(network: Generator, mask: Tensor) -> list[Box] | None:
     Args:
         mask: (N, 1, H, W), 1 = hole, on the CPU
     """
-    if not network.local:
+    if not network.local or network.training:
         return None
     from retouche.layers.boxed import worthwhile  # brings attention and gates, which most networks have not
 
     seen = pad_to(mask, network.multiple, network.smallest)[0]
-    return worthwhile((seen > 0).any(0)[0].numpy())
+    return worthwhile((seen > 0).any(0)[0].numpy(), network.cost_near)
 
 
 def at_any_size(

@@ -31,8 +31,9 @@ from torch.nn import functional
 
 from retouche.backbones.vgg import NORMALISATIONS, VGG
 from retouche.errors import InputError, WeightsError
-from retouche.image import composite
+from retouche.image import Box, composite
 from retouche.layers.partial import GroupedPartialConv2d, Window
+from retouche.layers.unet_boxes import cut, decoder_steps, encoder_steps, grown, halved, union
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations
 from retouche.methods.method import (
     Batch,
@@ -47,6 +48,11 @@ from retouche.methods.method import (
 )
 from retouche.methods.recipe import AdamRecipe, batch_share, hole_pixels, initialise, known_pixels
 from retouche.weights.layout import Layout, Order, Part, Parts
+
+NEAR = 8
+"""About how far from wanted pixels the decoder has to be computed, on average over its work."""
+FAR = 3
+"""About how far the encoder has, as a multiple of the deepest place's side."""
 
 Space = Literal["symmetric", "imagenet"]
 """What a network's numbers mean: -1..1, or 0..1 minus ImageNet's mean, divided by its deviation."""
@@ -113,6 +119,8 @@ class Layer(nn.Module):
 
 class PartialUNet(Generator):
     """The network; 25,779,860 parameters with the bias of the first layer."""
+
+    local = True
 
     def __init__(self, config: PartialConvConfig) -> None:
         super().__init__()
@@ -191,6 +199,54 @@ class PartialUNet(Generator):
         known = 1 - mask
         x, _ = self.decode(self.encode(self.to_space(image) * known, known))
         return Prediction(refined=self.from_space(x))
+
+    def inside(self, image: Tensor, mask: Tensor, boxes: Sequence[Box], sketch: Tensor | None = None) -> Tensor:
+        """The decoder makes the boxes alone; the encoder, whose deepest places see far, one box around all they read.
+
+        Exact but for rounding, as statistics of batch normalisation are those of training, and windows are counted
+        where they are.
+        """
+        image, mask = checked(self, image, mask)
+        known = 1 - mask
+        seen = self.to_space(image) * known
+        size = (image.shape[2], image.shape[3])
+        plans = [decoder_steps(box, self.config.levels, size) for box in boxes]
+        wanted = [union(level) for level in zip(*([step.given for step in plan] for plan in plans), strict=True)]
+        wanted.append(halved(wanted[-1]))
+        steps = encoder_steps(wanted, [layer.conv.kernel_size[0] for layer in self.encoder], size)
+        begun = union([wanted[0], steps[0].given])
+        levels = [(cut(seen, (0, 0, *size[::-1]), begun), cut(known, (0, 0, *size[::-1]), begun), begun)]
+        for layer, step in zip(self.encoder, steps, strict=True):
+            x, valid, begun = levels[-1]
+            x, valid = layer([cut(x, begun, step.given)], [cut(valid, begun, step.given)])
+            made = halved(step.given)
+            levels.append((cut(x, made, step.wanted), cut(valid, made, step.wanted), step.wanted))
+        refined = image * known
+        for box, plan in zip(boxes, plans, strict=True):
+            x, valid, begun = levels[-1]
+            for layer, (features, there, from_), step in reversed(
+                list(zip(self.decoder, levels[:-1], plan, strict=True))
+            ):
+                below = halved(step.given)
+                pair = [functional.interpolate(cut(each, begun, below), scale_factor=2.0) for each in (x, valid)]
+                joined = [pair[0], cut(features, from_, step.given)], [pair[1], cut(there, from_, step.given)]
+                x, valid = (cut(each, step.given, step.wanted) for each in layer(*joined))
+                begun = step.wanted
+            cut(refined, (0, 0, *size[::-1]), box).copy_(self.from_space(x))
+        return refined
+
+    def cost_near(self, boxes: Sequence[Box], size: tuple[int, int]) -> float:
+        shares = [
+            sum(layer.conv.weight.numel() / 4 ** (level + down) for level, layer in enumerate(layers))
+            for layers, down in ((self.encoder, 1), (self.decoder, 0))
+        ]
+        near = sum(_area(grown(box, NEAR, size)) for box in boxes)
+        around = _area(grown(union(boxes), FAR * self.multiple, size))
+        return (shares[0] * around + shares[1] * near) / sum(shares)
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _imagenet(x: Tensor) -> tuple[Tensor, Tensor]:
