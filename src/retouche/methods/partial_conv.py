@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -132,7 +133,7 @@ class PartialUNet(Generator):
         self.config = config
         self.multiple = self.smallest = 2**config.levels
         widths = [3, *(min(2**i, 8) * config.width for i in range(config.levels))]
-        kernels = [7, 5, 5, *[3] * (config.levels - 3)]
+        self.kernels = kernels = [7, 5, 5, *[3] * (config.levels - 3)]
         self.encoder = nn.ModuleList(
             Layer([widths[i]], widths[i + 1], kernels[i], 2, config, 0.0, norm=i > 0) for i in range(config.levels)
         )
@@ -213,7 +214,7 @@ class PartialUNet(Generator):
         plans = [decoder_steps(box, self.config.levels, size) for box in boxes]
         wanted = [union(level) for level in zip(*([step.given for step in plan] for plan in plans), strict=True)]
         wanted.append(halved(wanted[-1]))
-        steps = encoder_steps(wanted, [layer.conv.kernel_size[0] for layer in self.encoder], size)
+        steps = encoder_steps(wanted, self.kernels, size)
         begun = union([wanted[0], steps[0].given])
         levels = [(cut(seen, (0, 0, *size[::-1]), begun), cut(known, (0, 0, *size[::-1]), begun), begun)]
         for layer, step in zip(self.encoder, steps, strict=True):
@@ -236,13 +237,13 @@ class PartialUNet(Generator):
         return refined
 
     def cost_near(self, boxes: Sequence[Box], size: tuple[int, int]) -> float:
-        shares = [
-            sum(layer.conv.weight.numel() / 4 ** (level + down) for level, layer in enumerate(layers))
-            for layers, down in ((self.encoder, 1), (self.decoder, 0))
-        ]
+        widths = [3, *(min(2**i, 8) * 64 for i in range(self.config.levels))]  # shares hardly depend on the width
+        pairs = list(enumerate(pairwise(widths)))
+        encoder = sum(self.kernels[i] ** 2 * one * two / 4 ** (i + 1) for i, (one, two) in pairs)
+        decoder = sum(9 * (one + two) * one / 4**i for i, (one, two) in pairs)
         near = sum(_area(grown(box, NEAR, size)) for box in boxes)
         around = _area(grown(union(boxes), FAR * self.multiple, size))
-        return (shares[0] * around + shares[1] * near) / sum(shares)
+        return (encoder * around + decoder * near) / (encoder + decoder)
 
 
 def _area(box: Box) -> int:
