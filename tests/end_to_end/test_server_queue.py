@@ -204,7 +204,12 @@ def test_networks_compute_as_the_operator_says(monkeypatch: pytest.MonkeyPatch) 
     assert [text for text in report.remarks if text.startswith("computed in bf16: ")] and (filled != plain).any()
     assert worker.model("harmonic")[0].precision == "32"  # without networks, as ever
     compiled: list[Any] = []
-    monkeypatch.setattr(torch, "compile", lambda network: compiled.append(network) or network)
+
+    def compiling(network: Any) -> Any:
+        compiled.append(network)
+        return network
+
+    monkeypatch.setattr(torch, "compile", compiling)
     model, _ = FillWorker(torch.device("cpu"), computing=Computing(compile=True)).model("thin")
     assert compiled == [model.generator]
     assert not any(module._forward_pre_hooks for module in model.generator.modules())  # a look is a cut
