@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouche.numerics import boxes
-from retouche.numerics.boxes import Join
+from retouche.numerics.boxes import Join, Size
 from retouche.numerics.first_boxes import FirstBoxes
 
 MOST_CORRECTIONS = 6
@@ -26,7 +26,7 @@ MOST_CORRECTIONS = 6
 ACCURACY = 1e-7
 """Largest error of a solution whose right side is about 1. It is estimated, so a quarter of it is aimed at."""
 
-LEAST = -1e-16
+LEAST = -1e-15
 """Stands in a matrix where nothing is linked. Far pixels' links fade exponentially, to numbers so small (denormal) that
 a processor computes with them a hundred times as slowly. All links have one sign, so nothing cancels, and none becomes
 much smaller than this one's square; beside a diagonal of 1 or more it is nothing."""
@@ -77,18 +77,18 @@ class Eliminated(NamedTuple):
     factor: Tensor
     """(boxes, gone, gone): their Cholesky factor"""
     shared: Tensor
-    """(boxes, gone, left): the other columns of their rows, divided by it"""
+    """(boxes, left, gone): their columns of the other rows, divided by it"""
     order: Tensor | None = None
 
     def up(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Right sides, (boxes, pixels, C) -> what `down` needs, and those of the pixels left."""
         values = values if self.order is None else values[:, self.order]
         gone = torch.linalg.solve_triangular(self.factor, values[:, : self.factor.shape[1]], upper=False)
-        return gone, torch.baddbmm(values[:, self.factor.shape[1] :], self.shared.mT, gone, alpha=-1)
+        return gone, torch.baddbmm(values[:, self.factor.shape[1] :], self.shared, gone, alpha=-1)
 
     def down(self, gone: Tensor, left: Tensor) -> Tensor:
         """The other way: what `up` returned first and the solution of the pixels left -> that of all."""
-        gone = torch.baddbmm(gone, self.shared, left, alpha=-1)
+        gone = torch.baddbmm(gone, self.shared.mT, left, alpha=-1)
         values = torch.cat([torch.linalg.solve_triangular(self.factor.mT, gone, upper=True), left], 1)
         return values if self.order is None else torch.empty_like(values).index_copy_(1, self.order, values)
 
@@ -143,22 +143,11 @@ class Factors:
         links = torch.cat([plane.flatten(1)[:, at].permute(1, 2, 0).flatten(1) for plane, at in (across, along)])
         self.first = FirstBoxes(level, links, self.mass, LEAST)
         self.steps: list[Step] = []
-        matrix = self.first.border_matrix()
+        matrix = self.first.border_matrix
         while level.grid != (1, 1):
             join = boxes.join(level, early=bool(self.steps))
-            early: list[Eliminated | None] = [None] * len(join.parts)
-            if not self.steps:
-                blocks = _joined_side_by_side(matrix, join)
-            else:
-                parts = list(matrix.chunk(len(join.parts)))
-                for k, part in enumerate(join.parts):
-                    if part.own:
-                        order = torch.tensor(part.order, device=matrix.device)
-                        eliminated, parts[k] = _eliminate(*_blocks(parts[k][:, order[:, None], order], part.own))
-                        early[k] = eliminated._replace(order=order)
-                blocks = _joined(parts, join)
-            eliminated, matrix = _eliminate(*blocks)
-            self.steps.append(Step(join, early, eliminated))
+            step, matrix = _step(matrix, join) if self.steps else _first_step(matrix, join)
+            self.steps.append(step)
             level = boxes.joined(level)
 
     def solve(self, right: Tensor) -> Tensor:
@@ -195,49 +184,74 @@ def _crossed(y: Tensor, x: Tensor, wide: int) -> Tensor:
     return (y[:, None] * wide + x).flatten(0, 1)
 
 
-def _eliminate(inner: Tensor, shared: Tensor, rest: Tensor) -> tuple[Eliminated, Tensor]:
-    """Take pixels out of matrices in blocks as of `_blocks`, of `inner` the lower half; `rest` may be changed."""
-    factor = torch.linalg.cholesky(inner)
-    shared = torch.linalg.solve_triangular(factor, shared, upper=False)
-    rest = rest.contiguous().baddbmm_(shared.mT, shared, alpha=-1)
+def _eliminate(inner: Tensor, shared: Tensor, rest: Tensor | None = None) -> tuple[Eliminated, Tensor]:
+    """Take pixels out of matrices: `inner`, of which the lower half is read, is theirs.
+
+    Args:
+        inner: (boxes, gone, gone)
+        shared: (boxes, left, gone), contiguous, changed in place
+        rest: (boxes, left, left); without it, what is to be added to it is returned
+    """
+    factor, _ = torch.linalg.cholesky_ex(inner)
+    torch.linalg.solve_triangular(factor, shared.mT, upper=False, out=shared.mT)
+    if rest is None:
+        rest = torch.baddbmm(
+            inner[:1, :1, :1], shared, shared.mT, beta=0, alpha=-1
+        )  # with beta 0 the first is not read
+    else:
+        rest = rest.contiguous().baddbmm_(shared, shared.mT, alpha=-1)
     return Eliminated(factor, shared), rest
 
 
-def _blocks(matrix: Tensor, inner: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(boxes, pixels, pixels) -> that of the inner pixels, which come first, their links to the others, the others'."""
-    return matrix[:, :inner, :inner], matrix[:, :inner, inner:], matrix[:, inner:, inner:]
-
-
-def _joined_side_by_side(matrix: Tensor, join: Join) -> tuple[Tensor, Tensor, Tensor]:
-    """`_joined` for many small matrices, (border * border, boxes): rows of numbers are added up, not short pieces."""
-    pixels = join.inner + join.border
+def _first_step(matrix: Tensor, join: Join) -> tuple[Step, Tensor]:
+    """`_step` for many small matrices, (border * border, boxes): long rows are added up instead of short pieces."""
+    inner, border = join.inner, join.border
+    sizes = (inner, inner), (border, inner), (border, border), (inner, border)
+    count = [high * wide for high, wide in sizes]
+    numbers = [some.view(size) for some, size in zip(torch.arange(sum(count)).split(count), sizes, strict=True)]
+    number = torch.cat([torch.cat([numbers[0], numbers[3]], 1), torch.cat([numbers[1], numbers[2]], 1)])
     parts = matrix.chunk(len(join.parts), 1)
-    joined = matrix.new_full((pixels * pixels, parts[0].shape[1]), LEAST)
+    joined = matrix.new_full((sum(count), parts[0].shape[1]), LEAST)
     for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
-        place = torch.cat([torch.arange(to, to + stop - start) for start, stop, to in pieces]).to(matrix.device)
-        joined.index_add_(0, (place[:, None] * pixels + place).flatten(), part)
-    return _blocks(joined.T.contiguous().view(-1, pixels, pixels), join.inner)
-
-
-def _joined(parts: list[Tensor], join: Join) -> tuple[Tensor, Tensor, Tensor]:
-    """The parts' matrices added up, in blocks as of `_blocks`, of the first the lower half."""
-    inner, shared, rest = (
-        parts[0].new_full((len(parts[0]), *size), LEAST)
-        for size in ((join.inner, join.inner), (join.inner, join.border), (join.border, join.border))
+        place = torch.cat([torch.arange(to, to + stop - start) for start, stop, to in pieces])
+        joined.index_add_(0, number[place[:, None], place].flatten().to(matrix.device), part)
+    blocks = (
+        some.T.contiguous().unflatten(1, size) for some, size in zip(joined.split(count)[:3], sizes, strict=False)
     )
+    last, rest = _eliminate(*blocks)
+    return Step(join, [None] * len(parts), last), rest
+
+
+def _step(matrix: Tensor, join: Join) -> tuple[Step, Tensor]:
+    """From the border matrices of a level's boxes, (boxes, pixels, pixels), to those of the next level's."""
+    parts, early = list(matrix.chunk(len(join.parts))), list[Eliminated | None]()
+    for k, (order, own, _) in enumerate(join.parts):
+        early.append(None)
+        if own:
+            at = torch.tensor(order, device=matrix.device)
+            ordered = parts[k][:, at[:, None], at].add_(LEAST)
+            eliminated, parts[k] = _eliminate(
+                ordered[:, :own, :own], ordered[:, own:, :own].contiguous(), ordered[:, own:, own:]
+            )
+            early[k] = eliminated._replace(order=at)
+    inner = matrix.new_full((len(parts[0]), join.inner, join.inner), LEAST)
+    shared = matrix.new_full((len(parts[0]), join.border, join.inner), LEAST)
+    _add(parts, join, inner, (0, 0))
+    _add(parts, join, shared, (join.inner, 0))
+    last, rest = _eliminate(inner, shared)
+    _add(parts, join, rest, (join.inner, join.inner))
+    return Step(join, early, last), rest
+
+
+def _add(parts: list[Tensor], join: Join, block: Tensor, corner: Size) -> None:
+    """Add parts' matrices to a block of the joined box's; its first row and column are these."""
+    rows, columns = (range(first, first + length) for first, length in zip(corner, block.shape[1:], strict=True))
     for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
         for start, stop, row in pieces:
             for left, right, column in pieces:
-                if row >= join.inner and column >= join.inner:
-                    block = rest[:, row - join.inner :, column - join.inner :]
-                elif row < join.inner <= column:
-                    block = shared[:, row:, column - join.inner :]
-                elif column <= row < join.inner:
-                    block = inner[:, row:, column:]
-                else:
-                    continue
-                block[:, : stop - start, : right - left] += part[:, start:stop, left:right]
-    return inner, shared, rest
+                if row in rows and column in columns:
+                    to = block[:, row - rows[0] :, column - columns[0] :]
+                    to[:, : stop - start, : right - left] += part[:, start:stop, left:right]
 
 
 def _joined_values(parts: list[Tensor], join: Join) -> Tensor:

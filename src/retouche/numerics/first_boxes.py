@@ -15,41 +15,33 @@ from torch import Tensor
 from retouche.numerics.boxes import Level, border
 
 
-class Stage(NamedTuple):
-    """Elimination of some pixels of which no two are linked. Pixels and the matrix's entries go by number."""
+class Gone(NamedTuple):
+    """Elimination of a pixel. Pixels and the matrix's entries go by number."""
 
-    pixels: Tensor
-    """(pixels,)"""
-    owner: Tensor
-    """(links,): of each link of these pixels: which of `pixels` it starts from, ..."""
-    end: Tensor
-    """... the pixel where it ends, ..."""
-    link: Tensor
-    """... and its entry."""
-    first: Tensor
-    """(pairs,): of each two links of one pixel, whose ends thus become linked: the one's place in `link`, ..."""
-    second: Tensor
-    """... the other's, ..."""
-    target: Tensor
-    """... and the entry of the two ends."""
+    pixel: int
+    ends: list[int]
+    """The pixels that are linked to it."""
+    links: list[int]
+    """The entries of these links."""
+    pairs: list[tuple[int, int, int]]
+    """Each two of `ends`, as places there, and their entry: they become linked."""
 
 
 class Plan(NamedTuple):
     """What is done to each box. The matrix's entries are pairs of pixels, each once; a pixel's own has its number."""
 
-    links: Tensor
-    """(3, links): first pixel, second pixel and entry of the horizontal links row by row, then the vertical ones."""
-    stages: tuple[Stage, ...]
+    links: tuple[Tensor, Tensor, Tensor]
+    """(links,): first pixel, second pixel and entry of the horizontal links row by row, then the vertical ones."""
+    gone: list[Gone]
     entries: int
-    border: Tensor
-    """(pixels,)"""
-    rest: Tensor
-    """(pixels, pixels): the entries of the border's matrix."""
+    border: list[int]
+    rest: list[int]
+    """The entries of the border's matrix, row by row."""
 
 
 @cache
 def plan(level: Level) -> Plan:
-    """The order of a box's inner pixels, those with the fewest links first, and what becomes of the others' links."""
+    """The order in which a box's inner pixels go, those with the fewest links first, and what it does to the others."""
     h, w = level.size
     number = torch.arange((h + 1) * (w + 1)).view(h + 1, w + 1)
     linked: list[set[int]] = [set() for _ in range(number.numel())]
@@ -61,38 +53,23 @@ def plan(level: Level) -> Plan:
             linked[other].add(one)
         return entries.setdefault((min(one, other), max(one, other)), len(entries))
 
-    starts = torch.cat([number[:, :-1].flatten(), number[:-1].flatten()]).tolist()
-    ends = torch.cat([number[:, 1:].flatten(), number[1:].flatten()]).tolist()
-    links = torch.tensor([starts, ends, [entry(one, other) for one, other in zip(starts, ends, strict=True)]])
+    starts = torch.cat([number[:, :-1].flatten(), number[:-1].flatten()])
+    stops = torch.cat([number[:, 1:].flatten(), number[1:].flatten()])
+    links = torch.tensor([entry(one, other) for one, other in zip(starts.tolist(), stops.tolist(), strict=True)])
     outer = [int(number[pixel]) for pixel in border(level)]
     inner = sorted(set(range(number.numel())).difference(outer))
-    stages = []
+    gone = []
     while inner:
-        fewest = min(len(linked[pixel]) for pixel in inner)
-        pixels: list[int] = []
-        for pixel in inner:
-            if len(linked[pixel]) == fewest and linked[pixel].isdisjoint(pixels):
-                pixels.append(pixel)
-        spread = [
-            (owner, end, entry(pixel, end)) for owner, pixel in enumerate(pixels) for end in sorted(linked[pixel])
-        ]
-        for pixel in pixels:
-            inner.remove(pixel)
-            for end in linked[pixel]:
-                linked[end].remove(pixel)
-        pairs = [
-            (i, j, entry(spread[i][1], spread[j][1]))
-            for i in range(len(spread))
-            for j in range(i + 1)
-            if spread[i][0] == spread[j][0]
-        ]
-        columns = [*torch.tensor(spread).view(-1, 3).unbind(1), *torch.tensor(pairs).view(-1, 3).unbind(1)]
-        stages.append(Stage(torch.tensor(pixels), *(column.contiguous().long() for column in columns)))
-    rest = [[entry(one, other) for other in outer] for one in outer]
-    count = len(outer)
-    return Plan(
-        links, tuple(stages), len(entries), torch.tensor(outer).long(), torch.tensor(rest).long().view(count, count)
-    )
+        pixel = min(inner, key=lambda one: len(linked[one]))
+        inner.remove(pixel)
+        ends = sorted(linked[pixel])
+        to_ends = [entry(pixel, end) for end in ends]
+        for end in ends:
+            linked[end].remove(pixel)
+        pairs = [(i, j, entry(ends[i], ends[j])) for i in range(len(ends)) for j in range(i + 1)]
+        gone.append(Gone(pixel, ends, to_ends, pairs))
+    rest = [entry(one, other) for one in outer for other in outer]
+    return Plan((starts, stops, links), gone, len(entries), outer, rest)
 
 
 class FirstBoxes:
@@ -107,35 +84,37 @@ class FirstBoxes:
 
     def __init__(self, level: Level, links: Tensor, mass: Tensor, least: float) -> None:
         self.plan = plan(level)
-        first, second, entry = self.plan.links.to(links.device)
+        starts, stops, entries = (some.to(links.device) for some in self.plan.links)
         matrix = links.new_full((self.plan.entries, links.shape[1]), least)
         matrix[: len(mass)] = mass
-        matrix.index_add_(0, first, links).index_add_(0, second, links)
-        matrix[entry] = -links
-        self.steps: list[tuple[Stage, Tensor, Tensor]] = []
-        for stage in self.plan.stages:
-            stage = Stage(*(some.to(links.device) for some in stage))
-            inverse = matrix[stage.pixels].reciprocal_()
-            row = matrix[stage.link]
-            scaled = row * inverse[stage.owner]
-            matrix.index_add_(0, stage.target, row[stage.first].mul_(scaled[stage.second]), alpha=-1)
-            self.steps.append((stage, inverse[:, None], scaled[:, None]))
-        self.matrix = matrix
-
-    def border_matrix(self) -> Tensor:
+        matrix.index_add_(0, starts, links).index_add_(0, stops, links)
+        matrix[entries] = -links
+        self.factors: list[tuple[Tensor, list[Tensor]]] = []
+        """Of each pixel that goes: one over its own entry, and each of its links divided by it."""
+        rows = matrix.unbind()
+        for pixel, _, to_ends, pairs in self.plan.gone:
+            inverse = rows[pixel].reciprocal()
+            scaled = [rows[k] * inverse for k in to_ends]
+            for i, j, target in pairs:
+                rows[target].addcmul_(rows[to_ends[i]], scaled[j], value=-1)
+            self.factors.append((inverse, scaled))
+        self.border_matrix = matrix[torch.tensor(self.plan.rest, device=matrix.device, dtype=torch.int64)]
         """(border pixels * border pixels, boxes)"""
-        return self.matrix[self.plan.rest.flatten().to(self.matrix.device)]
 
     def forward(self, values: Tensor) -> Tensor:
         """Right sides, (pixels, C, boxes), changed in place -> those of the borders, (boxes, border pixels, C)."""
-        for stage, _, scaled in self.steps:
-            values.index_add_(0, stage.end, values[stage.pixels[stage.owner]].mul_(scaled), alpha=-1)
-        return values[self.plan.border.to(values.device)].permute(2, 0, 1)
+        rows = values.unbind()
+        for (pixel, ends, _, _), (_, scaled) in zip(self.plan.gone, self.factors, strict=True):
+            for end, factor in zip(ends, scaled, strict=True):
+                rows[end].addcmul_(rows[pixel], factor, value=-1)
+        return values[self.plan.border].permute(2, 0, 1)
 
     def backward(self, values: Tensor, solved: Tensor) -> Tensor:
         """What `forward` left in `values` and the borders' solution -> the solution, (pixels, C, boxes)."""
-        values[self.plan.border.to(values.device)] = solved.permute(1, 2, 0)
-        for stage, inverse, scaled in reversed(self.steps):
-            values[stage.pixels] *= inverse
-            values.index_add_(0, stage.pixels[stage.owner], values[stage.end].mul_(scaled), alpha=-1)
+        values[self.plan.border] = solved.permute(1, 2, 0)
+        rows = values.unbind()
+        for (pixel, ends, _, _), (inverse, scaled) in reversed(list(zip(self.plan.gone, self.factors, strict=True))):
+            rows[pixel].mul_(inverse)
+            for end, factor in zip(ends, scaled, strict=True):
+                rows[pixel].addcmul_(rows[end], factor, value=-1)
         return values
