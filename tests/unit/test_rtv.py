@@ -54,11 +54,20 @@ def test_solvers(h: int, w: int) -> None:
 def test_no_number_of_the_factors_is_denormal() -> None:
     """Far pixels' links fade below what a processor computes at full speed."""
     factors = dissection.Factors(torch.full((1, 97, 99), 1e-3), torch.full((1, 96, 100), 1e-3))
-    eliminated = [one for step in factors.steps for one in (*step.early, step.last) if one is not None]
-    assert any(one.order is not None for one in eliminated)
-    for one in eliminated:
+    merged = [one for step in factors.steps for one in (*step.early, step.merged) if one is not None]
+    assert len(merged) > len(factors.steps)
+    for one in merged:
         for some in (one.factor, one.shared):
             assert not ((some != 0) & (some.abs() < torch.finfo(torch.float32).tiny)).any()
+
+
+def moved(join: boxes.Join, pixels: list) -> list:
+    """The first part's border pixels at their places in the joined box's border."""
+    border = [None] * join.border
+    for start, stop, to in join.parts[0]:
+        if to >= join.inner:
+            border[to - join.inner : to - join.inner + stop - start] = pixels[start:stop]
+    return border
 
 
 @pytest.mark.parametrize(("h", "w"), [(1, 9), (8, 61), (25, 13), (50, 100)])
@@ -73,15 +82,16 @@ def test_boxes_cover_the_picture_and_join(h: int, w: int) -> None:
         assert y.shape[1] == level.grid[0] * level.grid[1] and covered.min() == 1 and covered.max() <= 4
         if level.grid == (1, 1):
             break
-        outer, above = boxes.border(boxes.joined(level)), boxes.joined(level)
-        high, wide = (some.chunk(len(boxes.join(level).parts), 1)[0] for some in (y, x))  # the first parts
-        join = boxes.join(level, early=False)
+        above, (alone, join) = boxes.joined(level), boxes.join(level)
         pixels = boxes.border(level)
-        for start, stop, to in join.parts[0].pieces:  # whose border lies where the joined box has it
-            for k in range(max(start, start + join.inner - to), stop):
-                (one, two), (three, four) = pixels[k], outer[to + k - start - join.inner]
-                joined_y, joined_x = boxes.lines(above)
-                assert torch.equal(high[one], joined_y[three]) and torch.equal(wide[two], joined_x[four])
+        if alone[0] is not None:
+            pixels = moved(alone[0], pixels)
+        above_y, above_x = boxes.lines(above)
+        first = slice(above_y.shape[1])  # the first parts' borders lie where the joined boxes have them
+        for one, other in zip(moved(join, pixels), boxes.border(above), strict=True):
+            if one is not None:
+                assert torch.equal(y[one[0], first], above_y[other[0]])
+                assert torch.equal(x[one[1], first], above_x[other[1]])
         level = above
 
 

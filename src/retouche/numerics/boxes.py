@@ -8,7 +8,7 @@ and its last towards the middle. All four quarters of a picture are then alike, 
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,24 +34,11 @@ class Level(NamedTuple):
     """Links of a box."""
 
 
-class Part(NamedTuple):
-    """What becomes of the border pixels of one of the boxes that join."""
-
-    order: tuple[int, ...]
-    """The border pixels in another order: first those that no other box has any longer."""
-    own: int
-    """How many these are; they go before the boxes join."""
-    pieces: tuple[tuple[int, int, int], ...]
-    """Pieces (start, stop, to) of the others: where they are in the joined box."""
-
-
 class Join(NamedTuple):
-    """How the boxes of one level make up those of the next.
+    """How boxes, or one alone, make up others: first the inner pixels, which can go, then the border's."""
 
-    A joined box's pixels are those that its parts' borders have left: first the inner ones, then its own border.
-    """
-
-    parts: tuple[Part, ...]
+    parts: tuple[tuple[tuple[int, int, int], ...], ...]
+    """For each part the pieces of its border, (start, stop, to), that stay in one piece."""
     inner: int
     border: int
 
@@ -93,30 +80,37 @@ def _order(links: int, boxes: int) -> list[int]:
 
 
 @cache
-def join(level: Level, early: bool = True) -> Join:
+def join(level: Level) -> tuple[tuple[Join | None, ...], Join]:
     """How the boxes of a level join.
 
-    Args:
-        level: the boxes
-        early: whether pixels on the picture's edge go before the boxes join
+    Returns: what goes from each part before, pixels on the picture's edge that it alone has; and the join of the rest
     """
     borders = [[_moved(pixel, part, level) for pixel in border(level)] for part in _parts(level)]
     outer = border(joined(level))
     kept, shared_by = set(outer), Counter(pixel for one in borders for pixel in one)
-    inner = [pixel for pixel, count in shared_by.items() if pixel not in kept and (count > 1 or not early)]
+    own = {pixel for pixel, count in shared_by.items() if count == 1 and pixel not in kept}
+    alone: list[Join | None] = []
+    for k, pixels in enumerate(borders):
+        borders[k] = [pixel for pixel in pixels if pixel not in own]
+        alone.append(_join([pixels], borders[k]) if len(borders[k]) < len(pixels) else None)
+    return tuple(alone), _join(borders, outer)
+
+
+def _join(borders: list[list[Pixel]], outer: list[Pixel]) -> Join:
+    """The join of parts with these borders to a box with this one."""
+    kept = set(outer)
+    inner = [pixel for pixel in dict.fromkeys(pixel for one in borders for pixel in one) if pixel not in kept]
     place = {pixel: k for k, pixel in enumerate([*inner, *outer])}
-    return Join(tuple(_part(one, place, len(inner)) for one in borders), len(inner), len(outer))
+    return Join(tuple(_pieces([place[pixel] for pixel in one], len(inner)) for one in borders), len(inner), len(outer))
 
 
-def _part(pixels: list[Pixel], place: dict[Pixel, int], inner: int) -> Part:
-    """`pixels` in pieces as long as possible that do not reach from the inner pixels into the border."""
-    order = sorted(range(len(pixels)), key=lambda k: pixels[k] in place)
-    places = [place[pixel] for pixel in pixels if pixel in place]
+def _pieces(places: list[int], inner: int) -> tuple[tuple[int, int, int], ...]:
+    """Longest pieces (start, stop, to) that keep their order and do not reach from the inner pixels into the border."""
     breaks = [k for k in range(1, len(places)) if places[k] != places[k - 1] + 1 or places[k] == inner]
-    pieces = tuple((start, stop, places[start]) for start, stop in pairwise([0, *breaks, len(places)]))
-    return Part(tuple(order), len(pixels) - len(places), pieces)
+    return tuple((start, stop, places[start]) for start, stop in pairwise([0, *breaks, len(places)]))
 
 
+@lru_cache(4)
 def lines(level: Level) -> tuple[Tensor, Tensor]:
     """The picture's rows, (boxes, h + 1), and columns, (boxes, w + 1), that a level's boxes lie on.
 
@@ -131,7 +125,7 @@ def lines(level: Level) -> tuple[Tensor, Tensor]:
         )
         for axis, links in enumerate(level.size)
     )
-    return rows.T, columns.T
+    return rows.T.contiguous(), columns.T.contiguous()
 
 
 def _places(level: Level) -> tuple[Tensor, Tensor]:

@@ -71,53 +71,50 @@ def product(u: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     return result
 
 
-class Eliminated(NamedTuple):
-    """Block elimination of a symmetric matrix's first rows and columns, or of those named first in an order."""
+class Merged(NamedTuple):
+    """Boxes that have joined and whose inner pixels are eliminated."""
 
+    join: Join
     factor: Tensor
-    """(boxes, gone, gone): their Cholesky factor"""
+    """(boxes, inner, inner): the inner pixels' Cholesky factor"""
     shared: Tensor
-    """(boxes, left, gone): their columns of the other rows, divided by it"""
-    order: Tensor | None = None
+    """(boxes, border, inner): their columns of the border's rows, divided by it"""
 
-    def up(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Right sides, (boxes, pixels, C) -> what `down` needs, and those of the pixels left."""
-        values = values if self.order is None else values[:, self.order]
-        gone = torch.linalg.solve_triangular(self.factor, values[:, : self.factor.shape[1]], upper=False)
-        return gone, torch.baddbmm(values[:, self.factor.shape[1] :], self.shared, gone, alpha=-1)
+    def up(self, parts: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Right sides of the parts' borders, (boxes, pixels, C) each -> what `down` needs, and those of the border."""
+        values = _joined_values(parts, self.join)
+        gone = torch.linalg.solve_triangular(self.factor, values[:, : self.join.inner], upper=False)
+        return gone, torch.baddbmm(values[:, self.join.inner :], self.shared, gone, alpha=-1)
 
-    def down(self, gone: Tensor, left: Tensor) -> Tensor:
-        """The other way: what `up` returned first and the solution of the pixels left -> that of all."""
-        gone = torch.baddbmm(gone, self.shared.mT, left, alpha=-1)
-        values = torch.cat([torch.linalg.solve_triangular(self.factor.mT, gone, upper=True), left], 1)
-        return values if self.order is None else torch.empty_like(values).index_copy_(1, self.order, values)
+    def down(self, gone: Tensor, border: Tensor) -> list[Tensor]:
+        """What `up` returned first and the solution on the border -> that on the parts' borders."""
+        gone = torch.baddbmm(gone, self.shared.mT, border, alpha=-1)
+        inner = torch.linalg.solve_triangular(self.factor.mT, gone, upper=True)
+        return _parted_values(torch.cat([inner, border], 1), self.join)
 
 
 class Step(NamedTuple):
-    """What leads from one level to the next: some parts lose pixels that no other has, parts join, lines go."""
+    """From one level to the next: some boxes lose pixels on the picture's edge, parts join, lines between them go."""
 
-    join: Join
-    early: list[Eliminated | None]
-    last: Eliminated
+    early: list[Merged | None]
+    merged: Merged
 
-    def up(self, values: Tensor) -> tuple[list[Tensor | None], Tensor]:
-        """As `Eliminated.up`, from right sides of this level's boxes to those of the next's."""
-        gone: list[Tensor | None] = [None] * len(self.early)
-        parts = list(values.chunk(len(self.early)))
-        for k, own in enumerate(self.early):
-            if own is not None:
-                gone[k], parts[k] = own.up(parts[k])
-        some, values = self.last.up(_joined_values(parts, self.join))
+    def up(self, values: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Right sides of this level's boxes -> what `down` needs, and those of the next level's."""
+        gone, parts = [], list(values.chunk(len(self.early)))
+        for k, early in enumerate(self.early):
+            if early is not None:
+                some, parts[k] = early.up([parts[k]])
+                gone.append(some)
+        some, values = self.merged.up(parts)
         return [*gone, some], values
 
-    def down(self, gone: list[Tensor | None], values: Tensor) -> Tensor:
+    def down(self, gone: list[Tensor], values: Tensor) -> Tensor:
         """The other way."""
-        *early, some = gone
-        assert some is not None
-        parts = _parted_values(self.last.down(some, values), self.join)
-        for k, (own, some) in enumerate(zip(self.early, early, strict=True)):
-            if own is not None and some is not None:
-                parts[k] = own.down(some, parts[k])
+        parts = self.merged.down(gone.pop(), values)
+        for k, early in reversed(list(enumerate(self.early))):
+            if early is not None:
+                (parts[k],) = early.down(gone.pop(), parts[k])
         return torch.cat(parts)
 
 
@@ -145,8 +142,8 @@ class Factors:
         self.steps: list[Step] = []
         matrix = self.first.border_matrix
         while level.grid != (1, 1):
-            join = boxes.join(level, early=bool(self.steps))
-            step, matrix = _step(matrix, join) if self.steps else _first_step(matrix, join)
+            early, join = boxes.join(level)
+            step, matrix = _step(matrix, early, join)
             self.steps.append(step)
             level = boxes.joined(level)
 
@@ -156,7 +153,7 @@ class Factors:
         spread = self._padded(right).flatten(2)[..., self.pixels]  # (N, C, pixels, boxes)
         inside = spread.permute(2, 1, 3, 0).flatten(2).mul_(self.mass[:, None])
         values = self.first.forward(inside)
-        gone: list[list[Tensor | None]] = []
+        gone: list[list[Tensor]] = []
         for step in self.steps:
             some, values = step.up(values)
             gone.append(some)
@@ -184,80 +181,47 @@ def _crossed(y: Tensor, x: Tensor, wide: int) -> Tensor:
     return (y[:, None] * wide + x).flatten(0, 1)
 
 
-def _eliminate(inner: Tensor, shared: Tensor, rest: Tensor | None = None) -> tuple[Eliminated, Tensor]:
-    """Take pixels out of matrices: `inner`, of which the lower half is read, is theirs.
-
-    Args:
-        inner: (boxes, gone, gone)
-        shared: (boxes, left, gone), contiguous, changed in place
-        rest: (boxes, left, left); without it, what is to be added to it is returned
-    """
-    factor, _ = torch.linalg.cholesky_ex(inner)
-    torch.linalg.solve_triangular(factor, shared.mT, upper=False, out=shared.mT)
-    if rest is None:
-        rest = torch.baddbmm(
-            inner[:1, :1, :1], shared, shared.mT, beta=0, alpha=-1
-        )  # with beta 0 the first is not read
-    else:
-        rest = rest.contiguous().baddbmm_(shared, shared.mT, alpha=-1)
-    return Eliminated(factor, shared), rest
-
-
-def _first_step(matrix: Tensor, join: Join) -> tuple[Step, Tensor]:
-    """`_step` for many small matrices, (border * border, boxes): long rows are added up instead of short pieces."""
-    inner, border = join.inner, join.border
-    sizes = (inner, inner), (border, inner), (border, border), (inner, border)
-    count = [high * wide for high, wide in sizes]
-    numbers = [some.view(size) for some, size in zip(torch.arange(sum(count)).split(count), sizes, strict=True)]
-    number = torch.cat([torch.cat([numbers[0], numbers[3]], 1), torch.cat([numbers[1], numbers[2]], 1)])
-    parts = matrix.chunk(len(join.parts), 1)
-    joined = matrix.new_full((sum(count), parts[0].shape[1]), LEAST)
-    for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
-        place = torch.cat([torch.arange(to, to + stop - start) for start, stop, to in pieces])
-        joined.index_add_(0, number[place[:, None], place].flatten().to(matrix.device), part)
-    blocks = (
-        some.T.contiguous().unflatten(1, size) for some, size in zip(joined.split(count)[:3], sizes, strict=False)
-    )
-    last, rest = _eliminate(*blocks)
-    return Step(join, [None] * len(parts), last), rest
-
-
-def _step(matrix: Tensor, join: Join) -> tuple[Step, Tensor]:
+def _step(matrix: Tensor, early: tuple[Join | None, ...], join: Join) -> tuple[Step, Tensor]:
     """From the border matrices of a level's boxes, (boxes, pixels, pixels), to those of the next level's."""
-    parts, early = list(matrix.chunk(len(join.parts))), list[Eliminated | None]()
-    for k, (order, own, _) in enumerate(join.parts):
-        early.append(None)
-        if own:
-            at = torch.tensor(order, device=matrix.device)
-            ordered = parts[k][:, at[:, None], at].add_(LEAST)
-            eliminated, parts[k] = _eliminate(
-                ordered[:, :own, :own], ordered[:, own:, :own].contiguous(), ordered[:, own:, own:]
-            )
-            early[k] = eliminated._replace(order=at)
-    inner = matrix.new_full((len(parts[0]), join.inner, join.inner), LEAST)
-    shared = matrix.new_full((len(parts[0]), join.border, join.inner), LEAST)
+    gone, parts = list[Merged | None](), list(matrix.chunk(len(early)))
+    for k, alone in enumerate(early):
+        gone.append(None)
+        if alone is not None:
+            gone[k], parts[k] = _merged([parts[k]], alone)
+    merged, matrix = _merged(parts, join)
+    return Step(gone, merged), matrix
+
+
+def _merged(parts: list[Tensor], join: Join) -> tuple[Merged, Tensor]:
+    """Join boxes and eliminate the inner pixels; and the border's matrix."""
+    inner = parts[0].new_full((len(parts[0]), join.inner, join.inner), LEAST)
+    shared = parts[0].new_full((len(parts[0]), join.border, join.inner), LEAST)
     _add(parts, join, inner, (0, 0))
     _add(parts, join, shared, (join.inner, 0))
-    last, rest = _eliminate(inner, shared)
-    _add(parts, join, rest, (join.inner, join.inner))
-    return Step(join, early, last), rest
+    factor = torch.linalg.cholesky(inner)
+    torch.linalg.solve_triangular(factor, shared.mT, upper=False, out=shared.mT)
+    border = torch.baddbmm(inner[:1, :1, :1], shared, shared.mT, beta=0, alpha=-1)  # with beta 0 the first is not read
+    _add(parts, join, border, (join.inner, join.inner))
+    return Merged(join, factor, shared), border
 
 
 def _add(parts: list[Tensor], join: Join, block: Tensor, corner: Size) -> None:
-    """Add parts' matrices to a block of the joined box's; its first row and column are these."""
+    """Add parts' matrices to a block of the joined box's, which begins at this row and column; lower halves only."""
     rows, columns = (range(first, first + length) for first, length in zip(corner, block.shape[1:], strict=True))
-    for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
-        for start, stop, row in pieces:
-            for left, right, column in pieces:
-                if row in rows and column in columns:
-                    to = block[:, row - rows[0] :, column - columns[0] :]
-                    to[:, : stop - start, : right - left] += part[:, start:stop, left:right]
+    for part, pieces in zip(parts, join.parts, strict=True):
+        lengths = [stop - start for start, stop, _ in pieces]
+        cells = [strip.split(lengths, 2) for strip in part.split(lengths, 1)]
+        for i, (_, _, row) in enumerate(pieces):
+            for j, (_, _, column) in enumerate(pieces):
+                if row in rows and column in columns and column <= row:
+                    target = block.narrow(1, row - rows[0], lengths[i]).narrow(2, column - columns[0], lengths[j])
+                    target.add_(cells[i][j] if j <= i else cells[j][i].mT)
 
 
 def _joined_values(parts: list[Tensor], join: Join) -> Tensor:
     """The parts' right sides, (boxes, border pixels, C), added up."""
     joined = parts[0].new_zeros(len(parts[0]), join.inner + join.border, parts[0].shape[2])
-    for part, (_, _, pieces) in zip(parts, join.parts, strict=True):
+    for part, pieces in zip(parts, join.parts, strict=True):
         for start, stop, to in pieces:
             joined[:, to : to + stop - start] += part[:, start:stop]
     return joined
@@ -265,4 +229,4 @@ def _joined_values(parts: list[Tensor], join: Join) -> Tensor:
 
 def _parted_values(values: Tensor, join: Join) -> list[Tensor]:
     """Each part's border values taken from the joined box's."""
-    return [torch.cat([values[:, to : to + stop - start] for start, stop, to in part.pieces], 1) for part in join.parts]
+    return [torch.cat([values[:, to : to + stop - start] for start, stop, to in pieces], 1) for pieces in join.parts]

@@ -98,8 +98,10 @@ class FirstBoxes:
             for i, j, target in pairs:
                 rows[target].addcmul_(rows[to_ends[i]], scaled[j], value=-1)
             self.factors.append((inverse, scaled))
-        self.border_matrix = matrix[torch.tensor(self.plan.rest, device=matrix.device, dtype=torch.int64)]
-        """(border pixels * border pixels, boxes)"""
+        count = len(self.plan.border)
+        rest = torch.tensor(self.plan.rest, device=matrix.device, dtype=torch.int64)
+        self.border_matrix = matrix[rest].T.contiguous().unflatten(1, (count, count))
+        """(boxes, border pixels, border pixels)"""
 
     def forward(self, values: Tensor) -> Tensor:
         """Right sides, (pixels, C, boxes), changed in place -> those of the borders, (boxes, border pixels, C)."""
