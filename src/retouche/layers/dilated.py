@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from retouche.layers.exporting import exporting, plainly
+from retouche.layers.winograd import convolved, worthwhile
+
+BAND_BYTES = 8 * 2**20
+"""What is squared at a time: pieces of this size are in the memory that the last one left."""
+
 Branch = Literal["plain", "narrow", "shrinking"]
 Gate = Literal["normalised", "plain"]
 
@@ -41,7 +47,11 @@ class DilatedBranch(nn.Module):
 
     def forward(self, padded: Tensor) -> Tensor:
         """Features already padded by the rate -> (N, outputs, h, w), or (h - 2, w - 2) where shrinking."""
-        x = functional.relu(self.dilated(padded))
+        return self.seen(self.dilated(padded))
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What follows the dilated convolution, whose result is overwritten."""
+        x = functional.relu(x, inplace=True)
         if self.kind == "plain":
             return x
         x = functional.relu(self.squeeze(x))
@@ -79,6 +89,8 @@ class DilatedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) -> the same shape; h and w must exceed the largest rate."""
         *views, around = mirrored(x, (*self.rates, 1))
+        if not plainly(x) and not exporting() and x.dtype in {torch.float32, torch.float64}:
+            return self._for_use(x, views, around)
         joined = torch.cat([branch(view) for branch, view in zip(self.branches, views, strict=True)], 1)
         if self.fuse is not None:
             (around_joined,) = mirrored(joined, (1,))
@@ -89,6 +101,41 @@ class DilatedBlock(nn.Module):
         if self.rule == "plain":
             return torch.lerp(joined, x.to(joined.dtype), torch.sigmoid(gate))
         return torch.lerp(x.to(joined.dtype), joined, normalised_gate(gate))
+
+    def _for_use(self, x: Tensor, views: Sequence[Tensor], around: Tensor) -> Tensor:
+        """The same without gradients, with fewer multiplications and little new memory."""
+        branches = list(zip(self.rates, self.branches, views, strict=True))
+        first = [branch.dilated for rate, branch, _ in branches if rate == 1]  # these see what the gate sees
+        gate, *made = side_by_side(around, [self.gate, *first])  # type: ignore[list-item]
+        results = iter(made)
+        joined = torch.cat(
+            [branch.seen(next(results)) if rate == 1 else branch(view) for rate, branch, view in branches],  # type: ignore[operator]
+            1,
+        )
+        if self.fuse is not None:
+            (joined,) = side_by_side(mirrored(joined, (1,))[0], [self.fuse])
+        if joined.shape != x.shape:  # shrinking branches
+            joined = functional.interpolate(joined, size=x.shape[-2:], mode="bilinear", align_corners=True)
+        # products come four pixels at a time: where some are left over, what was wanted lies in rows with gaps
+        dense = joined.is_contiguous() or joined.is_contiguous(memory_format=torch.channels_last)
+        room = joined if dense else None
+        if self.rule == "plain":
+            return torch.lerp(joined, x, gate.sigmoid_(), out=room)
+        return torch.lerp(x, joined, normalised_gate_(gate), out=room)
+
+
+def side_by_side(padded: Tensor, layers: Sequence[nn.Conv2d]) -> list[Tensor]:
+    """3x3 convolutions of one map, mirrored by a pixel; by products of matrices where that is quicker.
+
+    Of 256 channels at 128x128 two such layers took 0.51 of their time, with a third to 64 channels 0.53.
+    """
+    if not worthwhile(padded):
+        return [layer(padded) for layer in layers]
+    results = convolved([padded], [[layer.weight] for layer in layers])
+    for result, layer in zip(results, layers, strict=True):
+        if layer.bias is not None:
+            result.add_(layer.bias[:, None, None])
+    return results
 
 
 def mirrored(x: Tensor, margins: Sequence[int]) -> Sequence[Tensor]:
@@ -142,6 +189,18 @@ def normalised_gate(x: Tensor) -> Tensor:
     # not torch.var_mean: on a CPU with channels last it takes five times as long as these two passes
     variance = centred.square().sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3] - 1)
     return torch.sigmoid(centred * (10 / (variance.sqrt() + 1e-9)) - 5).to(x.dtype)
+
+
+def normalised_gate_(x: Tensor) -> Tensor:
+    """`normalised_gate` in the memory of the map itself, in bands of rows; float32 or float64."""
+    pixels = x.shape[2] * x.shape[3]
+    x.sub_(x.mean((2, 3), keepdim=True))
+    bands = x.split(max(1, BAND_BYTES * x.shape[2] // (x.numel() * x.element_size())), 2)
+    squares = torch.stack([band.square().sum((2, 3), keepdim=True) for band in bands]).sum(0)
+    factor = 10 / ((squares / (pixels - 1)).sqrt() + 1e-9)
+    for band in bands:
+        band.mul_(factor).sub_(5).sigmoid_()
+    return x
 
 
 def _trimmed(x: Tensor, pixels: int) -> Tensor:

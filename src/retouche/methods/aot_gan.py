@@ -127,12 +127,12 @@ class AOTGenerator(Generator):
         x = torch.cat([blanked, mask if self.config.mask_channel == "hole" else 1 - mask], 1)  # (N, 4, H, W)
         x = functional.pad(x, (3, 3, 3, 3), mode="reflect")
         for layer in self.encoder:
-            x = functional.relu(layer(x))
+            x = functional.relu(layer(x), inplace=True)
         for block in self.blocks:  # (N, 4 * width, H/4, W/4)
             x = block(x)
         for layer in self.decoder[:2]:
             x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
-            x = functional.relu(layer(x))
+            x = functional.relu(layer(x), inplace=True)
         return Prediction(torch.tanh(self.decoder[2](x)))
 
 
