@@ -61,7 +61,15 @@ class GatedConv2d(PaddedConv2d):
         self.activate = activation(activate)
 
     def forward(self, x: Tensor, borders: Borders | None = None) -> Tensor:
-        feature, gate = super().forward(x, borders).chunk(2, dim=1)
+        return self.gated(self.both(x, borders))
+
+    def both(self, x: Tensor, borders: Borders | None = None) -> Tensor:
+        """The convolution alone: features, then their gates, (N, 2 * outputs, ...)."""
+        return super().forward(x, borders)
+
+    def gated(self, both: Tensor, out: Tensor | None = None) -> Tensor:
+        """Features let through, (N, outputs, ...), of any part of what `both` makes; into `out` where that is given."""
+        feature, gate = both.chunk(2, dim=1)
         # Each half goes to memory of its own. With channels last it is a short piece of every place's channels, and
         # on such pieces PyTorch's elementwise kernels take up to fifteen times as long; copying them is cheap.
-        return self.activate(feature.clone()) * gate.clone().sigmoid_()
+        return torch.mul(self.activate(feature.clone()), gate.clone().sigmoid_(), out=out)

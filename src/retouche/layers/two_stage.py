@@ -153,12 +153,13 @@ class Unit(nn.Module):
         for top in range(0, height, high):
             wanted = (0, top, width, min(top + high, height))
             read = self.reads(size, wanted)
-            part = self.part(x[..., read[1] : read[3], :], size, read, wanted)
+            out = result[..., top : wanted[3], :] if top else None
+            part = self.part(x[..., read[1] : read[3], :], size, read, wanted, out)
             if top == 0:
                 layout = torch.channels_last if part.stride(1) == 1 else torch.contiguous_format
                 shape = (*part.shape[:2], height, width)
                 result = torch.empty(shape, dtype=part.dtype, memory_format=layout)
-            result[..., top : wanted[3], :] = part
+                result[..., : wanted[3], :] = part
         return result
 
     def made(self, size: Size) -> Size:
@@ -173,23 +174,28 @@ class Unit(nn.Module):
         grow = 2 if self.upsample else 1
         return across.first // grow, down.first // grow, -(across.last // -grow), -(down.last // -grow)
 
-    def part(self, x: Tensor, size: Size, begun: Box, wanted: Box) -> Tensor:
-        """The result in a box, from the part of a map of this size that begins at the corner of `begun`."""
+    def part(self, x: Tensor, size: Size, begun: Box, wanted: Box, out: Tensor | None = None) -> Tensor:
+        """The result in a box, from the part of a map of this size that begins at the corner of `begun`.
+
+        Args:
+            out: where a gated convolution puts it
+        """
         across, down = self._spans(size, wanted)
         kernel, stride, dilation, rule = self.margins
         left, top = across.skip, down.skip
+        convolve = self.conv.both if isinstance(self.conv, GatedConv2d) else self.conv
         if self.upsample and rule != "reflect" and kernel % 2 and stride == dilation == 1:
             # made from the small map; wrong beside its edges, which the layer takes for borders, but that is not wanted
-            x = self.conv(x)
+            x = convolve(x)
             left, top = wanted[0] - 2 * begun[0], wanted[1] - 2 * begun[1]
         else:
             if self.upsample:
                 x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
                 x = x[..., down.first - 2 * begun[1] :, across.first - 2 * begun[0] :]
                 x = x[..., : down.last - down.first, : across.last - across.first]
-            x = self.conv(x, (across.before, across.after, down.before, down.after))
-        result = self.activate(x)
-        return result[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
+            x = convolve(x, (across.before, across.after, down.before, down.after))
+        x = x[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
+        return self.conv.gated(x, out) if isinstance(self.conv, GatedConv2d) else self.activate(x)
 
     def _spans(self, size: Size, wanted: Box) -> tuple[Span, Span]:
         """Across and down, of the map after it is doubled, where the unit does that."""
