@@ -50,6 +50,9 @@ THIN = 4  # the coarsest level is the one on which no hole pixel is further from
 FEWEST = 100  # sources a coarser level must offer
 TOO_FEW = 20  # sources below which a collage is hopeless and the membrane stays
 EXHAUSTIVE = 1 << 24  # comparisons up to which every target is compared with every source
+# Radius of the random search in a level's first turn and all later ones: of candidates 32 pixels off or more less than
+# one in 500 is better where matches come from a coarser level, in later turns one in 2,000.
+REACH = (31, 7)
 FLATTER = 0.5  # a coarser level whose patches vary less than this share of the finer one's has lost a pattern
 MASKED_SOURCES = 2048  # compared at the coarsest level's start
 MASKED_RINGS = 16
@@ -118,10 +121,10 @@ def synthesise(
     Returns: (1, 3, H, W)
     """
     with part(0, MEMBRANE):
-        smooth = membrane(image, hole[None, None]) if guide is None else torch.where(hole, guide, image)
-    whole = patches_of(hole, SIDE)
-    if len(whole.sources) < TOO_FEW:
-        return smooth
+        whole = patches_of(hole, SIDE)
+        if len(whole.sources) < TOO_FEW:
+            return membrane(image, hole[None, None]) if guide is None else torch.where(hole, guide, image)
+        smooth = _shading(image, hole) if guide is None else torch.where(hole, guide, image)
     levels = _pyramid(image.masked_fill(hole, 0), hole, whole, None if guide is None else smooth, strength)
     patches, match, features = None, None, None
     costs = [
@@ -145,6 +148,21 @@ def synthesise(
     assert patches is not None and match is not None and features is not None
     leaning = LEANING if guide is None else GUIDED_LEANING
     return _finish(image, hole, features[:, :3], picked(patches, match, cost), smooth, leaning)
+
+
+def _shading(image: Tensor, hole: Tensor) -> Tensor:
+    """The membrane as far as `_finish` reads it, after a blur: solved at a quarter of the size, (1, 3, H, W)."""
+    small, left, sizes = image.masked_fill(hole, 0), hole, []
+    for _ in range(2):
+        coarser, coarser_hole = _halved(small, left)
+        if coarser_hole.all():
+            break
+        sizes.append(left)
+        small, left = coarser, coarser_hole
+    small = membrane(small, left[None, None])
+    for finer in reversed(sizes):
+        small = _doubled(small, finer)
+    return torch.where(hole, small, image)
 
 
 def _pyramid(picture: Tensor, hole: Tensor, whole: Patches, guide: Tensor | None, strength: float) -> list[_Level]:
@@ -235,12 +253,15 @@ def depth_of(hole: Tensor, most: int) -> Tensor:
         rows, columns = hole.any(1).nonzero(), hole.any(0).nonzero()
         # with a ring of known pixels around, what lies further out changes nothing
         near = tuple(slice(max(0, int(ends[0]) - 1), int(ends[-1]) + 2) for ends in (rows, columns))
-        left = hole[near][None, None].float()
+        left = F.pad(hole[near].to(torch.uint8), (1, 1, 1, 1), value=1)  # the picture's border is no way in
+        found = torch.zeros_like(left)
         for _ in range(most):
-            depth[near] += left[0, 0]
-            left = 1 - F.max_pool2d(1 - left, 3, 1, 1)
-            if not left.any():
+            found += left
+            across = left[:, :-2] & left[:, 1:-1] & left[:, 2:]
+            left[1:-1, 1:-1] = across[:-2] & across[1:-1] & across[2:]
+            if not left[1:-1, 1:-1].any():
                 break
+        depth[near] = found[1:-1, 1:-1].to(depth)
     return depth
 
 
@@ -311,24 +332,25 @@ def _refine(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Search and vote in turn on one level: features with the votes in the hole, matches, their squared distances."""
     kernels = components(features, patches, COMPONENTS)
-    descriptors = describe(features, kernels, NEARNESS)
+    described = describe(features, kernels, patches, NEARNESS)
     comparisons = len(patches.sources) * len(patches.targets)
     y, x = patches.rows_columns(patches.targets)
     depth = depth_of(level.hole, 16)[y + patches.size[0] // 2, x + patches.size[1] // 2]
     confidence = CENTRAL**-depth
     turns = _turns(finest)
     for turn in range(turns):
-        if turn:
-            describe_targets(descriptors, features, kernels, patches)
+        wanted = describe_targets(features, kernels, patches, NEARNESS)
         with part(turn / turns, (turn + 1) / turns):
             if comparisons <= EXHAUSTIVE:
-                match = search_everywhere(descriptors, patches)
+                match = search_everywhere(described, wanted, patches)
             else:
+                reach = REACH[min(turn, len(REACH) - 1)]
                 if match is None:
-                    match = search_everywhere(descriptors, patches, stride=-(-comparisons // EXHAUSTIVE))
-                match = search_around(descriptors, patches, match, 2, max(patches.grid) // 2, generator)
-        cost = distances(descriptors, patches, match)
-        usual = cost.sort().values[len(cost) * 3 // 4].clamp_min(1e-8)
+                    match = search_everywhere(described, wanted, patches, stride=-(-comparisons // EXHAUSTIVE))
+                    reach = max(patches.grid) // 2
+                match = search_around(described, wanted, patches, match, 2, reach, generator)
+        cost = distances(described, wanted, match)
+        usual = cost.kthvalue(len(cost) * 3 // 4 + 1).values.clamp_min(1e-8)
         weights = torch.exp(-cost / (2 * usual)).clamp_min(1e-6) * confidence
         features = level.guided(vote(features[:, :OWN], patches, match, weights))
     assert match is not None  # each level has at least two turns
@@ -357,9 +379,7 @@ def _finish(
     crisp = colours[:, source][None]  # (1, 3, bottom - top, right - left)
     filled = crisp - _blurred((crisp - votes[box]) * inside, CRISP)
     plain = 1 / (1 + (_busyness(filled) / BUSY).square())
-    known = ~hole.flatten()
-    jumps = _jumps(colours, known, source, w, 1, 2), _jumps(colours, known, source, w, w, 1)
-    jumps = jumps[0] * plain[:, :, 1:].minimum(plain[:, :, :-1]), jumps[1] * plain[:, 1:].minimum(plain[:, :-1])
+    jumps = _jumps(colours, hole, source, inside, plain, 1), _jumps(colours, hole, source, inside, plain, w)
     filled = filled + seamless(jumps, inside, HOLD)[None]
     inner = 1 - torch.exp(-(depth_of(hole, 3 * round(SHADE))[box[1:]] / SHADE).square())
     filled = filled + leaning * inner * _blurred((smooth[box] - filled) * inside, SHADE)
@@ -376,30 +396,49 @@ def _busyness(picture: Tensor) -> Tensor:
     return blurred_whole(detail, 3.0).sqrt()[0]
 
 
-def _jumps(colours: Tensor, known: Tensor, source: Tensor, width: int, stride: int, axis: int) -> Tensor:
+def _jumps(colours: Tensor, hole: Tensor, source: Tensor, inside: Tensor, plain: Tensor, stride: int) -> Tensor:
     """How far the collage's step from each pixel to the next is from the step in the sources themselves: 0 within one
     patch, a jump of tone at a seam. What is more than `MOST_OFF` is another thing, not another tone, and stays.
 
     Args:
         colours: (3, H * W), the picture's
-        known: (H * W,), bool
+        hole: (H, W), bool
         source: (h, w), flat positions in it
-        stride: from a pixel to the next one along the axis in the flat picture
-        axis: of the collage (3, h, w)
+        inside: (h, w), the collage's hole, bool
+        plain: (1, h, w), 0..1, how much of a seam shows
+        stride: from a pixel to the next one in the flat picture: 1 to the right, its width downwards
+
+    Returns: (3, h, w - 1) or (3, h - 1, w)
     """
-    here = source.narrow(axis - 1, 0, source.shape[axis - 1] - 1)
-    there = source.narrow(axis - 1, 1, source.shape[axis - 1] - 1)
+    axis, width, known = int(stride == 1), hole.shape[1], ~hole.flatten()
+    first, second = (slice(None), slice(None, -1)), (slice(None), slice(1, None))
+    if axis == 0:
+        first, second = first[::-1], second[::-1]
+    ends = inside[first] | inside[second]
+    at = ends.flatten().nonzero()[:, 0]  # between two known pixels there is none
+
+    def chosen(plane: Tensor) -> Tensor:
+        return plane.flatten().index_select(0, at)
+
+    def colour(pixels: Tensor) -> Tensor:
+        return colours.index_select(1, pixels)
+
+    here, there = chosen(source[first]), chosen(source[second])
     beyond = here + stride  # where the first pixel's patch goes on
     before = there - stride  # where the second one's comes from
     last = len(known) - 1
     goes_on = (here % width < width - 1 if stride == 1 else beyond <= last) & known[beyond.clamp_max(last)]
     came_from = (there % width > 0 if stride == 1 else before >= 0) & known[before.clamp_min(0)]
-    first = torch.where(goes_on, colours[:, beyond.clamp_max(last)] - colours[:, there], 0)
-    second = torch.where(came_from, colours[:, here] - colours[:, before.clamp_min(0)], 0)
-    jump = (first + second) / (goes_on.to(first) + came_from.to(first)).clamp_min(1)
+    onward = torch.where(goes_on, colour(beyond.clamp_max(last)) - colour(there), 0)
+    back = torch.where(came_from, colour(here) - colour(before.clamp_min(0)), 0)
+    jump = (onward + back) / (goes_on.to(onward) + came_from.to(onward)).clamp_min(1)
     # where both patches end at the hole nobody knows the step: none is the best guess where all is plain
-    jump = torch.where(goes_on | came_from, jump, colours[:, here] - colours[:, there])
-    return torch.where(jump.abs().amax(0) <= MOST_OFF, jump, 0)
+    jump = torch.where(goes_on | came_from, jump, colour(here) - colour(there))
+    jump = torch.where(jump.abs().amax(0) <= MOST_OFF, jump, 0)
+    jump *= chosen(plain[0][first]).minimum(chosen(plain[0][second]))
+    jumps = colours.new_zeros(len(colours), ends.numel())
+    jumps[:, at] = jump
+    return jumps.view(-1, *ends.shape)
 
 
 def blurred_whole(values: Tensor, sigma: float) -> Tensor:
@@ -414,9 +453,11 @@ def _blurred(values: Tensor, sigma: float, axes: tuple[int, ...] = (2, 3)) -> Te
     x = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
     bell = torch.exp(-x.square() / (2 * sigma * sigma))
     bell = bell / bell.sum()
-    planes = values.transpose(0, 1)  # (C, 1, h, w)
-    if 2 in axes:
-        planes = F.conv2d(planes, bell.view(1, 1, -1, 1), padding=(radius, 0))
-    if 3 in axes:
-        planes = F.conv2d(planes, bell.view(1, 1, 1, -1), padding=(0, radius))
-    return planes.transpose(0, 1)
+    # Each piece of a line is one product with a matrix of shifted bells; for a convolution one channel is too few.
+    piece = max(16, 2 * radius)
+    shifts = F.pad(bell, (0, piece)).repeat(piece)[: piece * (piece + 2 * radius)].view(piece, -1).T
+    for axis in axes:
+        length = values.shape[axis]
+        lines = F.pad(values.movedim(axis, 3), (radius, radius + -length % piece)).unfold(3, piece + 2 * radius, piece)
+        values = (lines @ shifts).flatten(3)[..., :length].movedim(3, axis)
+    return values

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ SAMPLE = 4096  # source patches that the principal components are made of
 SPARE, ROUNDS = 8, 3  # further directions that are kept while the components are found, and how often they are improved
 FIRST = 8  # components by which most candidates are rejected
 TOGETHER = 1 << 13  # hole pixels whose patches are laid down at once
+TILE = 32  # targets are described in squares of so many corners a side, where there are any
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,25 @@ class Patches:
         return self.shape[0] - self.size[0] + 1, self.shape[1] - self.size[1] + 1
 
     @cached_property
+    def tiles(self) -> tuple[Tensor, Tensor]:
+        """Squares of `TILE` corners a side that hold a target, numbered row by row; and (T,), each target's place among
+        their corners, one square after another."""
+        across = -(-self.grid[1] // TILE)
+        y, x = self.rows_columns(self.targets)
+        held, which = (y // TILE * across + x // TILE).unique(return_inverse=True)
+        return held, (which * TILE + y % TILE) * TILE + x % TILE
+
+    @cached_property
     def over(self) -> Tensor:
-        """(P, h * w), int32: places in `targets` of the patches over each hole pixel, -1 beyond the picture; first
-        the one whose corner the pixel is."""
-        y, x = (at[:, None] for at in (self.holes // self.shape[1], self.holes % self.shape[1]))
-        down, right = self._offsets(self.slot.device)
-        top, left = y - down, x - right
-        inside = (top >= 0) & (top < self.grid[0]) & (left >= 0) & (left < self.grid[1])
-        corner = torch.where(inside, top * self.grid[1] + left, 0)
-        return torch.where(inside, self.slot[corner], -1).int()
+        """(P, h * w), int32: places in `targets` of the patches over each hole pixel, T beyond the picture; first the
+        one whose corner the pixel is."""
+        (h, w), (lines, columns) = self.size, self.grid
+        wide = columns + 2 * (w - 1)
+        slot = F.pad(self.slot.int().view(lines, columns), (w - 1, w - 1, h - 1, h - 1), value=len(self.targets))
+        down, right = self._offsets(slot.device)
+        corner = (self.holes // self.shape[1] + h - 1) * wide + self.holes % self.shape[1] + w - 1
+        around = corner.int()[:, None] - (down * wide + right).int()
+        return slot.flatten().index_select(0, around.flatten()).view(around.shape)
 
     def _offsets(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """(h * w,) each: how far down and right of its corner each of a patch's pixels is."""
@@ -146,57 +158,108 @@ def components(picture: Tensor, patches: Patches, count: int) -> Tensor:
     return vectors.T.reshape(-1, h, w, picture.shape[1]).permute(0, 3, 1, 2).to(picture.dtype)
 
 
-def describe(picture: Tensor, kernels: Tensor, nearness: float) -> Tensor:
-    """Each patch in the basis of the components, then its place.
+class Described(NamedTuple):
+    """Patches in the basis of the components, and where they are.
+
+    Attributes:
+        first: (N, at most FIRST), the components of the greatest variance
+        rest: (N, ...), all others, then row and column in units that weigh like a colour
+    """
+
+    first: Tensor
+    rest: Tensor
+
+    def of(self, rows: Tensor) -> Described:
+        """Those of some; index_select copies whole rows where brackets go number by number, at four times the cost."""
+        return Described(self.first.index_select(0, rows), self.rest.index_select(0, rows))
+
+
+def describe(picture: Tensor, kernels: Tensor, patches: Patches, nearness: float) -> Described:
+    """Every patch of the picture, to be searched: targets are infinitely far from everything.
 
     Args:
         picture: (1, C, H, W)
         kernels: (K, C, h, w)
         nearness: how much a distance of the picture's diagonal weighs
 
-    Returns: (grid cells, K + 2)
+    Returns: one row for each grid cell
     """
-    count = len(kernels)
-    h, w = picture.shape[2] - kernels.shape[2] + 1, picture.shape[3] - kernels.shape[3] + 1
-    scale = nearness / (h * h + w * w) ** 0.5
-    described = picture.new_empty(h, w, count + 2)
-    described[..., :count] = F.conv2d(picture, kernels)[0].permute(1, 2, 0)
-    described[..., count] = torch.arange(h, device=picture.device)[:, None] * scale
-    described[..., count + 1] = torch.arange(w, device=picture.device) * scale
-    return described.flatten(0, 1)
+    places = _places(torch.arange(patches.grid[0] * patches.grid[1], device=picture.device), patches, nearness)
+    described = _with_places(_projected(picture, kernels).flatten(0, 2), places)
+    described.first[patches.targets, 0] = torch.inf
+    return described
 
 
-def describe_targets(descriptors: Tensor, picture: Tensor, kernels: Tensor, patches: Patches) -> None:
-    """Bring the targets' descriptors up to date with a picture whose hole has changed, in place."""
-    y, x = patches.rows_columns(patches.targets)
-    top, left = int(y.min()), int(x.min())
-    bottom, right = int(y.max()) + patches.size[0], int(x.max()) + patches.size[1]
-    colours = F.conv2d(picture[..., top:bottom, left:right], kernels)[0]
-    descriptors[patches.targets, : len(kernels)] = colours[:, y - top, x - left].T
+def describe_targets(picture: Tensor, kernels: Tensor, patches: Patches, nearness: float) -> Described:
+    """The targets of a picture whose hole holds something, arguments as of `describe`: one row for each target."""
+    (held, place), (h, w) = patches.tiles, patches.size
+    spare = [-length % TILE for length in patches.grid]
+    padded = F.pad(picture[0].permute(1, 2, 0), (0, 0, 0, spare[1], 0, spare[0]))
+    squares = padded.unfold(0, TILE + h - 1, TILE).unfold(1, TILE + w - 1, TILE)  # (down, across, C, ., .)
+    chosen = squares[held // squares.shape[1], held % squares.shape[1]]
+    projected = _projected(chosen, kernels).flatten(0, 2).index_select(0, place)
+    return _with_places(projected, _places(patches.targets, patches, nearness))
 
 
-def search_everywhere(descriptors: Tensor, patches: Patches, stride: int = 1) -> Tensor:
-    """(T,): the nearest source of each target, compared with every stride-th one."""
+def _projected(pictures: Tensor, kernels: Tensor) -> Tensor:
+    """Every patch of (N, C, H, W) on the components (K, C, h, w): (N, H - h + 1, W - w + 1, K). Channels that are last
+    in memory take less than half the time."""
+    pictures, kernels = (some.contiguous(memory_format=torch.channels_last) for some in (pictures, kernels))
+    return F.conv2d(pictures, kernels).permute(0, 2, 3, 1)
+
+
+def _places(corners: Tensor, patches: Patches, nearness: float) -> tuple[Tensor, Tensor]:
+    """Rows and columns of corners, in units that weigh like a colour."""
+    lines, columns = patches.grid
+    scale = nearness / (lines * lines + columns * columns) ** 0.5
+    y, x = patches.rows_columns(corners)
+    return y * scale, x * scale
+
+
+def _with_places(projected: Tensor, places: tuple[Tensor, Tensor]) -> Described:
+    """Components (N, K) and places (N,) as they are compared."""
+    count = projected.shape[1]
+    rest = projected.new_empty(len(projected), max(0, count - FIRST) + 2)
+    rest[:, :-2] = projected[:, FIRST:]
+    rest[:, -2], rest[:, -1] = places
+    return Described(projected[:, :FIRST].contiguous(), rest)
+
+
+def search_everywhere(described: Described, wanted: Described, patches: Patches, stride: int = 1) -> Tensor:
+    """(T,): the nearest source of each target, compared with every stride-th one.
+
+    Args:
+        described: one row for each grid cell
+        wanted: one row for each target
+    """
     sources = patches.sources[::stride]
-    known = descriptors[sources]
+    known = torch.cat(described.of(sources), 1)
     half = 0.5 * known.square().sum(1)
     rows = max(1, CHUNK // len(sources))
-    wanted = descriptors[patches.targets].split(rows)
-    return sources[torch.cat([torch.addmm(half, some, known.T, alpha=-1).argmin(1) for some in wanted])]
+    nearest = [torch.addmm(half, some, known.T, alpha=-1).argmin(1) for some in torch.cat(wanted, 1).split(rows)]
+    return sources[torch.cat(nearest)]
 
 
-def distances(descriptors: Tensor, patches: Patches, match: Tensor) -> Tensor:
+def distances(described: Described, wanted: Described, match: Tensor) -> Tensor:
     """(T,): the squared distance of each target to its match."""
-    return (descriptors[patches.targets] - descriptors[match]).square().sum(1)
+    first, rest = described.of(match)
+    return first.sub_(wanted.first).square_().sum(1).add_(rest.sub_(wanted.rest).square_().sum(1))
 
 
 def search_around(
-    descriptors: Tensor, patches: Patches, match: Tensor, rounds: int, reach: int, generator: torch.Generator
+    described: Described,
+    wanted: Described,
+    patches: Patches,
+    match: Tensor,
+    rounds: int,
+    reach: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """Better matches by PatchMatch, starting from some.
 
     Args:
-        descriptors: (grid cells, K)
+        described: one row for each grid cell
+        wanted: one row for each target
         match: (T,), sources to start from
         rounds: of propagation and random search
         reach: radius of the random search at first, in pixels
@@ -204,26 +267,23 @@ def search_around(
     Returns: (T,)
     """
     lines, columns = patches.grid
-    first, rest = descriptors[:, :FIRST].contiguous(), descriptors[:, FIRST:].contiguous()
-    wanted_first, wanted_rest = first[patches.targets], rest[patches.targets]
-    source = patches.slot < 0
-    best = distances(descriptors, patches, match)
-    match = match.clone()
+    cells = lines * columns
+    match, best = match.clone(), distances(described, wanted, match)
 
-    def offer(y: Tensor, x: Tensor, possible: Tensor | None = None) -> None:
-        """Candidates by row and column, moved into the picture where they are beyond it."""
-        candidates = y.clamp_(0, lines - 1).mul_(columns).add_(x.clamp_(0, columns - 1))
-        promising = source[candidates] & (candidates != match)
-        who = (promising if possible is None else promising & possible).nonzero().flatten()
-        candidates = candidates[who]
-        found = (wanted_first[who] - first[candidates]).square_().sum(1)
-        likely = (found < best[who]).nonzero().flatten()
-        who, candidates, found = who[likely], candidates[likely], found[likely]
-        found += (wanted_rest[who] - rest[candidates]).square_().sum(1)
-        better = (found < best[who]).nonzero().flatten()
-        who = who[better]
-        match[who] = candidates[better]
-        best[who] = found[better]
+    def offer(candidates: Tensor, who: Tensor | None = None) -> None:
+        """Sources for these targets, or all; what is no source is infinitely far. Moves are counted in the flat grid:
+        what leaves it on one side comes back on the other, as good a guess as any."""
+        here = wanted.first if who is None else wanted.first.index_select(0, who)
+        found = described.first.index_select(0, candidates).sub_(here).square_().sum(1)
+        likely = (found < (best if who is None else best.index_select(0, who))).nonzero()[:, 0]
+        candidates, found = candidates.index_select(0, likely), found.index_select(0, likely)
+        who = likely if who is None else who.index_select(0, likely)
+        here = wanted.rest.index_select(0, who)
+        found += described.rest.index_select(0, candidates).sub_(here).square_().sum(1)
+        better = (found < best.index_select(0, who)).nonzero()[:, 0]
+        who = who.index_select(0, better)
+        match[who] = candidates.index_select(0, better)
+        best[who] = found.index_select(0, better)
 
     y, x = patches.rows_columns(patches.targets)
     neighbours: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
@@ -231,20 +291,21 @@ def search_around(
         for move in ((step, 0), (0, step)):
             there_y, there_x = y - move[0], x - move[1]
             inside = (there_y >= 0) & (there_y < lines) & (there_x >= 0) & (there_x < columns)
-            slot = patches.slot[torch.where(inside, there_y * columns + there_x, 0)]
-            neighbours[move] = slot.clamp_min(0), inside & (slot >= 0)
+            slot = patches.slot.index_select(0, torch.where(inside, there_y * columns + there_x, 0))
+            who = (inside & (slot >= 0)).nonzero()[:, 0]
+            neighbours[move] = who, slot.index_select(0, who)
     for turn in range(rounds):
         for step in (4, 1) if turn == 0 else (1,):
             for move in ((0, step), (step, 0), (0, -step), (-step, 0)):
-                neighbour, there = neighbours[move]
-                found_y, found_x = patches.rows_columns(match[neighbour])
-                offer(found_y.add_(move[0]), found_x.add_(move[1]), there)
+                who, neighbour = neighbours[move]
+                candidates = match.index_select(0, neighbour).add_(move[0] * columns + move[1]).clamp_(0, cells - 1)
+                new = (candidates != match.index_select(0, who)).nonzero()[:, 0]
+                offer(candidates.index_select(0, new), who.index_select(0, new))
         report_progress((turn + 0.5) / rounds)
         radius = reach
         while radius >= 1:
             down, right = torch.randint(-radius, radius + 1, (2, len(match)), generator=generator).to(match.device)
-            found_y, found_x = patches.rows_columns(match)
-            offer(found_y.add_(down), found_x.add_(right))
+            offer(down.mul_(columns).add_(right).add_(match).clamp_(0, cells - 1))
             radius //= 2
         report_progress((turn + 1) / rounds)
     return match
@@ -262,13 +323,15 @@ def vote(picture: Tensor, patches: Patches, match: Tensor, weights: Tensor) -> T
     """
     c, h, w = picture.shape[1:]
     pixels = picture[0].flatten(1).T.contiguous()  # (H * W, C)
-    origin, beneath = patches.first_pixels(match).int(), patches.beneath(match.device)
+    # beyond the picture there is a patch without weight
+    origin, beneath = F.pad(patches.first_pixels(match), (0, 1)).int(), patches.beneath(match.device)
+    weights = F.pad(weights, (0, 1))
     filled = picture[0].flatten(1).clone()
     for slots, here in zip(patches.over.split(TOGETHER), patches.holes.split(TOGETHER), strict=True):
-        place = slots.clamp_min(0)
-        weight = weights[place].masked_fill_(slots < 0, 0)
+        weight = weights.index_select(0, slots.flatten()).view(slots.shape)
         weight /= weight.sum(1, keepdim=True)
-        filled[:, here] = F.embedding_bag(origin[place] + beneath, pixels, mode="sum", per_sample_weights=weight).T
+        laid = origin.index_select(0, slots.flatten()).view(slots.shape).add_(beneath)
+        filled[:, here] = F.embedding_bag(laid, pixels, mode="sum", per_sample_weights=weight).T
     return filled.view(1, c, h, w)
 
 
@@ -300,8 +363,9 @@ def picked(patches: Patches, match: Tensor, cost: Tensor, centring: float = 0.1)
     origin, beneath = patches.first_pixels(match), patches.beneath(cost.device)
     down, right = (torch.arange(length, device=cost.device) - length // 2 for length in size)
     dearer = 1 + centring * (down.square()[:, None] + right.square()).flatten()  # (h * w,)
+    cost = F.pad(cost, (0, 1), value=torch.inf)
     for slots, here in zip(patches.over.split(TOGETHER), patches.holes.split(TOGETHER), strict=True):
-        price = (cost[slots.clamp_min(0)] * dearer).masked_fill_(slots < 0, torch.inf)
+        price = cost.index_select(0, slots.flatten()).view(slots.shape).mul_(dearer)
         cheapest = price.argmin(1, keepdim=True)
         source[here] = (origin[slots.gather(1, cheapest).long()] + beneath[cheapest])[:, 0]
     return source
