@@ -177,17 +177,22 @@ def test_patches_are_sources_or_targets() -> None:
     assert patches_of(torch.zeros(3, 40, dtype=torch.bool), 7).size == (3, 7)
 
 
-def test_components_keep_distances_and_targets_are_brought_up_to_date() -> None:
-    picture, hole = noise(1, 2, 20, 22), box_mask(20, 22)[0, 0] > 0
+def test_components_keep_distances_and_targets_are_described_as_the_whole_picture_is() -> None:
+    picture, hole = noise(1, 2, 40, 70), torch.zeros(40, 70, dtype=torch.bool)
+    hole[5:7, 60:], hole[39, 0] = True, True
     patches = patches_of(hole, 3)
     kernels = components(picture, patches, 18)  # all of them: a rotation
-    described = describe(picture, kernels, 0.0)
+    described = torch.cat(describe(picture, kernels, patches, 2.0), 1)
     a, b = (picture[0, :, v : v + 3, u : u + 3] for v, u in ((0, 0), (15, 16)))
-    expected = (a - b).square().sum()
-    torch.testing.assert_close((described[0] - described[15 * 20 + 16]).square().sum(), expected, atol=1e-4, rtol=1e-4)
-    changed = torch.where(hole, -picture, picture)
-    describe_targets(described, changed, kernels, patches)
-    torch.testing.assert_close(described, describe(changed, kernels, 0.0), atol=1e-5, rtol=0)
+    expected = (a - b).square().sum() + 4 * (15**2 + 16**2) / (38**2 + 68**2)
+    difference = described[0] - described[15 * 68 + 16]
+    torch.testing.assert_close(difference.square().sum(), expected, atol=1e-4, rtol=1e-4)
+    assert bool((described[patches.targets] == torch.inf).any(1).all()), "a target is never found"
+    assert bool(described[patches.sources].isfinite().all())
+    wanted = torch.cat(describe_targets(picture, kernels, patches, 2.0), 1)
+    seen = patches_of(torch.zeros_like(hole), 3)
+    whole = torch.cat(describe(picture, kernels, seen, 2.0), 1)
+    torch.testing.assert_close(wanted, whole[patches.targets], atol=1e-5, rtol=0)
 
 
 def test_components_of_many_dimensions_hold_nearly_all_that_the_exact_ones_hold() -> None:
@@ -233,15 +238,20 @@ def test_votes_and_picks_as_loops_say(shape: tuple[int, int]) -> None:
 def test_patchmatch_comes_close_to_the_exhaustive_search() -> None:
     picture = torch.nn.functional.avg_pool2d(noise(1, 3, 70, 70), 7, 1)
     patches = patches_of(box_mask(64, 64)[0, 0] > 0, 7)
-    described = describe(picture, components(picture, patches, 24), 0.0)
-    exact = distances(described, patches, search_everywhere(described, patches))
+    kernels = components(picture, patches, 24)
+    described = describe(picture, kernels, patches, 0.0)
+    wanted = describe_targets(picture, kernels, patches, 0.0)
+    nearest = search_everywhere(described, wanted, patches)
+    exact = distances(described, wanted, nearest)
+    pairs = torch.cdist(torch.cat(wanted, 1), torch.cat(described.of(patches.sources), 1))
+    torch.testing.assert_close(exact, pairs.amin(1).square(), atol=1e-4, rtol=1e-4)
     start = patches.sources[torch.arange(len(patches.targets)) % len(patches.sources)]
-    found = search_around(described, patches, start, 16, 64, torch.Generator().manual_seed(0))
+    found = search_around(described, wanted, patches, start, 16, 64, torch.Generator().manual_seed(0))
     assert bool((patches.slot[found] < 0).all())
-    reached = distances(described, patches, found)
+    reached = distances(described, wanted, found)
     assert (reached >= exact - 1e-4).all()
     assert reached.mean() < 1.15 * exact.mean()
-    assert distances(described, patches, start).mean() > 3 * exact.mean()
+    assert distances(described, wanted, start).mean() > 3 * exact.mean()
 
 
 def test_votes_and_picks_of_true_copies_restore_the_picture() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from retouche.fills.exemplar import MOST_OFF, _jumps
+from retouche.fills.exemplar import MOST_OFF, _blurred, _jumps, depth_of
 from retouche.methods import find
 from retouche.numerics.laplace import seamless
 
@@ -53,16 +53,42 @@ def test_the_equation_is_solved(hold: float) -> None:
 def test_jumps_by_hand() -> None:
     """A row of eight known pixels; the collage takes 0, 1, then 5, 6: the step from 1 to 5 is the only seam."""
     colours = torch.tensor([[0.0, 0.01, 0.02, 0.03, 0.07, 0.08, 0.09, 0.10]]).expand(3, -1)
-    known = torch.ones(8, dtype=torch.bool)
-    source = torch.tensor([[0, 1, 5, 6]])
-    jump = _jumps(colours, known, source, 8, 1, 2)[0, 0]
+    hole = torch.zeros(1, 8, dtype=torch.bool)
+    source, inside, plain = torch.tensor([[0, 1, 5, 6]]), torch.ones(1, 4, dtype=torch.bool), torch.ones(1, 1, 4)
+    jump = _jumps(colours, hole, source, inside, plain, 1)[0, 0]
     # the first patch goes on with 0.02, the second came from 0.07: wanted 0.02 - 0.08 and 0.01 - 0.07
     assert jump.tolist() == pytest.approx([0.0, -0.06, 0.0], abs=1e-6)
-    known[2] = known[4] = False  # nobody knows how the patches went on: no step at all is wanted
-    assert float(_jumps(colours, known, source, 8, 1, 2)[0, 0, 1]) == pytest.approx(0.01 - 0.08, abs=1e-6)
+    half = _jumps(colours, hole, source, inside, torch.tensor([[[1.0, 0.8, 0.5, 1.0]]]), 1)[0, 0]
+    assert half.tolist() == pytest.approx([0.0, -0.03, 0.0], abs=1e-6), "the busier side counts"
+    hole[0, 2] = hole[0, 4] = True  # nobody knows how the patches went on: no step at all is wanted
+    assert float(_jumps(colours, hole, source, inside, plain, 1)[0, 0, 1]) == pytest.approx(0.01 - 0.08, abs=1e-6)
     far = colours.clone()
     far[:, 4:] += 2 * MOST_OFF
-    assert float(_jumps(far, torch.ones(8, dtype=torch.bool), source, 8, 1, 2)[0, 0, 1]) == 0.0
+    assert float(_jumps(far, torch.zeros_like(hole), source, inside, plain, 1)[0, 0, 1]) == 0.0
+
+
+def test_depth_is_the_distance_to_the_nearest_known_pixel() -> None:
+    hole = torch.zeros(23, 31, dtype=torch.bool)
+    hole[3:, 2:20], hole[10, 8], hole[0, 30] = True, False, True
+    y, x = (~hole).nonzero().T
+    v, u = torch.meshgrid(torch.arange(23), torch.arange(31), indexing="ij")
+    away = torch.maximum((v[..., None] - y).abs(), (u[..., None] - x).abs()).amin(-1)  # in king's moves
+    assert torch.equal(depth_of(hole, 40), away.float()) and torch.equal(depth_of(hole, 4), away.clamp_max(4).float())
+    assert depth_of(torch.ones(3, 5, dtype=torch.bool), 7).eq(7).all(), "the picture's border is no known pixel"
+
+
+@pytest.mark.parametrize("sigma", [1.0, 8.0])
+@pytest.mark.parametrize("shape", [(1, 3, 70, 41), (1, 1, 1, 5)])
+def test_blur_is_a_sum_of_shifted_pictures(sigma: float, shape: tuple[int, ...]) -> None:
+    picture = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    radius = round(3 * sigma)
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    expected = picture.numpy()
+    for axis in (2, 3):
+        expected = np.apply_along_axis(
+            lambda line: np.convolve(line, weights / weights.sum())[radius:-radius], axis, expected
+        )
+    np.testing.assert_allclose(_blurred(picture, sigma).numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["exemplar", "retouche"])

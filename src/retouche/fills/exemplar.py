@@ -50,9 +50,10 @@ THIN = 4  # the coarsest level is the one on which no hole pixel is further from
 FEWEST = 100  # sources a coarser level must offer
 TOO_FEW = 20  # sources below which a collage is hopeless and the membrane stays
 EXHAUSTIVE = 1 << 24  # comparisons up to which every target is compared with every source
-# Radius of the random search in a level's first turn and all later ones: of candidates 32 pixels off or more less than
-# one in 500 is better where matches come from a coarser level, in later turns one in 2,000.
-REACH = (31, 7)
+# Radius of the random search in a level's first turn and in all later ones, where matches come from a coarser level. Of
+# candidates within 254 pixels one in 2,000 was better, in later turns one in 1,000 within 15. Bricks need the first to
+# find their period.
+REACH = (127, 7)
 FLATTER = 0.5  # a coarser level whose patches vary less than this share of the finer one's has lost a pattern
 MASKED_SOURCES = 2048  # compared at the coarsest level's start
 MASKED_RINGS = 16
@@ -379,7 +380,7 @@ def _finish(
     crisp = colours[:, source][None]  # (1, 3, bottom - top, right - left)
     filled = crisp - _blurred((crisp - votes[box]) * inside, CRISP)
     plain = 1 / (1 + (_busyness(filled) / BUSY).square())
-    jumps = _jumps(colours, hole, source, inside, plain, 1), _jumps(colours, hole, source, inside, plain, w)
+    jumps = _jumps(colours, hole, source, inside, plain, 1), _jumps(colours, hole, source, inside, plain, 0)
     filled = filled + seamless(jumps, inside, HOLD)[None]
     inner = 1 - torch.exp(-(depth_of(hole, 3 * round(SHADE))[box[1:]] / SHADE).square())
     filled = filled + leaning * inner * _blurred((smooth[box] - filled) * inside, SHADE)
@@ -396,7 +397,7 @@ def _busyness(picture: Tensor) -> Tensor:
     return blurred_whole(detail, 3.0).sqrt()[0]
 
 
-def _jumps(colours: Tensor, hole: Tensor, source: Tensor, inside: Tensor, plain: Tensor, stride: int) -> Tensor:
+def _jumps(colours: Tensor, hole: Tensor, source: Tensor, inside: Tensor, plain: Tensor, axis: int) -> Tensor:
     """How far the collage's step from each pixel to the next is from the step in the sources themselves: 0 within one
     patch, a jump of tone at a seam. What is more than `MOST_OFF` is another thing, not another tone, and stays.
 
@@ -406,11 +407,12 @@ def _jumps(colours: Tensor, hole: Tensor, source: Tensor, inside: Tensor, plain:
         source: (h, w), flat positions in it
         inside: (h, w), the collage's hole, bool
         plain: (1, h, w), 0..1, how much of a seam shows
-        stride: from a pixel to the next one in the flat picture: 1 to the right, its width downwards
+        axis: along which the next pixel lies: 1 to the right, 0 downwards
 
     Returns: (3, h, w - 1) or (3, h - 1, w)
     """
-    axis, width, known = int(stride == 1), hole.shape[1], ~hole.flatten()
+    width, known = hole.shape[1], ~hole.flatten()
+    stride = 1 if axis else width  # from a pixel to the next one in the flat picture
     first, second = (slice(None), slice(None, -1)), (slice(None), slice(1, None))
     if axis == 0:
         first, second = first[::-1], second[::-1]
@@ -427,8 +429,8 @@ def _jumps(colours: Tensor, hole: Tensor, source: Tensor, inside: Tensor, plain:
     beyond = here + stride  # where the first pixel's patch goes on
     before = there - stride  # where the second one's comes from
     last = len(known) - 1
-    goes_on = (here % width < width - 1 if stride == 1 else beyond <= last) & known[beyond.clamp_max(last)]
-    came_from = (there % width > 0 if stride == 1 else before >= 0) & known[before.clamp_min(0)]
+    goes_on = (here % width < width - 1 if axis else beyond <= last) & known[beyond.clamp_max(last)]
+    came_from = (there % width > 0 if axis else before >= 0) & known[before.clamp_min(0)]
     onward = torch.where(goes_on, colour(beyond.clamp_max(last)) - colour(there), 0)
     back = torch.where(came_from, colour(here) - colour(before.clamp_min(0)), 0)
     jump = (onward + back) / (goes_on.to(onward) + came_from.to(onward)).clamp_min(1)
@@ -438,7 +440,7 @@ def _jumps(colours: Tensor, hole: Tensor, source: Tensor, inside: Tensor, plain:
     jump *= chosen(plain[0][first]).minimum(chosen(plain[0][second]))
     jumps = colours.new_zeros(len(colours), ends.numel())
     jumps[:, at] = jump
-    return jumps.view(-1, *ends.shape)
+    return jumps.unflatten(1, ends.shape)
 
 
 def blurred_whole(values: Tensor, sigma: float) -> Tensor:
