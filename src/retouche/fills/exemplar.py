@@ -54,6 +54,7 @@ EXHAUSTIVE = 1 << 24  # comparisons up to which every target is compared with ev
 # candidates within 254 pixels one in 2,000 was better, in later turns one in 1,000 within 15. Bricks need the first to
 # find their period.
 REACH = (127, 7)
+ROUNDS = (2, 1)  # of the search, in the same turns
 FLATTER = 0.5  # a coarser level whose patches vary less than this share of the finer one's has lost a pattern
 MASKED_SOURCES = 2048  # compared at the coarsest level's start
 MASKED_RINGS = 16
@@ -197,8 +198,8 @@ def _pyramid(picture: Tensor, hole: Tensor, whole: Patches, guide: Tensor | None
 
 def _variation(picture: Tensor, patches: Patches) -> float:
     """The mean variance within a known patch, of some."""
-    some = rows_of(picture, patches, patches.sources[:: max(1, len(patches.sources) // SAMPLE)])
-    return float(some.flatten(1, 2).var(1, correction=0).mean())
+    some = rows_of(picture, patches, patches.sources[:: max(1, len(patches.sources) // SAMPLE)]).flatten(1, 2)
+    return float((some.square().mean(1) - some.mean(1).square()).mean())
 
 
 def _halved(picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
@@ -349,7 +350,8 @@ def _refine(
                 if match is None:
                     match = search_everywhere(described, wanted, patches, stride=-(-comparisons // EXHAUSTIVE))
                     reach = max(patches.grid) // 2
-                match = search_around(described, wanted, patches, match, 2, reach, generator)
+                rounds = ROUNDS[min(turn, len(ROUNDS) - 1)]
+                match = search_around(described, wanted, patches, match, rounds, reach, generator)
         cost = distances(described, wanted, match)
         usual = cost.kthvalue(len(cost) * 3 // 4 + 1).values.clamp_min(1e-8)
         weights = torch.exp(-cost / (2 * usual)).clamp_min(1e-6) * confidence
@@ -459,7 +461,9 @@ def _blurred(values: Tensor, sigma: float, axes: tuple[int, ...] = (2, 3)) -> Te
     piece = max(16, 2 * radius)
     shifts = F.pad(bell, (0, piece)).repeat(piece)[: piece * (piece + 2 * radius)].view(piece, -1).T
     for axis in axes:
-        length = values.shape[axis]
-        lines = F.pad(values.movedim(axis, 3), (radius, radius + -length % piece)).unfold(3, piece + 2 * radius, piece)
-        values = (lines @ shifts).flatten(3)[..., :length].movedim(3, axis)
+        lines = values.movedim(axis, 3)
+        before, length = lines.shape[:3], lines.shape[3]
+        pieces = F.pad(lines, (radius, radius + -length % piece)).unfold(3, piece + 2 * radius, piece)
+        blurred = pieces.reshape(-1, piece + 2 * radius) @ shifts
+        values = blurred.view(*before, -1)[..., :length].movedim(3, axis)
     return values
