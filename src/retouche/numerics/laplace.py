@@ -2,7 +2,7 @@
 
 Inside the hole every value is the mean of its four neighbours (Laplace's equation), known pixels are held fixed and
 the picture's border is a mirror. Solved by conjugate gradients with one multigrid cycle as preconditioner; memory
-and time grow with the hole's bounding box only.
+and time grow with the hole's bounding box only, or with the hole where it is thin (`sparse_grid`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from retouche.numerics import sparse_grid
+from retouche.numerics.sparse_grid import Rows
 from retouche.progress import part, report_progress
 
 DAMPING = 0.8  # of Jacobi's relaxation: the usual value for the five-point stencil
@@ -74,11 +76,12 @@ def seamless(jumps: tuple[Tensor, Tensor], hole: Tensor, hold: float, steps: int
     divergence[:, 1:] += down
     finest = _finest(unknown)
     finest = _Grid(finest.hole, finest.horizontal, finest.vertical, finest.diagonal + hold * unknown)
-    residual = divergence[:, None] * unknown
+    levels = _levels(finest)
+    residual = levels[0].packed(divergence[:, None] * unknown)
     u = torch.zeros_like(residual)
-    for change in islice(_changes(_levels(finest), residual, unknown), steps):
+    for change in islice(_changes(levels, residual), steps):
         u = u + change
-    return (u * unknown)[:, 0]
+    return levels[0].spread(u)[:, 0]
 
 
 def _box(hole: Tensor) -> tuple[int, int, int, int]:
@@ -118,6 +121,22 @@ class _Grid:
     def relaxation(self) -> Tensor:
         """(1, 1, h, w): what a residual is multiplied by in one of Jacobi's steps."""
         return DAMPING * self.hole / self.diagonal
+
+    def packed(self, values: Tensor) -> Tensor:
+        """(C, 1, h, w) as the vector of the equations, see `Rows.packed`: itself."""
+        return values
+
+    def spread(self, u: Tensor) -> Tensor:
+        return u
+
+    def down(self, residual: Tensor, packed: bool) -> Tensor:
+        """A residual for the next grid, which is never packed."""
+        assert not packed
+        return _restrict(residual.mul_(self.hole))
+
+    def up(self, coarse: Tensor) -> Tensor:
+        """The next grid's vector for this one's cells."""
+        return _prolong(coarse, *self.hole.shape[-2:]).mul_(self.hole)
 
     @cached_property
     def inverse(self) -> Tensor:
@@ -160,18 +179,20 @@ def _prolong(u: Tensor, h: int, w: int) -> Tensor:
     return F.interpolate(u, scale_factor=2.0, mode="bilinear", align_corners=False)[..., :h, :w]
 
 
-def _cycle(grids: list[_Grid], right: Tensor) -> Tensor:
+def _cycle(grids: list[_Grid | Rows], right: Tensor) -> Tensor:
     """One symmetric V-cycle from zero: an approximate solution for this right side."""
     grid = grids[0]
     if len(grids) == 1:
+        assert isinstance(grid, _Grid)
         return (right.flatten(1) @ grid.inverse).view(right.shape)
     relax = grid.relaxation
     u = relax * right
     for _ in range(SWEEPS - 1):
         u.addcmul_(relax, right - grid.apply(u))
-    residual = (right - grid.apply(u)).mul_(grid.hole)
-    coarse = _cycle(grids[1:], _restrict(residual).mul_(grids[1].hole))
-    u.addcmul_(_prolong(coarse, *u.shape[-2:]), grid.hole)
+    below = grid.down(right - grid.apply(u), isinstance(grids[1], Rows))
+    if isinstance(grids[1], _Grid):
+        below.mul_(grids[1].hole)
+    u += grid.up(_cycle(grids[1:], below))
     for _ in range(SWEEPS):
         u.addcmul_(relax, right - grid.apply(u))
     return u
@@ -194,25 +215,32 @@ def _finest(unknown: Tensor) -> _Grid:
     )
 
 
-def _levels(finest: _Grid) -> list[_Grid]:
-    """The grid and ever coarser ones, down to one of few cells, whose equations are solved outright."""
+def _levels(finest: _Grid) -> list[_Grid | Rows]:
+    """The grid and ever coarser ones, down to one of few cells, whose equations are solved outright; as rows as long as
+    they are nearly empty."""
     grids = [finest]
     while grids[-1].hole.numel() > DIRECT:
         grids.append(grids[-1].coarser())
-    return grids
+    levels: list[_Grid | Rows] = list(grids)
+    for number, (grid, coarser) in enumerate(pairwise(grids)):
+        if not sparse_grid.worthwhile(grid.hole):
+            break
+        levels[number] = Rows(grid.hole, grid.horizontal, grid.vertical, grid.diagonal, grid.relaxation, coarser.hole)
+    return levels
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum((1, 2, 3), keepdim=True)
+    """Of each channel, (C, 1, h, w) -> (C, 1, 1, 1), or of rows, (cells, C) -> (1, C)."""
+    return (a * b).sum(0 if a.dim() == 2 else (1, 2, 3), keepdim=True)
 
 
-def _changes(grids: list[_Grid], residual: Tensor, unknown: Tensor) -> Iterator[Tensor]:
+def _changes(grids: list[_Grid | Rows], residual: Tensor) -> Iterator[Tensor]:
     """The corrections of conjugate gradients, one after another, preconditioned by a multigrid cycle."""
     tiny = torch.finfo(residual.dtype).tiny
     step = direction = _cycle(grids, residual)
     energy = _dot(residual, step)
     while True:
-        image = grids[0].apply(direction) * unknown
+        image = grids[0].apply(direction)
         length = energy / _dot(direction, image).clamp_min(tiny)
         yield length * direction
         residual = residual - length * image
@@ -239,10 +267,12 @@ def _solve(values: Tensor, hole: Tensor, tolerance: float) -> Tensor:
         return u.to(values.dtype)
 
     residual = (everywhere.neighbours(u) - degree * u) * unknown
-    for correction in islice(_changes(_levels(finest), residual, unknown), MOST_STEPS):
-        u = u + correction
+    levels = _levels(finest)
+    inside = levels[0].packed(torch.zeros_like(residual))
+    for correction in islice(_changes(levels, levels[0].packed(residual)), MOST_STEPS):
+        inside = inside + correction
         change = float(correction.abs().max())
         if change <= tolerance * reach:
             break
         report_progress(math.log(min(change / reach, 1.0)) / math.log(tolerance))
-    return u.to(values.dtype)
+    return (u + levels[0].spread(inside)).to(values.dtype)

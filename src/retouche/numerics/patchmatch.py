@@ -19,7 +19,7 @@ from torch import Tensor
 from retouche.progress import report_progress
 
 CHUNK = 1 << 20  # distances held at once, 4 MB
-SAMPLE = 2048  # source patches that the principal components are made of
+SAMPLE = 4096  # source patches that the principal components are made of
 SPARE, ROUNDS = 8, 3  # further directions that are kept while the components are found, and how often they are improved
 FIRST = 8  # components by which most candidates are rejected
 TOGETHER = 1 << 13  # hole pixels whose patches are laid down at once
@@ -244,7 +244,7 @@ def search_everywhere(described: Described, wanted: Described, patches: Patches,
 
 
 def _least(values: Tensor) -> Tensor:
-    """values.argmin(1) of (N, a multiple of BLOCK) in a fifth of the time: least values are found sixteen at once, their
+    """values.argmin(1) of (N, a multiple of BLOCK) in a fifth of the time: least values are found many at once,
     places one by one."""
     blocks = values.view(len(values), -1, BLOCK)
     block = blocks.amin(2).argmin(1)
