@@ -43,7 +43,7 @@ def rtv_by_splu(image: Tensor, setting: Setting) -> Tensor:
     smooth, sigma = image, setting.sigma
     n, c, h, w = image.shape
     for _ in range(setting.rounds):
-        across, along = structure._conductances(smooth, sigma, setting.sharpness, None, "published")
+        across, along = structure.conductances(smooth, sigma, setting.sharpness, None, "published")
         right, down = np.zeros((h, w)), np.zeros((h, w))
         right[:, :-1] = across[0].numpy() * setting.strength / 2
         down[:-1] = along[0].numpy() * setting.strength / 2

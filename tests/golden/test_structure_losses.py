@@ -79,7 +79,7 @@ def test_rtv_of_large_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_first_weights() -> None:
     stored = arrays(RTV)
-    across, along = structure._conductances(stored["input.a.image"].double(), 3.0, 0.02, None, "published")
+    across, along = structure.conductances(stored["input.a.image"].double(), 3.0, 0.02, None, "published")
     wanted = stored["output.a.first_weights"]
     assert_close(across, wanted[:, 0, :, :-1], 1e-3)
     assert_close(along, wanted[:, 1, :-1], 1e-3)

@@ -11,38 +11,24 @@ the last bit of 8-bit rounding). The exact solution is 40 to 64 dB from it.
 
 from __future__ import annotations
 
-import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.numerics import conjugate_gradient, dissection
+from retouche.numerics.structure_bands import smooth_in_bands
+from retouche.numerics.total_variation import Holes, Setting, conductances
 from retouche.progress import part, report_progress
 
 Solver = Literal["exact", "published"]
-Holes = Literal["published", "cut"]
 
 PUBLISHED_TOLERANCE, PUBLISHED_STEPS = 0.1, 100
 LARGEST_DIRECT = 1 << 20
-"""Pixels of the largest picture solved directly; it takes about 1 GB. Larger ones by conjugate gradients."""
-EXACT_TOLERANCE, EXACT_STEPS = 1e-6, 2000
+"""Pixels of the largest picture solved directly; it takes about 1 GB. Larger ones in bands (`structure_bands.py`)."""
 PIXELS_AT_ONCE = 1 << 21
 """Colours and pictures are treated together as long as they hold no more numbers than this."""
-LEAST_VARIATION = 0.001  # of the windowed inherent variation, tsmooth.m
-LEAST_SIGMA = 0.5
-
-
-class Setting(NamedTuple):
-    """The settings of `rtv`."""
-
-    strength: float
-    sigma: float
-    sharpness: float
-    rounds: int
-
 
 SETTINGS = {
     "xu": Setting(0.01, 3.0, 0.02, 4),  # the paper's defaults
@@ -84,8 +70,10 @@ def rtv(
     if solver not in ("exact", "published") or holes not in ("published", "cut"):
         raise InputError(f'solver is "{solver}" and holes "{holes}": give exact or published, and published or cut')
     n, c, h, w = image.shape
-    known = None if mask is None else (mask <= 0.5).to(torch.float64).expand(n, 1, h, w).to(image.device)
     setting = Setting(strength, sigma, sharpness, rounds)
+    if solver == "exact" and h * w > LARGEST_DIRECT:
+        return _in_bands(image, setting, mask, holes)
+    known = None if mask is None else (mask <= 0.5).to(torch.float64).expand(n, 1, h, w).to(image.device)
     result = torch.empty_like(image)
     count = max(1, PIXELS_AT_ONCE // (c * h * w))
     for start in range(0, n, count):
@@ -137,6 +125,17 @@ def _check(image: Tensor, strength: float, sigma: float, sharpness: float, round
         raise InputError(f"image reaches from {lowest:.3g} to {highest:.3g}: scale it to 0..1")
 
 
+def _in_bands(image: Tensor, setting: Setting, mask: Tensor | None, holes: Holes) -> Tensor:
+    """Pictures one by one, on the CPU."""
+    known = None if mask is None else (mask[:, 0] <= 0.5).cpu()
+    results = []
+    for k, picture in enumerate(image):
+        with part(k / len(image), (k + 1) / len(image)):
+            one = None if known is None else known[k % len(known)]
+            results.append(smooth_in_bands(picture.cpu(), setting, one, holes))
+    return (results[0][None] if len(results) == 1 else torch.stack(results)).to(image)
+
+
 def _smoothed(image: Tensor, setting: Setting, solver: Solver, known: Tensor | None, holes: Holes) -> Tensor:
     image = image.to(torch.float64)
     if known is not None:
@@ -144,69 +143,17 @@ def _smoothed(image: Tensor, setting: Setting, solver: Solver, known: Tensor | N
     smooth, sigma = image.clone(), setting.sigma
     for turn in range(setting.rounds):
         with part(turn / setting.rounds, (turn + 1) / setting.rounds):
-            horizontal, vertical = _conductances(smooth, sigma, setting.sharpness, known, holes)
+            horizontal, vertical = conductances(smooth, sigma, setting.sharpness, known, holes)
             half = setting.strength / 2
             _solve(image, horizontal.mul_(half), vertical.mul_(half), solver, smooth)
-        sigma = max(sigma / 2, LEAST_SIGMA)
+        sigma = setting.next_sigma(sigma)
     return smooth
 
 
-def _conductances(
-    smooth: Tensor, sigma: float, sharpness: float, known: Tensor | None, holes: Holes
-) -> tuple[Tensor, Tensor]:
-    """Weights of the differences to the right, (N, H, W - 1), and to the lower neighbour, (N, H - 1, W)."""
-    n, c, h, w = smooth.shape
-    gradient = smooth.new_zeros(n, h, w)
-    variation = [smooth.new_zeros(n, h, w - 1), smooth.new_zeros(n, h - 1, w)]
-    links = None
-    if known is not None and holes == "cut":
-        links = known[:, 0, :, 1:] * known[:, 0, :, :-1], known[:, 0, 1:] * known[:, 0, :-1]
-        share = _blurred(known[:, 0], sigma).clamp_min_(1e-12)
-    for colour in range(c):  # one by one: a large picture's planes are 100 MB each
-        plane = smooth[:, colour]
-        horizontal, vertical = plane.diff(dim=2), plane.diff(dim=1)
-        if links is not None:
-            horizontal, vertical = horizontal * links[0], vertical * links[1]
-        squares = functional.pad(horizontal.square_(), (0, 1)).add_(functional.pad(vertical.square_(), (0, 0, 0, 1)))
-        gradient += squares.sqrt_()
-        blurred = _blurred(plane, sigma)
-        if links is not None:
-            blurred /= share
-        variation[0] += blurred.diff(dim=2).abs_()
-        variation[1] += blurred.diff(dim=1).abs_()
-    gradient /= c
-    if known is not None and holes == "published":
-        gradient *= known[:, 0]
-    sharp = gradient.clamp_min_(sharpness).reciprocal_()
-    weights = (
-        (variation[0] / c).clamp_min_(LEAST_VARIATION).reciprocal_().mul_(sharp[:, :, :-1]),
-        (variation[1] / c).clamp_min_(LEAST_VARIATION).reciprocal_().mul_(sharp[:, :-1]),
-    )
-    return weights if links is None else (weights[0] * links[0], weights[1] * links[1])
-
-
-def _blurred(plane: Tensor, sigma: float) -> Tensor:
-    """(N, H, W) blurred by a Gaussian of size round(5 sigma), made odd upwards; beyond the border is 0."""
-    size = math.floor(5 * sigma + 0.5) | 1
-    reach = size // 2
-    taps = [math.exp(-((k - reach) ** 2) / (2 * sigma**2)) for k in range(size)]
-    total = sum(taps)
-    for axis in (2, 1):
-        length = plane.shape[axis]
-        result = plane * (taps[reach] / total)
-        for shift in range(1, min(reach, length - 1) + 1):
-            weight = taps[reach + shift] / total
-            ends = length - shift
-            result.narrow(axis, shift, ends).add_(plane.narrow(axis, 0, ends), alpha=weight)
-            result.narrow(axis, 0, ends).add_(plane.narrow(axis, shift, ends), alpha=weight)
-        plane = result
-    return plane
-
-
 def _solve(image: Tensor, horizontal: Tensor, vertical: Tensor, solver: Solver, smooth: Tensor) -> None:
-    """(1 + weighted Laplacian) S = image, written into `smooth`, which holds the last round's S."""
+    """(1 + weighted Laplacian) S = image, written into `smooth`."""
     n, c, h, w = image.shape
-    if solver == "exact" and h * w <= LARGEST_DIRECT:
+    if solver == "exact":
         smooth.copy_(dissection.solve(image, horizontal, vertical))
         return
     at_once = c if n * c * h * w <= PIXELS_AT_ONCE else 1
@@ -214,11 +161,5 @@ def _solve(image: Tensor, horizontal: Tensor, vertical: Tensor, solver: Solver, 
     for first in range(0, c, at_once):
         some = slice(first, first + at_once)
         right = image[:, some].cpu()
-        if solver == "published":
-            solved, _ = conjugate_gradient.solve(right, factor, PUBLISHED_TOLERANCE, PUBLISHED_STEPS)
-        else:
-            solved, _ = conjugate_gradient.solve(
-                right, factor, EXACT_TOLERANCE, EXACT_STEPS, start=smooth[:, some].cpu()
-            )
-        smooth[:, some] = solved
+        smooth[:, some], _ = conjugate_gradient.solve(right, factor, PUBLISHED_TOLERANCE, PUBLISHED_STEPS)
         report_progress((first + at_once) / c)

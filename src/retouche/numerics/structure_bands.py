@@ -1,0 +1,125 @@
+"""Structure pictures of any size in bounded memory: bands of rows, one after the other, each solved by multigrid.
+
+What a pixel takes of others fades with their distance (over about 90 pixels in flat areas of the setting `script`).
+A band is therefore solved together with some rows below it, `LOOK_AHEAD`, whose lower neighbours keep the values of
+the last round; rows above it are already those of this round. Colours are solved one by one, in float32, as the
+correction of what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from retouche.numerics.box_multigrid import Solver
+from retouche.numerics.total_variation import Holes, Setting, blur_reach, conductances
+from retouche.progress import part, report_progress
+
+BAND_PIXELS = 1 << 23
+"""Of a band with what it looks ahead. The solver takes about 90 bytes for each."""
+LOOK_AHEAD = 128
+LEAST_ROWS = 128
+TOLERANCE = 5e-4
+"""A solution counts as found once a step changes no pixel by more (of 0..1)."""
+MOST_STEPS = 30
+
+
+def smooth_in_bands(image: Tensor, setting: Setting, known: Tensor | None, holes: Holes) -> Tensor:
+    """RTV of one picture, as `structure.rtv` with its exact solver, to about a thousandth of the range.
+
+    Args:
+        image: (C, H, W), 0..1, floating point
+        setting: of RTV
+        known: (H, W), 1 = known, 0 = hole, in which the image is taken as 0; None: all known
+        holes: as of `structure.rtv`
+
+    Returns: (C, H, W), float32, on a CPU
+    """
+    if image.shape[2] > image.shape[1]:  # bands along the shorter side are the thickest
+        turned = None if known is None else known.mT
+        return smooth_in_bands(image.mT, setting, turned, holes).mT
+    result = torch.empty(image.shape)
+    result.copy_(image)
+    if known is not None:
+        result *= known
+    sigma = setting.sigma
+    for turn in range(setting.rounds):
+        with part(turn / setting.rounds, (turn + 1) / setting.rounds):
+            _round(image, result, setting, sigma, known, holes)
+        sigma = setting.next_sigma(sigma)
+    return result
+
+
+def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) row of each."""
+    most = max(LEAST_ROWS, BAND_PIXELS // width - LOOK_AHEAD)
+    count = -(-height // most)
+    for k in range(count):
+        yield k * height // count, (k + 1) * height // count
+
+
+def _round(
+    image: Tensor, smooth: Tensor, setting: Setting, sigma: float, known: Tensor | None, holes: Holes
+) -> None:
+    """One linear system: `smooth` holds the last round's picture and becomes this one's."""
+    colours, height, width = image.shape
+    reach = blur_reach(sigma) + 2
+    old = smooth[:, :0]  # the last round's rows from `old_top` on, which this round has already written over
+    old_top = 0
+    for top, bottom in _bands(height, width):
+        end = min(height, bottom + LOOK_AHEAD)
+        first, last = max(0, top - reach), min(height, end + reach)
+        before = torch.cat([old[:, first - old_top :], smooth[:, old_top + old.shape[1] : last]], 1)
+        some = None if known is None else known[None, None, first:last].to(torch.float32)
+        horizontal, vertical = conductances(before[None], sigma, setting.sharpness, some, holes)
+        horizontal = horizontal[0, top - first : end - first].mul_(setting.strength / 2)
+        vertical = vertical[0, max(top - 1, 0) - first : min(end, height - 1) - first].mul_(setting.strength / 2)
+        old_top = max(0, bottom - reach)
+        old = before[:, old_top - first : end - first].clone()
+        del before
+        _solve_band(image, smooth, known, (top, end), horizontal, vertical, bottom / height)
+        report_progress(bottom / height)
+
+
+def _solve_band(
+    image: Tensor,
+    smooth: Tensor,
+    known: Tensor | None,
+    rows: tuple[int, int],
+    horizontal: Tensor,
+    vertical: Tensor,
+    fraction: float,
+) -> None:
+    """Correct rows of `smooth`; the rows beside them are kept.
+
+    Args:
+        horizontal: (rows, W - 1), vertical: from the row above (if there is one) to the row below (if there is one)
+    """
+    top, end = rows
+    above, below = int(top > 0), int(end < smooth.shape[1])
+    inner = vertical[above : len(vertical) - below]
+    mass = torch.ones(end - top, smooth.shape[2])
+    if above:
+        mass[0] += vertical[0]
+    if below:
+        mass[-1] += vertical[-1]
+    solver = Solver(horizontal, inner, mass)
+    for colour in range(len(smooth)):
+        plane = smooth[colour, top - above : end + below]
+        own = plane[above : above + end - top]
+        right = image[colour, top:end].to(torch.float32)
+        if known is not None:
+            right = right * known[top:end]
+        right = right - own
+        flow = own.diff(dim=1).mul_(horizontal)
+        right[:, :-1] += flow
+        right[:, 1:] -= flow
+        flow = plane.diff(dim=0).mul_(vertical)
+        right[1 - above :] -= flow[: len(right) - 1 + above]
+        right[: len(right) - 1 + below] += flow[above:]
+        del flow
+        correction, _ = solver.solve(right, TOLERANCE, MOST_STEPS)
+        own += correction
