@@ -70,11 +70,10 @@ def test_rtv(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("name", ["output.a.script", "output.b.script", "output.a.example"])
 def test_rtv_of_large_pictures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)  # conjugate gradients, as for pictures above this size
-    monkeypatch.setattr(structure, "PIXELS_AT_ONCE", 1)  # picture by picture, colour by colour
+    monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)  # in bands, as pictures above this size
     stored = arrays(RTV)
     _, case, setting = name.split(".")
-    assert_close(rtv(stored[f"input.{case}.image"].double(), *SETTINGS[setting]), stored[name], 1e-5)
+    assert_close(rtv(stored[f"input.{case}.image"].double(), *SETTINGS[setting]), stored[name], 1e-3)
 
 
 def test_first_weights() -> None:

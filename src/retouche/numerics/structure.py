@@ -56,7 +56,8 @@ def rtv(
         sigma: texture size in pixels, halved each round down to 0.5
         sharpness: least gradient that counts as an edge; smaller keeps edges sharper
         rounds: linear systems solved
-        solver: "exact", or "published": conjugate gradients as in the published MATLAB, to a residual of 0.1
+        solver: "exact" (above LARGEST_DIRECT pixels to about 1/1000 of the range, on the CPU, in bounded memory),
+            or "published": conjugate gradients as in the published MATLAB, to a residual of 0.1
         mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole, blanked with 0 first; what the image holds there is not read
         holes: what else becomes of a hole. "published": it takes part as black, only gradients in it do not count for
             sharpness, so black flows out over its border. "cut": it takes no part; nothing flows over its border, and

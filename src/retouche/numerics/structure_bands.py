@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from retouche.numerics.box_multigrid import Solver
 from retouche.numerics.total_variation import Holes, Setting, blur_reach, conductances
@@ -20,9 +19,9 @@ from retouche.progress import part, report_progress
 
 BAND_PIXELS = 1 << 23
 """Of a band with what it looks ahead. The solver takes about 90 bytes for each."""
-LOOK_AHEAD = 128
-LEAST_ROWS = 128
-TOLERANCE = 5e-4
+LOOK_AHEAD = 192
+LEAST_ROWS = 128  # of a band beside those
+TOLERANCE = 1e-3
 """A solution counts as found once a step changes no pixel by more (of 0..1)."""
 MOST_STEPS = 30
 
@@ -61,11 +60,9 @@ def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield k * height // count, (k + 1) * height // count
 
 
-def _round(
-    image: Tensor, smooth: Tensor, setting: Setting, sigma: float, known: Tensor | None, holes: Holes
-) -> None:
+def _round(image: Tensor, smooth: Tensor, setting: Setting, sigma: float, known: Tensor | None, holes: Holes) -> None:
     """One linear system: `smooth` holds the last round's picture and becomes this one's."""
-    colours, height, width = image.shape
+    _, height, width = image.shape
     reach = blur_reach(sigma) + 2
     old = smooth[:, :0]  # the last round's rows from `old_top` on, which this round has already written over
     old_top = 0
