@@ -1,9 +1,10 @@
-"""The command's start: the first picture is read while PyTorch is imported, networks are built without numbers."""
+"""The command's start: the first picture is read while PyTorch is imported, networks are built once."""
 
 import gc
 import subprocess
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from retouche.apps.batch.fill import Fill, Settings
 from retouche.apps.batch.reading import ReadAhead, read_given
 from retouche.apps.cli import terminal
 from retouche.runners.work import Job
-from retouche.weights.layout import without_numbers
+from retouche.weights.layout import is_all_state
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_the_collector_rests_while_the_command_loads_and_is_left_alone_in_other_
 
 
 @pytest.mark.parametrize("method", ["refine", "deepfill-v2", "sii-gan", "mi-gan"])
-def test_a_network_built_without_numbers_has_all_of_them_from_its_file(tmp_path, method):
+def test_a_network_built_without_memory_has_all_its_numbers_from_its_file(tmp_path, method):
     saved = retouche.create(method, seed=3)
     saved.save(tmp_path / "network.safetensors")
     loaded = retouche.load(tmp_path / "network.safetensors")
@@ -92,10 +93,18 @@ def test_a_network_built_without_numbers_has_all_of_them_from_its_file(tmp_path,
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def test_no_numbers_are_drawn_without_numbers():
-    before = torch.random.get_rng_state()
-    with without_numbers():
-        torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 8), torch.nn.BatchNorm2d(8))
-    assert torch.equal(before, torch.random.get_rng_state())
-    torch.nn.Linear(8, 8)
-    assert not torch.equal(before, torch.random.get_rng_state())
+def test_only_a_network_whose_file_has_all_its_numbers_is_built_once():
+    linear, twice = torch.nn.Linear(4, 4), torch.nn.Sequential()
+    assert is_all_state(linear, linear.state_dict())
+    assert not is_all_state(linear, {"weight": linear.weight})  # the bias may be missing
+    twice.add_module("one", linear)
+    twice.add_module("other", linear)
+    assert not is_all_state(twice, twice.state_dict())
+    kernel = torch.nn.Linear(4, 4)
+    kernel.register_buffer("kernel", torch.ones(3), persistent=False)
+    assert not is_all_state(kernel, kernel.state_dict())
+    plains: list[Any] = [torch.ones(3), [1, (torch.ones(3),)], {"a": torch.ones(3)}]
+    for plain in plains:
+        keeping = torch.nn.Linear(4, 4)
+        keeping.scales = plain
+        assert not is_all_state(keeping, keeping.state_dict())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +24,13 @@ from retouche.weights.layout import (
     Order,
     Part,
     Parts,
+    give_memory,
+    is_all_state,
     load_strictly,
     misfit,
     shapes_of,
     shapes_only,
     sketched,
-    without_numbers,
 )
 from retouche.weights.read import NoTensorsError, is_own, read_tensors
 
@@ -100,7 +100,12 @@ def identify(tensors: Mapping[str, Tensor]) -> list[tuple[str, Layout]]:
 
 @overload
 def load_file(
-    path: Path | str, semantics: str = ..., method: str | None = ..., order: Order | None = ...
+    path: Path | str,
+    semantics: str = ...,
+    method: str | None = ...,
+    order: Order | None = ...,
+    *,
+    hashed: bool = ...,
 ) -> Networks: ...
 @overload
 def load_file(
@@ -110,6 +115,7 @@ def load_file(
     order: Order | None = ...,
     *,
     kind: type[NetworksT],
+    hashed: bool = ...,
 ) -> NetworksT: ...
 @plain_torch()
 def load_file(
@@ -119,6 +125,7 @@ def load_file(
     order: Order | None = None,
     *,
     kind: type[Any] = Networks,
+    hashed: bool = True,
 ) -> Any:
     """Networks from a file, a TensorFlow checkpoint's prefix, or a folder with one method's files, in eval mode.
 
@@ -128,6 +135,7 @@ def load_file(
         method: the only method wanted, by name; None for any
         order: of the colours that the networks see, where the user knows better than the layout
         kind: what to make of them, `retouche.Model` for one that fills pictures
+        hashed: take the files' hash, which nobody asks of the package's own
 
     Raises:
         WeightsError if the file is unsafe, broken, of no known layout, of another method, or does not fit in full
@@ -176,7 +184,7 @@ def load_file(
             layout=first.layout,
             preset=next((name for name, preset in record.presets.items() if preset == config), None),
             header=first.header,
-            source_sha256=store.sha256_of(*files),
+            source_sha256=store.sha256_of(*files) if hashed else None,
         )
 
 
@@ -324,9 +332,10 @@ def _built(
     wanted = sum(t.nbytes for network in networks.values() for t in (*network.parameters(), *network.buffers()))
     if wanted > 2 * held + NETWORK_SPARE_BYTES:
         raise damaged(f"{held} bytes of tensors for networks of {wanted}")
-    # all numbers come from the file, unless some may be missing from it
-    complete = all(found.keys() == networks[part].state_dict().keys() for part, found in parts.items())
-    with without_numbers() if complete else contextlib.nullcontext():
+    if all(is_all_state(networks[part], found) for part, found in parts.items()):
+        for part in parts:
+            give_memory(networks[part])
+    else:  # some of its numbers are in no file
         networks = _fresh(record, config, parts)
     for part, found in parts.items():
         load_strictly(networks[part], found, optional[part], f"the {part} of {title}")

@@ -214,12 +214,41 @@ class _NoNumbers(TorchFunctionMode):
         return (torch.empty if name in {"randn", "rand"} else function)(*args, **(kwargs or {}))
 
 
-def without_numbers() -> contextlib.AbstractContextManager[object]:
-    """Networks built inside take their memory as it is, without drawing numbers: for those that a file fills in full.
+def is_all_state(network: nn.Module, tensors: Tensors) -> bool:
+    """Whether every number of a network comes from these tensors, so that one built without memory needs that alone.
 
-    Drawing them took half of the time to load a network.
+    Not where a tensor may be missing, is no part of the state (buffers that are not saved, plain attributes), or is in
+    two places.
     """
-    return _NoNumbers()
+    own = [name for name, _ in network.named_parameters(remove_duplicate=False)]
+    own += [name for name, _ in network.named_buffers(remove_duplicate=False)]
+    once = sum(1 for _ in network.parameters()) + sum(1 for _ in network.buffers())
+    return set(own) == tensors.keys() and len(own) == once and not any(map(_keeps_tensors, network.modules()))
+
+
+def _keeps_tensors(module: nn.Module) -> bool:
+    """Whether a module has tensors that PyTorch does not know of."""
+    plain = [value for name, value in vars(module).items() if name not in ("_parameters", "_buffers", "_modules")]
+    while plain:
+        value = plain.pop()
+        if isinstance(value, Tensor):
+            return True
+        if isinstance(value, (list, tuple, set, dict)):
+            plain += value.values() if isinstance(value, dict) else value
+    return False
+
+
+def give_memory(network: nn.Module) -> None:
+    """Give a network that has shapes only its memory, whatever stands there.
+
+    As `Module.to_empty`, which asks the meta device, whereupon PyTorch imports 500 modules.
+    """
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+            module.register_parameter(name, nn.Parameter(empty, parameter.requires_grad))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
 @contextlib.contextmanager
