@@ -17,7 +17,9 @@ from torch import Tensor
 from retouche.layers.attention import contextual_attention
 from retouche.methods import find, methods
 from retouche.methods.method import Batch, RecipeContext
+from retouche.methods.recipe_protocol import RecipeOptions, options_of
 from retouche.training.loop import take_step
+from retouche.training.scaler import Scaler
 
 NETWORKS = sorted(name for name in methods() if find(name).build is not None)
 LOOKS = ("thin", "refine", "layout")
@@ -60,7 +62,7 @@ def test_attention_row_by_row_looks_at_no_value(variant: str) -> None:
 def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every look at a value of a tensor without any, by the name of the method."""
     found: list[str] = []
-    answers = {"__bool__": True, "__float__": 1.0, "item": 1.0, "tolist": [1.0], "cpu": None, "numpy": None}
+    answers = {"__bool__": True, "__float__": 1.0, "item": 1.0, "tolist": 1.0, "cpu": None, "numpy": None}
 
     def counted(name: str) -> Any:
         before = getattr(Tensor, name)
@@ -69,7 +71,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             if self.device.type != "meta":
                 return before(self, *args, **options)
             found.append(name)
-            return answers[name]
+            return [1.0] * self.numel() if name == "tolist" else answers[name]
 
         return look
 
@@ -78,28 +80,41 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield found
 
 
-@pytest.mark.parametrize("name", ["deepfill-v1", "deepfill-v2"])
-def test_a_training_step_looks_once_a_turn(name: str, looks: list[str]) -> None:
-    """Namely whether all gradients are finite."""
+@pytest.mark.parametrize("precision", ["32", "fp16"])
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("deepfill-v1", "places2"),
+        ("deepfill-v1", "paddle"),  # two critics with one norm
+        ("deepfill-v2", "places2"),
+    ],
+)
+def test_a_training_step_looks_once_a_turn(name: str, preset: str, precision: str, looks: list[str]) -> None:
+    """For whether all gradients are finite, and, in the same go, all that is reported; a loss scale asks no more."""
     record = find(name)
     assert record.recipe is not None
-    preset = next(iter(record.recipes.values()))
+    training = record.recipes[preset]
     with torch.device("meta"):
         assert record.build is not None
-        networks = {"generator": record.build(preset.network), **record.critics(preset.network)}
+        networks = {"generator": record.build(training.network), **record.critics(training.network)}
         batch = Batch(torch.empty(2, 3, 256, 256), torch.empty(2, 1, 256, 256))
     # what the program itself reads stays on the CPU
     batch = replace(batch, keys=torch.tensor([3, 4]), box=torch.tensor([[10, 10, 138, 138]] * 2))
-    recipe = record.recipe(preset, networks, RecipeContext(lambda *depth: None, device=torch.device("meta")))
+    recipe = record.recipe(training, networks, RecipeContext(lambda *depth: None, device=torch.device("meta")))
     optimizers = {role: recipe.optimizer(role) for role in recipe.networks}
-    turns = 0
+    moves = {role: 0 for role in optimizers}
+    for role, optimizer in optimizers.items():
+        optimizer.register_step_post_hook(lambda *given, role=role: moves.update({role: moves[role] + 1}))
 
     def backward(loss: Tensor, weights: list[Tensor]) -> None:
-        nonlocal turns
-        turns += 1
         torch.autograd.backward(loss, inputs=list(weights))
 
-    engine: Any = SimpleNamespace(backward=backward, all_reduce_gradients=lambda weights: None, any=lambda flag: flag)
-    take_step(recipe, optimizers, [[batch] * recipe.batches], 0, engine)
-    assert turns >= 2
-    assert len(looks) == turns, looks
+    engine: Any = SimpleNamespace(
+        backward=backward, all_reduce_gradients=lambda weights: None, mean=lambda value: value
+    )
+    scaler = Scaler.of(precision)
+    result = take_step(recipe, optimizers, [[batch] * recipe.batches], 0, engine, scaler)
+    assert result.finite and scaler.good == (precision == "fp16") * len(looks) and min(moves.values()) > 0
+    followers = options_of(recipe, RecipeOptions).together[1:]
+    assert looks == ["tolist"] * sum(count for role, count in moves.items() if role not in followers)
+    assert {*result.losses.values(), *result.norms.values()} == {1.0} and result.norms.keys() == recipe.networks.keys()

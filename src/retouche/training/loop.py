@@ -22,15 +22,15 @@ class StepResult:
     """What happened in a step.
 
     Attributes:
-        losses: "role/name" -> value on this process, weighted; the role is "generator" or a critic's name. The
-            mean over the parts of a batch, which is the whole batch's; of several updates of a network the last counts
+        losses: "role/name" -> value, weighted; the role is "generator" or a critic's name. The mean over processes
+            and the parts of a batch, which is the whole batch's; of several updates of a network the last counts
         norms: role -> norm of its gradients before clipping
         finite: whether every gradient and loss was; otherwise nothing was changed by the updates that were not
         overflowed: whether an update was left out only because float16's loss scale was too large; it is smaller now
     """
 
-    losses: dict[str, Tensor]
-    norms: dict[str, Tensor]
+    losses: dict[str, float]
+    norms: dict[str, float]
     finite: bool
     overflowed: bool = False
 
@@ -48,7 +48,7 @@ def take_step(
     engine: Engine,
     scaler: Scaler | None = None,
 ) -> StepResult:
-    """Carry out all updates of one step.
+    """Carry out all updates of one step; the device is waited for once for each time that networks move.
 
     Args:
         parts: the step's batches (`recipe.batches` of them), or several such, whose gradients are averaged: a large
@@ -58,9 +58,10 @@ def take_step(
     # a forward pass moves buffers (spectral norm, running statistics); a step that is skipped must leave no NaN there
     buffers = [(buffer, buffer.clone()) for network in recipe.networks.values() for buffer in network.buffers()]
     updates: list[Iterator[Update]] = [recipe.updates(batches, step) for batches in parts]
-    losses: dict[str, Tensor] = {}
-    norms: dict[str, Tensor] = {}
+    losses: dict[str, float] = {}
+    norms: dict[str, float] = {}
     waiting: dict[str, Tensor] = {}  # networks that have gradients, but step with others; and their losses
+    terms_of: dict[str, dict[str, Tensor]] = {}
     finite, overflowed = True, False
     while (update := next(updates[0], None)) is not None:
         role, terms = update
@@ -74,13 +75,16 @@ def take_step(
             for name, value in also[1].items():
                 values[f"{role}/{name}"] += value.detach() / len(parts)
             waiting[role] += _add_gradients(engine, also[1], weights, len(parts), scaler.scale)
-        losses |= values
+        terms_of[role] = values
         engine.all_reduce_gradients(weights)
         group = _group(recipe, role)
         if set(waiting) >= set(group):
             for one in group:
                 scaler.undo(trainable(recipe.networks[one]))
-            good = _move(recipe, optimizers, engine, {name: waiting.pop(name) for name in group}, norms)
+            values = {name: value for one in group for name, value in terms_of.pop(one).items()}
+            played = {name: waiting.pop(name) for name in group}
+            good, own_losses, own_norms = _move(recipe, optimizers, engine, played, values)
+            losses, norms = losses | own_losses, norms | own_norms
             overflowed |= scaler.note(good)
             finite &= good
     assert not waiting, "networks that step together yield together"
@@ -104,29 +108,34 @@ def _move(
     optimizers: Mapping[str, Optimizer],
     engine: Engine,
     played: Mapping[str, Tensor],
-    norms: dict[str, Tensor],
-) -> bool:
+    terms: Mapping[str, Tensor],
+) -> tuple[bool, dict[str, float], dict[str, float]]:
     """Clip and step the networks that have their gradients.
 
     Args:
         played: role -> its loss
-        norms: receives each role's
+        terms: "role/name" -> what the losses are sums of
 
-    Returns: whether all was finite; else nothing has moved
+    Returns: whether all was finite in all processes, else nothing has moved; terms and norms, means over processes
     """
     weights = [weight for role in played for weight in trainable(recipe.networks[role])]
     own = {role: _norm(trainable(recipe.networks[role])) for role in played}
-    norms |= own
     norm = next(iter(own.values())) if len(own) == 1 else torch.linalg.vector_norm(torch.stack(list(own.values())))
-    if engine.any(not bool(torch.isfinite(norm + torch.stack(list(played.values())).sum()))):
+    # the one look at the device: what is not finite in a process is not in the mean of all
+    seen = [*own.values(), *played.values(), *terms.values()]
+    kind = torch.float64 if any(value.dtype == torch.float64 for value in seen) else torch.float32
+    numbers = engine.mean(torch.stack([value.detach().to(kind) for value in seen])).tolist()
+    norms = dict(zip(own, numbers, strict=False))
+    losses = dict(zip(terms, numbers[len(own) + len(played) :], strict=True))
+    if not all(math.isfinite(number) for number in numbers):
         for role in played:
             optimizers[role].zero_grad()
-        return False
+        return False, losses, norms
     if limit := recipe.clip.get(next(iter(played))):
         torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
     for role in played:
         optimizers[role].step()
-    return True
+    return True, losses, norms
 
 
 def _norm(weights: Sequence[Tensor]) -> Tensor:
@@ -158,14 +167,6 @@ def follow(average: Mapping[str, Tensor], network: nn.Module, decay: float) -> N
 def average_of(network: nn.Module) -> dict[str, Tensor]:
     """Where an average begins: a copy of the network's weights and buffers."""
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-
-def as_numbers(values: Mapping[str, Tensor], engine: Engine) -> dict[str, float]:
-    """Averaged over processes, in one go."""
-    if not values:
-        return {}
-    stacked = engine.mean(torch.stack([value.float() for value in values.values()]))
-    return dict(zip(values, stacked.tolist(), strict=True))
 
 
 def json_number(value: float) -> float | None:

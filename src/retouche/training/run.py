@@ -128,12 +128,7 @@ def _report(session: Session, result: loop.StepResult, rates: Mapping[str, float
     Raises: DataError, after saving, where nothing has been finite for long
     """
     run, training, health = session.run, session.training, session.health
-    # one look at the device for both
-    numbers = loop.as_numbers(
-        {**result.losses, **{f"norm {role}": norm for role, norm in result.norms.items()}}, session.engine
-    )
-    losses = {name: numbers[name] for name in result.losses}
-    norms = {role: numbers[f"norm {role}"] for role in result.norms}
+    losses, norms = result.losses, result.norms
     totals: dict[str, float] = {}
     for name, value in losses.items():
         role = name.partition("/")[0]
