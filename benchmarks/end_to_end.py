@@ -5,7 +5,8 @@
 Each run is a process of its own, on one thread; CPU seconds of it and all it starts, and its peak memory. `files` is
 what cannot be spared: Pillow decodes the picture and the mask and encodes the result. `start` is a process that imports
 PyTorch and ends. What is left of `retouche` without both is the fill itself: with one hole it should not grow with the
-picture. OpenCV (Telea, radius 5) and PyPatchMatch fill the same file where they are installed (`retouche[classical]`).
+picture, once `--dilate 16` keeps the hole the same (by itself it grows by a 256th of the longest side). OpenCV (Telea,
+radius 5) and PyPatchMatch fill the same file where they are installed (`retouche[classical]`).
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--holes", nargs="*", type=int, default=[100, 500, 2000], help="sides of square holes, pixels")
     parser.add_argument("--specks", nargs="*", type=int, default=[1, 100, 5000], help="how many small holes")
     parser.add_argument("--model", default="default")
+    parser.add_argument("--dilate", default="auto", help="of retouche: pixels, or auto")
     parser.add_argument("--rounds", type=int, default=1, help="of each the smallest counts")
     parser.add_argument("--alone", action="store_true", help="without the other programs")
     options = parser.parse_args()
@@ -136,7 +138,8 @@ def main() -> None:
             kinds += [(f"{n} specks", specks(image.size, n)) for n in options.specks]
             for title, drawn in kinds:
                 drawn.save(mask)
-                ours = ["-m", "retouche", "run", "--model", options.model, "--image", before, "--mask", mask]
+                ours = ["-m", "retouche", "run", "--model", options.model, "--dilate", options.dilate]
+                ours += ["--image", before, "--mask", mask]
                 ways = {
                     "files": [sys.executable, "-c", FILES, before, mask, after],
                     "retouche": [sys.executable, *ours, "--output", after, "--overwrite"],

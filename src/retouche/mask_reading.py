@@ -178,9 +178,10 @@ def _by_brightness(values: NDArray[Any], called: str, word: str, labels: bool) -
         whole = bool(lowest > half or (labels and lowest == 1))
         remarks = [] if whole or not lowest else [f"{word} holds the value {lowest:g} only, taken as black"]
         return np.full(plane.shape, whole), remarks
-    if plane.dtype.kind != "f" and _holds_only(plane, lowest, highest):
+    two = None if plane.dtype.kind == "f" else _of_two(plane, lowest, highest)
+    if two is not None:
         plain = not lowest and (highest == white or (labels and highest == 1))
-        return plane == highest, [] if plain else [f"{word} holds {lowest} and {highest} only: {highest} is {hole}"]
+        return two, [] if plain else [f"{word} holds {lowest} and {highest} only: {highest} is {hole}"]
     if plane.dtype.kind != "f" and highest <= half:
         raise InputError(
             f"{called} holds values from {lowest} to {highest} and none above {half}: either all above {lowest} is "
@@ -196,14 +197,17 @@ def _by_brightness(values: NDArray[Any], called: str, word: str, labels: bool) -
     return plane > half, remarks if grey else []
 
 
-def _holds_only(plane: NDArray[Any], *values: Any) -> bool:
-    """Whether a plane holds only these different values; looked at in bands that stay in the processor's cache."""
+def _of_two(plane: NDArray[Any], lowest: Any, highest: Any) -> Mask | None:
+    """Where a plane is highest, if it holds only these two values; looked at in bands that stay in the processor's
+    cache."""
+    result = np.empty(plane.shape, np.bool_)
     rows = max(1, BAND // plane.shape[1])
     for top in range(0, len(plane), rows):
-        band = plane[top : top + rows]
-        if sum(np.count_nonzero(band == value) for value in values) < band.size:
-            return False
-    return True
+        band, here = plane[top : top + rows], result[top : top + rows]
+        np.equal(band, highest, out=here)
+        if np.count_nonzero(here) + np.count_nonzero(band == lowest) < band.size:
+            return None
+    return result
 
 
 def _luma(values: NDArray[Any]) -> NDArray[Any]:

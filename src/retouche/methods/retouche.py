@@ -28,10 +28,10 @@ def route(hole: NDArray[np.bool_]) -> tuple[Route, ...]:
     Args:
         hole: (H, W), True = hole, with a known pixel
     """
-    if hole.size - np.count_nonzero(hole) < FEWEST:
-        return (Route("harmonic", hole, f"fewer than {FEWEST} pixels are known"),)
     near = around(hole, 2 * THICK)  # beyond there is no hole
     part = hole[near]
+    if hole.size - np.count_nonzero(part) < FEWEST:
+        return (Route("harmonic", hole, f"fewer than {FEWEST} pixels are known"),)
     if not (thick := _thick(part)).any():
         return (Route("thin", hole, f"at most {2 * THICK} pixels thick"),)
     thin = part & ~thick
