@@ -22,7 +22,8 @@ BAND_PIXELS = 1 << 23
 LOOK_AHEAD = 192
 LEAST_ROWS = 128  # of a band beside those
 TOLERANCE = 1e-3
-"""A solution counts as found once a step changes no pixel by more (of 0..1)."""
+"""The last round's solution counts as found once a step changes no pixel by more (of 0..1); a solution that only
+gives weights for the next round, at twice that."""
 MOST_STEPS = 30
 
 
@@ -47,7 +48,8 @@ def smooth_in_bands(image: Tensor, setting: Setting, known: Tensor | None, holes
     sigma = setting.sigma
     for turn in range(setting.rounds):
         with part(turn / setting.rounds, (turn + 1) / setting.rounds):
-            _round(image, result, setting, sigma, known, holes)
+            tolerance = TOLERANCE if turn == setting.rounds - 1 else 2 * TOLERANCE
+            _round(image, result, setting._replace(sigma=sigma), tolerance, known, holes)
         sigma = setting.next_sigma(sigma)
     return result
 
@@ -63,7 +65,7 @@ def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
 def _round(image: Tensor, smooth: Tensor, setting: Setting, sigma: float, known: Tensor | None, holes: Holes) -> None:
     """One linear system: `smooth` holds the last round's picture and becomes this one's."""
     _, height, width = image.shape
-    reach = blur_reach(sigma) + 2
+    reach = blur_reach(setting.sigma) + 2
     old = smooth[:, :0]  # the last round's rows from `old_top` on, which this round has already written over
     old_top = 0
     for top, bottom in _bands(height, width):
@@ -71,13 +73,13 @@ def _round(image: Tensor, smooth: Tensor, setting: Setting, sigma: float, known:
         first, last = max(0, top - reach), min(height, end + reach)
         before = torch.cat([old[:, first - old_top :], smooth[:, old_top + old.shape[1] : last]], 1)
         some = None if known is None else known[None, None, first:last].to(torch.float32)
-        horizontal, vertical = conductances(before[None], sigma, setting.sharpness, some, holes)
+        horizontal, vertical = conductances(before[None], setting.sigma, setting.sharpness, some, holes)
         horizontal = horizontal[0, top - first : end - first].mul_(setting.strength / 2)
         vertical = vertical[0, max(top - 1, 0) - first : min(end, height - 1) - first].mul_(setting.strength / 2)
         old_top = max(0, bottom - reach)
         old = before[:, old_top - first : end - first].clone()
         del before
-        _solve_band(image, smooth, known, (top, end), horizontal, vertical, bottom / height)
+        _solve_band(image, smooth, known, (top, end), horizontal, vertical, tolerance)
         report_progress(bottom / height)
 
 
@@ -88,7 +90,7 @@ def _solve_band(
     rows: tuple[int, int],
     horizontal: Tensor,
     vertical: Tensor,
-    fraction: float,
+    tolerance: float,
 ) -> None:
     """Correct rows of `smooth`; the rows beside them are kept.
 
@@ -118,5 +120,5 @@ def _solve_band(
         right[1 - above :] -= flow[: len(right) - 1 + above]
         right[: len(right) - 1 + below] += flow[above:]
         del flow
-        correction, _ = solver.solve(right, TOLERANCE, MOST_STEPS)
+        correction, _ = solver.solve(right, tolerance, MOST_STEPS)
         own += correction
