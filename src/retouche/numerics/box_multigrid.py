@@ -65,10 +65,9 @@ class Grid:
         reaches = self.columns, self.columns + 1, 2 * self.columns + 1
         pivots, solved = diagonal.clone(), [links.left, links.up]
         if links.upper_left is not None and links.upper_right is not None:
-            # links along a sheared row, and negative ones, are moved to the diagonal: that only adds energy
-            solved.append(links.upper_left)
+            # the factor knows no diagonal and no negative links: moved to the diagonal, they only add energy
             dropped = [(link.clamp(max=0).neg_(), reach) for link, reach in zip(solved, reaches, strict=False)]
-            for lost, reach in [*dropped, (links.upper_right.abs(), 1)]:
+            for lost, reach in [*dropped, (links.upper_left.abs(), reaches[2]), (links.upper_right.abs(), 1)]:
                 pivots += lost
                 pivots[:-reach] += lost[reach:]
             solved = [link.clamp(min=0) for link in solved]
@@ -89,9 +88,8 @@ class Grid:
             out[out.abs() < LEAST] = 0
             return out
 
-        weights = mass.new_zeros(len(solved), len(mass) + margin)  # up, left, upper left
-        order = [1, 0, 2][: len(solved)]
-        for k, j in enumerate(order):
+        weights = mass.new_zeros(2, len(mass) + margin)  # up, left
+        for k, j in enumerate((1, 0)):
             scaled(solved[j], reaches[j], weights[k, : len(mass)])
         inside = weights[:, : len(mass)]
         if links.upper_left is None:
@@ -125,25 +123,20 @@ class Grid:
         forward, backward = room
         ways: tuple[list[Views], list[Views]] = [], []
 
-        def views(
-            x: np.ndarray, weight: int, apart: int, i: int, near: int, far: int, weight_far: int, n: int
-        ) -> Views:
-            """Weights, two neighbours' values (overlapping), room for products, own values; the same for a third."""
+        def views(x: np.ndarray, weight: int, apart: int, i: int, near: int, n: int) -> Views:
+            """Weights, two neighbours' values (overlapping), room for products, own values."""
             part = products[: 2 * n].reshape(2, n)
             pair = np.ndarray((2, n), x.dtype, weights.data, weight * size, (apart, size))
             around = np.ndarray((2, n), x.dtype, x.data, near * size, (size, size))
-            third = () if len(weights) < 3 else (weights[2, weight_far : weight_far + n], x[far : far + n])
-            return pair, around, part, part[0], part[1], x[i : i + n], *third
+            return pair, around, part, part[0], part[1], x[i : i + n]
 
         for t, first, last in self.slices[1:]:
             i, n = t * columns + first, last - first
-            at = i + margin
-            ways[0].append(views(forward, i, plane, at, at - columns - 1, at - 2 * columns - 1, i, n))
+            ways[0].append(views(forward, i, plane, i + margin, i + margin - columns - 1, n))
         for t, first, last in self.slices[-2::-1]:
             i, n = t * columns + first, last - first
-            at, left = i + margin, plane // size + i + columns  # the right neighbour's link to its left
-            far = 2 * columns + 1
-            ways[1].append(views(backward, left, size - plane, at, at + columns, at + far, i + far, n))
+            left = plane // size + i + columns  # the right neighbour's link to its left
+            ways[1].append(views(backward, left, size - plane, i + margin, i + margin + columns, n))
         return ways
 
     def solve_factor(self, right: Tensor) -> Tensor:
@@ -187,18 +180,10 @@ class Grid:
 def _sweep(rows: list[Views]) -> None:
     """One triangular solve."""
     multiply, add = np.multiply, np.add
-    if rows and len(rows[0]) == 6:
-        for weights, around, part, one, two, own in rows:
-            multiply(weights, around, part)
-            add(own, one, own)
-            add(own, two, own)
-        return
-    for weights, around, part, one, two, own, far, beyond in rows:
+    for weights, around, part, one, two, own in rows:
         multiply(weights, around, part)
         add(own, one, own)
         add(own, two, own)
-        multiply(far, beyond, one)
-        add(own, one, own)
 
 
 class Solver:

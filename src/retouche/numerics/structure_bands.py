@@ -62,8 +62,10 @@ def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield k * height // count, (k + 1) * height // count
 
 
-def _round(image: Tensor, smooth: Tensor, setting: Setting, sigma: float, known: Tensor | None, holes: Holes) -> None:
-    """One linear system: `smooth` holds the last round's picture and becomes this one's."""
+def _round(
+    image: Tensor, smooth: Tensor, setting: Setting, tolerance: float, known: Tensor | None, holes: Holes
+) -> None:
+    """One linear system, with this round's sigma: `smooth` holds the last round's picture and becomes this one's."""
     _, height, width = image.shape
     reach = blur_reach(setting.sigma) + 2
     old = smooth[:, :0]  # the last round's rows from `old_top` on, which this round has already written over
