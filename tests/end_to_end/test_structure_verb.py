@@ -13,6 +13,7 @@ from PIL import Image
 
 from retouche.apps.cli import main
 from retouche.layers import rtv
+from retouche.numerics import structure, structure_bands
 from retouche.numerics.structure import SETTINGS
 
 
@@ -82,3 +83,20 @@ def test_hole_is_left_out(photos: Path, tmp_path: Path) -> None:
         made.append(np.array(Image.open(tmp_path / "known.png")))
     assert np.array_equal(made[0], made[1])
     assert set(made[0][mask > 0].flatten()) == {128}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_large_pictures_are_read_in_bands(
+    masked: bool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["structure", "--image", str(photos / "a.png")]
+    if masked:
+        Image.fromarray((golden.hole(48, 64)[0, 0] * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+        words += ["--mask", str(tmp_path / "mask.png")]
+    assert main([*words, "--output", str(tmp_path / "whole.png")]) == 0
+    monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)
+    monkeypatch.setattr(structure_bands, "BAND_PIXELS", 0)
+    monkeypatch.setattr(structure_bands, "LEAST_ROWS", 20)
+    assert main([*words, "--output", str(tmp_path / "bands.png")]) == 0
+    whole, bands = (np.array(Image.open(tmp_path / name)).astype(int) for name in ("whole.png", "bands.png"))
+    assert np.abs(whole - bands).max() <= 1

@@ -78,6 +78,7 @@ class Grid:
         ]
         squares = [(link.square().numpy(), margin - reach) for link, reach in zip(solved, reaches, strict=False)]
         self._eliminate(pivots.numpy(), room[0].numpy(), margin, squares)
+        del squares
         room.zero_()
         self.scale = pivots.rsqrt_()
         self.diagonal = diagonal.mul_(self.scale).mul_(self.scale)

@@ -129,12 +129,18 @@ def _check(image: Tensor, strength: float, sigma: float, sharpness: float, round
 def _in_bands(image: Tensor, setting: Setting, mask: Tensor | None, holes: Holes) -> Tensor:
     """Pictures one by one, on the CPU."""
     known = None if mask is None else (mask[:, 0] <= 0.5).cpu()
+    n, _, h, w = image.shape
     results = []
-    for k, picture in enumerate(image):
-        with part(k / len(image), (k + 1) / len(image)):
+    for k, picture in enumerate(image.cpu()):
+
+        def read(box: tuple[int, int, int, int], picture: Tensor = picture) -> Tensor:
+            left, top, right, bottom = box
+            return picture[:, top:bottom, left:right]
+
+        with part(k / n, (k + 1) / n):
             one = None if known is None else known[k % len(known)]
-            results.append(smooth_in_bands(picture.cpu(), setting, one, holes))
-    return (results[0][None] if len(results) == 1 else torch.stack(results)).to(image)
+            results.append(smooth_in_bands(read, (h, w), setting, one, holes))
+    return (results[0][None] if n == 1 else torch.stack(results)).to(image)
 
 
 def _smoothed(image: Tensor, setting: Setting, solver: Solver, known: Tensor | None, holes: Holes) -> Tensor:

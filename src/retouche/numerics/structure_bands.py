@@ -8,7 +8,7 @@ correction of what is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -20,36 +20,51 @@ from retouche.progress import part, report_progress
 BAND_PIXELS = 1 << 23
 """Of a band with what it looks ahead. The solver takes about 90 bytes for each."""
 LOOK_AHEAD = 192
+ROWS_AT_ONCE = 256
 LEAST_ROWS = 128  # of a band beside those
 TOLERANCE = 1e-3
 """The last round's solution counts as found once a step changes no pixel by more (of 0..1); a solution that only
 gives weights for the next round, at twice that."""
 MOST_STEPS = 30
 
+Read = Callable[[tuple[int, int, int, int]], Tensor]
+"""Gives what of the picture lies in a box (left, top, right, bottom), (C, h, w), 0..1: so nobody holds all of it."""
 
-def smooth_in_bands(image: Tensor, setting: Setting, known: Tensor | None, holes: Holes) -> Tensor:
+
+def smooth_in_bands(read: Read, size: tuple[int, int], setting: Setting, known: Tensor | None, holes: Holes) -> Tensor:
     """RTV of one picture, as `structure.rtv` with its exact solver, to about a thousandth of the range.
 
     Args:
-        image: (C, H, W), 0..1, floating point
+        read: the picture, 3 colours
+        size: its height and width
         setting: of RTV
-        known: (H, W), 1 = known, 0 = hole, in which the image is taken as 0; None: all known
+        known: (H, W), 1 = known, 0 = hole, in which the picture is taken as 0; None: all known
         holes: as of `structure.rtv`
 
-    Returns: (C, H, W), float32, on a CPU
+    Returns: (3, H, W), float32, on a CPU
     """
-    if image.shape[2] > image.shape[1]:  # bands along the shorter side are the thickest
-        turned = None if known is None else known.mT
-        return smooth_in_bands(image.mT, setting, turned, holes).mT
-    result = torch.empty(image.shape)
-    result.copy_(image)
-    if known is not None:
-        result *= known
+    height, width = size
+    if width > height:  # bands along the shorter side are the thickest
+
+        def turned(box: tuple[int, int, int, int]) -> Tensor:
+            left, top, right, bottom = box
+            return read((top, left, bottom, right)).mT
+
+        return smooth_in_bands(turned, (width, height), setting, None if known is None else known.mT, holes).mT
+
+    def read_known(top: int, bottom: int) -> Tensor:
+        rows = read((0, top, width, bottom)).to(torch.float32)
+        return rows if known is None else rows * known[top:bottom]
+
+    result = torch.empty(3, height, width)
+    for top in range(0, height, ROWS_AT_ONCE):
+        bottom = min(height, top + ROWS_AT_ONCE)
+        result[:, top:bottom] = read_known(top, bottom)
     sigma = setting.sigma
     for turn in range(setting.rounds):
         with part(turn / setting.rounds, (turn + 1) / setting.rounds):
             tolerance = TOLERANCE if turn == setting.rounds - 1 else 2 * TOLERANCE
-            _round(image, result, setting._replace(sigma=sigma), tolerance, known, holes)
+            _round(read_known, result, setting._replace(sigma=sigma), tolerance, known, holes)
         sigma = setting.next_sigma(sigma)
     return result
 
@@ -63,10 +78,15 @@ def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _round(
-    image: Tensor, smooth: Tensor, setting: Setting, tolerance: float, known: Tensor | None, holes: Holes
+    read: Callable[[int, int], Tensor],
+    smooth: Tensor,
+    setting: Setting,
+    tolerance: float,
+    known: Tensor | None,
+    holes: Holes,
 ) -> None:
     """One linear system, with this round's sigma: `smooth` holds the last round's picture and becomes this one's."""
-    _, height, width = image.shape
+    _, height, width = smooth.shape
     reach = blur_reach(setting.sigma) + 2
     old = smooth[:, :0]  # the last round's rows from `old_top` on, which this round has already written over
     old_top = 0
@@ -81,14 +101,13 @@ def _round(
         old_top = max(0, bottom - reach)
         old = before[:, old_top - first : end - first].clone()
         del before
-        _solve_band(image, smooth, known, (top, end), horizontal, vertical, tolerance)
-        report_progress(bottom / height)
+        with part(top / height, bottom / height):
+            _solve_band(read(top, end), smooth, (top, end), horizontal, vertical, tolerance)
 
 
 def _solve_band(
     image: Tensor,
     smooth: Tensor,
-    known: Tensor | None,
     rows: tuple[int, int],
     horizontal: Tensor,
     vertical: Tensor,
@@ -97,6 +116,7 @@ def _solve_band(
     """Correct rows of `smooth`; the rows beside them are kept.
 
     Args:
+        image: (C, rows, W)
         horizontal: (rows, W - 1), vertical: from the row above (if there is one) to the row below (if there is one)
     """
     top, end = rows
@@ -111,10 +131,7 @@ def _solve_band(
     for colour in range(len(smooth)):
         plane = smooth[colour, top - above : end + below]
         own = plane[above : above + end - top]
-        right = image[colour, top:end].to(torch.float32)
-        if known is not None:
-            right = right * known[top:end]
-        right = right - own
+        right = image[colour] - own
         flow = own.diff(dim=1).mul_(horizontal)
         right[:, :-1] += flow
         right[:, 1:] -= flow
@@ -124,3 +141,4 @@ def _solve_band(
         del flow
         correction, _ = solver.solve(right, tolerance, MOST_STEPS)
         own += correction
+        report_progress((colour + 1) / len(smooth))

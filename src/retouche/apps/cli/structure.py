@@ -23,6 +23,7 @@ from retouche.runners.work import Job
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from retouche.pictures import Picture
 
@@ -74,10 +75,12 @@ def make(given: Given, options: Options) -> Given:
     """The structure in the picture's place."""
     import torch
 
-    from retouche.numerics.structure import SETTINGS, rtv, structure_of_known
+    from retouche.numerics.structure import LARGEST_DIRECT, SETTINGS, rtv, structure_of_known
 
     picture, hole, _ = given
-    if hole is None:
+    if options.solver == "exact" and picture.width * picture.height > LARGEST_DIRECT:
+        smoothed = _large(given, options)
+    elif hole is None:
         smoothed = rtv(picture.rgb().mul_(0.5).add_(0.5), *SETTINGS[options.setting], solver=options.solver)
         smoothed.mul_(2).sub_(1)
     else:
@@ -89,6 +92,28 @@ def make(given: Given, options: Options) -> Given:
         bottom = min(height, top + ROWS_AT_ONCE)
         result.paste(smoothed[:, :, top:bottom], (0, top, width, bottom), torch.ones(1, 1, bottom - top, width))
     return given._replace(picture=result)
+
+
+def _large(given: Given, options: Options) -> Tensor:
+    """The same for a picture that is not to be held as numbers of 4 bytes more than once."""
+    import torch
+
+    from retouche.numerics.structure import SETTINGS
+    from retouche.numerics.structure_bands import smooth_in_bands
+
+    picture, hole, _ = given
+    known = None if hole is None else torch.from_numpy(~hole)
+    smoothed = smooth_in_bands(
+        lambda box: picture.rgb(box)[0].mul_(0.5).add_(0.5),
+        (picture.height, picture.width),
+        SETTINGS[options.setting],
+        known,
+        "cut",
+    )
+    smoothed.clamp_(0, 1).mul_(2).sub_(1)
+    if known is not None:
+        smoothed *= known
+    return smoothed[None]
 
 
 def write(job: Job, result: Given, options: Options) -> list[str]:
