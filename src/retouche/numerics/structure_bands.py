@@ -18,7 +18,7 @@ from retouche.numerics.total_variation import Holes, Setting, blur_reach, conduc
 from retouche.progress import part, report_progress
 
 BAND_PIXELS = 1 << 23
-"""Of a band with what it looks ahead. The solver takes about 90 bytes for each."""
+"""Of a band with what it looks ahead. The solver takes up to 140 bytes for each."""
 LOOK_AHEAD = 192
 ROWS_AT_ONCE = 256
 LEAST_ROWS = 128  # of a band beside those
