@@ -92,6 +92,17 @@ def test_bands_of_a_chain_are_the_whole(
             assert made.stride() == whole.stride()
 
 
+def test_bands_on_another_device_are_higher() -> None:
+    """A GPU is slow to begin, but its memory is bounded, too; there are none where operations are recorded."""
+    unit: Any = next(iter(Chain(Style("gated"), 3, HALLUCINATE, 48).children()))
+    with torch.inference_mode():
+        here, there = torch.empty(1, 3, 512, 512), torch.empty(4, 3, 1024, 1024, device="meta")
+        assert 0 < unit._high(here) < 512 and unit._high(there[:1, :, :512, :512]) == 0
+        assert 0 < unit._high(there) * 1024 * 4 * 48 * 4 <= two_stage.LAUNCHES * two_stage.BAND_BYTES
+        assert unit._high(there) > 2 * unit._high(here.expand(4, -1, -1, -1)[..., :256])
+    assert unit._high(here) == 0  # a gradient needs the whole
+
+
 def lively(network: Generator, gain: float) -> Generator:
     """Weights that let every pixel of the input be felt in the output."""
     torch.manual_seed(0)

@@ -30,6 +30,49 @@ print((resident() - before) >> 10)
 """
 
 
+PASS = """
+import sys
+import torch
+from retouche.methods import find
+torch.set_num_threads(1)
+
+def highest() -> int:
+    with open("/proc/self/status") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+name, side = sys.argv[1], int(sys.argv[2])
+record = find(name)
+config = next(iter(record.presets.values()))
+network = record.build(config).eval().to(memory_format=torch.channels_last)
+with torch.inference_mode():
+    for size in (128, side):
+        before = highest()
+        image, mask = torch.rand(1, 3, size, size), torch.zeros(1, 1, size, size)
+        mask[..., size // 3 : size // 2, size // 3 : size // 2] = 1
+        network(image, mask)
+print((highest() - before) / side**2 / record.scope(config).pixel_bytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the highest resident memory is read from /proc")
+@pytest.mark.parametrize(
+    ("method", "side"),
+    [
+        ("deepfill-v2", 256),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("deepfill-v2", 512), ("deepfill-v1", 384), ("partial-conv", 384))
+        ),
+    ],
+)
+def test_a_pass_takes_what_its_scope_says(method: str, side: int) -> None:
+    """No more than a little, and not half of it: budgets and batches are reckoned with it."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-c", PASS, method, str(side)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert 0.5 < float(done.stdout) < 1.1
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_holes_of_many_sizes_leave_nothing_behind() -> None:
     """With PyTorch's own bounds each size of a convolution stays: 9 MB over the last 60 pictures."""

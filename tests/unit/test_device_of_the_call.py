@@ -122,6 +122,19 @@ def test_a_compiled_network_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch
     assert any(text.startswith("compiled: inf dB") for text in report.remarks)
 
 
+def test_what_is_made_near_a_hole_is_not_called_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network: network)
+    record = find("partial-conv")
+    config = dataclasses.replace(next(iter(record.presets.values())), width=4, levels=4)
+    assert record.build is not None
+    model = Model(name="small", method="partial-conv", config=config, generator=record.build(config).eval())
+    model.compute(compile=True)
+    assert not [text for text in model(PICTURE, HOLE, report=True)[1].remarks if "compiled" in text]
+    whole = np.ones_like(HOLE)
+    whole[:, :4] = False
+    assert [text for text in model(PICTURE, whole, report=True)[1].remarks if text.startswith("compiled")]
+
+
 def test_a_path_that_keeps_float32_says_so() -> None:
     hole = np.zeros((64, 80), bool)
     hole[12:52, 20:60] = True  # thick: the default sends it to `guided`

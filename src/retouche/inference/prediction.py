@@ -51,7 +51,8 @@ def predicted(
             "give the folder that holds the texture network too"
         )
     result = result.float().cpu()
-    if model.likeness is None and (model.precision != "32" or model.compiled is not None):
+    # near a hole the layers themselves are asked, which is quicker than the whole, compiled
+    if model.likeness is None and (model.precision != "32" or (model.compiled is not None and boxes is None)):
         with computing_in("32", model.device.type):
             exact = at_any_size(model.generator, there, hole, sketch, structure, boxes)
         assert exact is not None

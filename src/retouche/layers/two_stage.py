@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from retouche.errors import InputError
 from retouche.image import Box
-from retouche.layers.exporting import at_hand
+from retouche.layers.exporting import exporting
 from retouche.layers.gated import GatedConv2d, activation
 from retouche.layers.padding import PaddedConv2d, Padding, margins, pad
 from retouche.layers.partial import PartialConv2d
@@ -26,6 +26,8 @@ Size = tuple[int, int]
 BAND_BYTES = 8 * 2**20
 """What a gated convolution makes at a time where no gradient is wanted: freed memory of this size is used again, while
 larger pieces are given back to the system and each page is fetched anew."""
+LAUNCHES = 8
+"""How many times as much on other devices, which are slow to begin and keep their memory."""
 
 Row = tuple[str, int, int, int, int]
 """Name, kernel, stride, dilation, channels made in quarters of the width. Names with `upsample` double sides first."""
@@ -139,10 +141,11 @@ class Unit(nn.Module):
 
     def _high(self, x: Tensor) -> int:
         """Rows of the result to be made at a time; 0 for all of them."""
-        if not isinstance(self.conv, GatedConv2d) or torch.is_grad_enabled() or not at_hand(x):
+        if not isinstance(self.conv, GatedConv2d) or torch.is_grad_enabled() or exporting():
             return 0
         height, width = self.made((x.shape[2], x.shape[3]))
-        high = max(1, BAND_BYTES // (x.shape[0] * self.conv.out_channels * width * x.element_size()))
+        most = BAND_BYTES * (1 if x.device.type == "cpu" else LAUNCHES)
+        high = max(1, most // (x.shape[0] * self.conv.out_channels * width * x.element_size()))
         return high if high < height else 0
 
     def _in_bands(self, x: Tensor, high: int) -> Tensor:

@@ -589,7 +589,9 @@ METHOD = Method(
     weights=WEIGHTS,
     # trained with holes of 96 to 128 pixels in pictures of 256; convolutional, and attention only gains from context
     channels_last=True,
-    scope=lambda config: Scope(side=512, hole=128, pixel_bytes=1800.0),
+    # bytes a pixel, measured as those of v2 at 256 and 512: official 650, 589; daa233 524, 646; mmagic, whose mirrored
+    # padding is a copy of doubled maps, 1028, 1246
+    scope=lambda config: Scope(side=512, hole=128, pixel_bytes=1400.0 if config.padding == "reflect" else 750.0),
     recipes=RECIPES,
     recipe=WassersteinRecipe,
 )
