@@ -83,6 +83,22 @@ def test_bands_are_the_whole(
         assert mask is not None and (banded * mask).abs().max() == 0
 
 
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 90), (90, 2), (5, 7)])
+def test_thin_pictures(h: int, w: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.from_numpy(golden.image(h, w)) * 0.5 + 0.5
+    whole = rtv(image.double(), *SETTINGS["script"])
+    monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)
+    monkeypatch.setattr(structure_bands, "MOST_ROWS", 40)
+    assert (rtv(image, *SETTINGS["script"]) - whole).abs().max() < 1e-3
+
+
+def test_sharper_than_any_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = scene(90, 60)
+    whole = rtv(image.double(), 0.015, 3.0, 1e-5, 3)
+    monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)
+    assert (rtv(image, 0.015, 3.0, 1e-5, 3) - whole).abs().max() < 1e-3
+
+
 def test_batches_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)
     images = torch.cat([scene(64, 48), scene(64, 48).flip(3)])

@@ -26,7 +26,7 @@ from retouche.numerics.coarse_grids import Interpolation, Links, coarse_matrix, 
 
 COARSENINGS = 6
 """Coarser grids at most. What links over 2**6 pixels is weak beside the mass there: the factor, twice, is enough."""
-COARSEST = 3  # pixels along the shorter side: below that, no coarser grid
+COARSEST = 3  # pixels along the longer side: below that, no coarser grid
 LEAST = 1e-18  # as in dissection.py: smaller numbers are denormal soon and a hundred times as slow
 
 PIECE = 1 << 16
@@ -202,7 +202,7 @@ class Solver:
             horizontal, vertical, mass = vertical.mT, horizontal.mT, mass.mT
         self.height, self.width = mass.shape
         coarsenings = 0
-        while coarsenings < COARSENINGS and self.height >> coarsenings > COARSEST:
+        while coarsenings < COARSENINGS and self.width >> coarsenings > COARSEST:
             coarsenings += 1
         multiple = 1 << coarsenings
         self.rows = -(-(self.height + self.width - 1) // multiple) * multiple

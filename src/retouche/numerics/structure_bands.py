@@ -17,11 +17,11 @@ from retouche.numerics.box_multigrid import Solver
 from retouche.numerics.total_variation import Holes, Setting, blur_reach, conductances
 from retouche.progress import part, report_progress
 
-BAND_PIXELS = 1 << 23
+BAND_PIXELS = 11 << 20
 """Of a band with what it looks ahead. The solver takes up to 140 bytes for each."""
 LOOK_AHEAD = 192
 ROWS_AT_ONCE = 256
-LEAST_ROWS = 128  # of a band beside those
+LEAST_ROWS, MOST_ROWS = 128, 1 << 13  # of a band beside those; a row of a sheared plane costs some microseconds
 TOLERANCE = 1e-3
 """The last round's solution counts as found once a step changes no pixel by more (of 0..1); a solution that only
 gives weights for the next round, at twice that."""
@@ -71,7 +71,7 @@ def smooth_in_bands(read: Read, size: tuple[int, int], setting: Setting, known: 
 
 def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
     """First and last (exclusive) row of each."""
-    most = max(LEAST_ROWS, BAND_PIXELS // width - LOOK_AHEAD)
+    most = min(max(LEAST_ROWS, BAND_PIXELS // width - LOOK_AHEAD), MOST_ROWS)
     count = -(-height // most)
     for k in range(count):
         yield k * height // count, (k + 1) * height // count
