@@ -21,6 +21,11 @@ from retouche.progress import report_progress
 CHUNK = 1 << 20  # distances held at once, 4 MB
 SAMPLE = 4096  # source patches that the principal components are made of
 SPARE, ROUNDS = 8, 3  # further directions that are kept while the components are found, and how often they are improved
+LEVELS, ADDED = (
+    64,
+    512,
+)  # of values that are summed exactly, per 1; (2 * LEVELS)**2 * ADDED is within float32's integers
+FINE = 2.0**18  # components are multiples of 1 / FINE
 FIRST = 8  # components by which most candidates are rejected
 TOGETHER = 1 << 13  # hole pixels whose patches are laid down at once
 BLOCK = 64  # sources among which the nearest is found at once
@@ -142,9 +147,7 @@ def components(picture: Tensor, patches: Patches, count: int) -> Tensor:
     """
     h, w = patches.size
     stride = max(1, len(patches.sources) // SAMPLE)
-    rows = rows_of(picture, patches, patches.sources[::stride]).flatten(1)
-    rows = rows - rows.mean(0)
-    spread = (rows.T @ rows).double()
+    spread = _covariance(rows_of(picture, patches, patches.sources[::stride]).flatten(1))
     dimensions = len(spread)
     basis = None
     if dimensions > 4 * (count + SPARE):
@@ -156,7 +159,19 @@ def components(picture: Tensor, patches: Patches, count: int) -> Tensor:
     _, vectors = torch.linalg.eigh(spread)
     vectors = vectors.flip(1)[:, :count]
     vectors = vectors if basis is None else basis @ vectors
+    vectors = (vectors * FINE).round() / FINE  # a number of threads changes the last bits
     return vectors.T.reshape(-1, h, w, picture.shape[1]).permute(0, 3, 1, 2).to(picture.dtype)
+
+
+def _covariance(rows: Tensor) -> Tensor:
+    """(N, D) -> (D, D), float64, N times it; of values rounded to whole numbers, few of which are added at once: sums
+    are exact, so that threads may add in any order."""
+    whole = (rows * LEVELS).round_().clamp_(-2 * LEVELS, 2 * LEVELS)
+    spread = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
+    for some in whole.split(ADDED):
+        spread += some.T @ some
+    total = whole.sum(0, dtype=torch.float64)
+    return (spread - total[:, None] * total / len(rows)) / LEVELS**2
 
 
 class Described(NamedTuple):
@@ -239,14 +254,14 @@ def search_everywhere(described: Described, wanted: Described, patches: Patches,
     spare = -len(sources) % BLOCK
     known, half = F.pad(known, (0, 0, 0, spare)), F.pad(half, (0, spare), value=torch.inf)
     rows = max(1, CHUNK // len(known))
-    nearest = [_least(torch.addmm(half, some, known.T, alpha=-1)) for some in torch.cat(wanted, 1).split(rows)]
+    nearest = [least(torch.addmm(half, some, known.T, alpha=-1)) for some in torch.cat(wanted, 1).split(rows)]
     return sources[torch.cat(nearest)]
 
 
-def _least(values: Tensor) -> Tensor:
-    """values.argmin(1) of (N, a multiple of BLOCK) in a fifth of the time: least values are found many at once,
-    places one by one."""
-    blocks = values.view(len(values), -1, BLOCK)
+def least(values: Tensor) -> Tensor:
+    """values.argmin(1) of (N, M) in a fifth of the time, if M is a multiple of `BLOCK`: least values are found many at
+    once, places one by one."""
+    blocks = F.pad(values, (0, -values.shape[1] % BLOCK), value=torch.inf).unflatten(1, (-1, BLOCK))
     block = blocks.amin(2).argmin(1)
     return block * BLOCK + blocks[torch.arange(len(values), device=values.device), block].argmin(1)
 
