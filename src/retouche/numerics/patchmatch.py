@@ -21,10 +21,8 @@ from retouche.progress import report_progress
 CHUNK = 1 << 20  # distances held at once, 4 MB
 SAMPLE = 4096  # source patches that the principal components are made of
 SPARE, ROUNDS = 8, 3  # further directions that are kept while the components are found, and how often they are improved
-LEVELS, ADDED = (
-    64,
-    512,
-)  # of values that are summed exactly, per 1; (2 * LEVELS)**2 * ADDED is within float32's integers
+# Values are summed exactly in so many levels per 1, so many at once: (2 * LEVELS)**2 * ADDED is among float32's integers.
+LEVELS, ADDED = 32, 4096
 FINE = 2.0**18  # components are multiples of 1 / FINE
 FIRST = 8  # components by which most candidates are rejected
 TOGETHER = 1 << 13  # hole pixels whose patches are laid down at once
@@ -168,9 +166,10 @@ def _covariance(rows: Tensor) -> Tensor:
     are exact, so that threads may add in any order."""
     whole = (rows * LEVELS).round_().clamp_(-2 * LEVELS, 2 * LEVELS)
     spread = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
+    total = spread.new_zeros(rows.shape[1])
     for some in whole.split(ADDED):
         spread += some.T @ some
-    total = whole.sum(0, dtype=torch.float64)
+        total += some.sum(0)
     return (spread - total[:, None] * total / len(rows)) / LEVELS**2
 
 
