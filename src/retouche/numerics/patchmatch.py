@@ -21,7 +21,7 @@ from retouche.progress import report_progress
 CHUNK = 1 << 20  # distances held at once, 4 MB
 SAMPLE = 4096  # source patches that the principal components are made of
 SPARE, ROUNDS = 8, 3  # further directions that are kept while the components are found, and how often they are improved
-# Values are summed exactly in so many levels per 1, so many at once: (2 * LEVELS)**2 * ADDED is among float32's integers.
+# Values are summed exactly: in so many levels per 1, so many at once. (2 * LEVELS)**2 * ADDED is a float32 integer.
 LEVELS, ADDED = 32, 4096
 FINE = 2.0**18  # components are multiples of 1 / FINE
 FIRST = 8  # components by which most candidates are rejected
