@@ -61,6 +61,14 @@ def test_no_number_of_the_factors_is_denormal() -> None:
             assert not ((some != 0) & (some.abs() < torch.finfo(torch.float32).tiny)).any()
 
 
+def test_long_pictures_take_memory_by_their_length() -> None:
+    sizes = []
+    for w in (300, 1200):
+        factors = dissection.Factors(torch.ones(1, 2, w - 1), torch.ones(1, 1, w))
+        sizes.append(sum(step.merged.factor.numel() + step.merged.shared.numel() for step in factors.steps))
+    assert sizes[1] < 4.5 * sizes[0]
+
+
 def moved(join: boxes.Join, pixels: list) -> list:
     """The first part's border pixels at their places in the joined box's border."""
     border = [None] * join.border
