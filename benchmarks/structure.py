@@ -21,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from retouche.layers import gaussian_sample, rtv
-from retouche.numerics import structure
 from retouche.numerics.structure import SETTINGS, Setting
+from retouche.numerics.total_variation import conductances
 
 
 def picture(path: str | None, size: int) -> Tensor:
@@ -43,7 +43,7 @@ def rtv_by_splu(image: Tensor, setting: Setting) -> Tensor:
     smooth, sigma = image, setting.sigma
     n, c, h, w = image.shape
     for _ in range(setting.rounds):
-        across, along = structure.conductances(smooth, sigma, setting.sharpness, None, "published")
+        across, along = conductances(smooth, sigma, setting.sharpness, None, "published")
         right, down = np.zeros((h, w)), np.zeros((h, w))
         right[:, :-1] = across[0].numpy() * setting.strength / 2
         down[:-1] = along[0].numpy() * setting.strength / 2
@@ -58,7 +58,7 @@ def rtv_by_splu(image: Tensor, setting: Setting) -> Tensor:
             matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
         )
         smooth = torch.from_numpy(factor.solve(image[0].flatten(1).T.numpy())).T.reshape(n, c, h, w)
-        sigma = max(sigma / 2, structure.LEAST_SIGMA)
+        sigma = setting.next_sigma(sigma)
     return smooth
 
 
