@@ -51,6 +51,16 @@ def test_solvers(h: int, w: int) -> None:
     assert steps.max() == 0
 
 
+@pytest.mark.parametrize("strongest", [1e5, 1e7, 1e10])
+def test_links_too_strong_for_float32(strongest: float) -> None:
+    """Before: from about 5e6 on the solution was anything, or the factors failed in words of linear algebra."""
+    across, along = (each.log().div(9).mul(torch.tensor(strongest).log()).exp() for each in links(1, 13, 30))
+    across[:, 4:9], along[:, 3:8] = strongest, strongest
+    wanted = torch.rand(1, 3, 13, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    exact = torch.linalg.solve(dense(across[0], along[0]), wanted[0].flatten(1).T).T.view_as(wanted)
+    torch.testing.assert_close(dissection.solve(wanted, across, along), exact, rtol=0, atol=1e-7 + 1e-16 * strongest)
+
+
 def test_no_number_of_the_factors_is_denormal() -> None:
     """Far pixels' links fade below what a processor computes at full speed."""
     factors = dissection.Factors(torch.full((1, 97, 99), 1e-3), torch.full((1, 96, 100), 1e-3))
@@ -179,5 +189,7 @@ def test_errors() -> None:
         rtv(image, 0.0, 3.0, 0.02, 4)
     with pytest.raises(InputError, match="exact or published"):
         rtv(image, *SETTINGS["xu"], solver="fast")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="larger sharpness"):
+        rtv((image > 0.5).float().round_().mul(0.5), 0.015, 3.0, 1e-16, 1)
     with pytest.raises(InputError, match="no RTV setting"):
         structure_of_known(image, torch.zeros(1, 1, 8, 8), "sharp")

@@ -41,6 +41,15 @@ def test_multigrid_solves(h: int, w: int) -> None:
     torch.testing.assert_close(solved, wanted[0, 0].float(), rtol=0, atol=1e-3)  # float32, conductances to 8,000
 
 
+def test_what_is_not_solved_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(structure, "LARGEST_DIRECT", 0)
+    rtv(scene(40, 30), *SETTINGS["script"])
+    assert not caplog.messages
+    monkeypatch.setattr(structure_bands, "MOST_STEPS", 1)
+    rtv(scene(40, 30), *SETTINGS["script"])
+    assert "larger sharpness" in caplog.messages[0]
+
+
 def test_a_cycle_is_symmetric_and_positive() -> None:
     across, along = (x[0].float() for x in links(21, 34))
     solver = box_multigrid.Solver(across, along, torch.ones(21, 34))

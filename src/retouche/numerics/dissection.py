@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from retouche.errors import InputError
 from retouche.numerics import boxes
 from retouche.numerics.boxes import Join, Size
 from retouche.numerics.first_boxes import FirstBoxes
@@ -36,7 +37,8 @@ def solve(right: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     """Solve (1 + L) u = right.
 
     Factors are made in float32, which halves time and memory; corrections computed from float64 residuals then
-    bring the error below 1e-7 of the right side's scale, usually with the first.
+    bring the error below 1e-7 of the right side's scale, usually with the first. Where links are too strong for
+    float32, beyond about a million, factors are made again in float64.
 
     Args:
         right: (N, C, H, W), float64; C share one matrix
@@ -44,19 +46,36 @@ def solve(right: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
         vertical: (N, H - 1, W), to the lower neighbour
 
     Returns: (N, C, H, W)
+    Raises: InputError where links are too strong for float64, too
     """
-    factors = Factors(horizontal.float(), vertical.float())
-    solution = factors.solve(right.float()).to(right.dtype)
+    for dtype in (torch.float32, torch.float64):
+        solution = _corrected(right, horizontal, vertical, dtype)
+        if solution is not None:
+            return solution
+    strongest = max(each.amax().item() for each in (horizontal, vertical) if each.numel())
+    raise InputError(
+        f"neighbouring pixels are linked up to {strongest:.1g} times as strongly as to their own value, "
+        "which cannot be computed with: give a larger sharpness or less strength"
+    )
+
+
+def _corrected(right: Tensor, horizontal: Tensor, vertical: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """`solve` with factors of this dtype; None where corrections do not bring it to `ACCURACY`."""
+    try:
+        factors = Factors(horizontal.to(dtype), vertical.to(dtype))
+    except torch.linalg.LinAlgError:  # rounding has eaten the mass of 1
+        return None
+    solution = factors.solve(right.to(dtype)).to(right.dtype)
     scale = right.abs().amax().item() or 1.0
     before = 1.0
     for _ in range(MOST_CORRECTIONS):
-        correction = factors.solve((right - product(solution, horizontal, vertical)).float())
+        correction = factors.solve((right - product(solution, horizontal, vertical)).to(dtype))
         solution += correction
         size = correction.abs().amax().item() / scale
         if size * size <= ACCURACY / 4 * before:  # corrections shrink by one factor each time
-            break
+            return solution
         before = size
-    return solution
+    return None
 
 
 def product(u: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ from retouche.progress import part, report_progress
 Solver = Literal["exact", "published"]
 
 PUBLISHED_TOLERANCE, PUBLISHED_STEPS = 0.1, 100
-LARGEST_DIRECT = 1 << 20
-"""Pixels of the largest picture solved directly; it takes about 1 GB. Larger ones in bands (`structure_bands.py`)."""
+LARGEST_DIRECT = 1 << 21
+"""Pixels of the largest picture solved directly; it takes about 1.5 GB. Larger ones in bands (`structure_bands.py`)."""
 PIXELS_AT_ONCE = 1 << 21
 """Colours and pictures are treated together as long as they hold no more numbers than this."""
 
@@ -56,8 +56,8 @@ def rtv(
         sigma: texture size in pixels, halved each round down to 0.5
         sharpness: least gradient that counts as an edge; smaller keeps edges sharper
         rounds: linear systems solved
-        solver: "exact" (above LARGEST_DIRECT pixels to about 1/1000 of the range, on the CPU, in bounded memory),
-            or "published": conjugate gradients as in the published MATLAB, to a residual of 0.1
+        solver: "exact" (above LARGEST_DIRECT pixels to about 1/500 of the range, rms 1/50,000, on the CPU, in bounded
+            memory), or "published": conjugate gradients as in the published MATLAB, to a residual of 0.1
         mask: (N, 1, H, W) or (1, 1, H, W), 1 = hole, blanked with 0 first; what the image holds there is not read
         holes: what else becomes of a hole. "published": it takes part as black, only gradients in it do not count for
             sharpness, so black flows out over its border. "cut": it takes no part; nothing flows over its border, and
@@ -65,7 +65,8 @@ def rtv(
 
     Returns: (N, 3, H, W) in the image's dtype and device; values leave 0..1 by rounding (and by the published
         solver's error) only
-    Raises: InputError if a shape or number does not fit
+    Raises: InputError if a shape or number does not fit, or the strength is so large and the sharpness so small that
+        the exact solver cannot compute with them
     """
     _check(image, strength, sigma, sharpness, rounds, mask)
     if solver not in ("exact", "published") or holes not in ("published", "cut"):

@@ -8,6 +8,7 @@ correction of what is there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 from retouche.numerics.box_multigrid import Solver
 from retouche.numerics.total_variation import Holes, Setting, blur_reach, conductances
 from retouche.progress import part, report_progress
+
+log = logging.getLogger("retouche")
 
 BAND_PIXELS = 11 << 20
 """Of a band with what it looks ahead. The solver takes up to 140 bytes for each."""
@@ -32,7 +35,7 @@ Read = Callable[[tuple[int, int, int, int]], Tensor]
 
 
 def smooth_in_bands(read: Read, size: tuple[int, int], setting: Setting, known: Tensor | None, holes: Holes) -> Tensor:
-    """RTV of one picture, as `structure.rtv` with its exact solver, to about a thousandth of the range.
+    """RTV of one picture, as `structure.rtv` with its exact solver, to about 1/500 of the range, rms 1/50,000.
 
     Args:
         read: the picture, 3 colours
@@ -139,6 +142,15 @@ def _solve_band(
         right[1 - above :] -= flow[: len(right) - 1 + above]
         right[: len(right) - 1 + below] += flow[above:]
         del flow
-        correction, _ = solver.solve(right, tolerance, MOST_STEPS)
+        correction, steps = solver.solve(right, tolerance, MOST_STEPS)
+        if steps == MOST_STEPS:
+            log.warning(
+                "rows %d to %d of the structure picture are not solved to %g after %d steps: a larger sharpness or "
+                "less strength gives what can be computed with",
+                top,
+                end,
+                tolerance,
+                steps,
+            )
         own += correction
         report_progress((colour + 1) / len(smooth))
