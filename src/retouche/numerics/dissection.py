@@ -63,7 +63,7 @@ def _corrected(right: Tensor, horizontal: Tensor, vertical: Tensor, dtype: torch
     """`solve` with factors of this dtype; None where corrections do not bring it to `ACCURACY`."""
     try:
         factors = Factors(horizontal.to(dtype), vertical.to(dtype))
-    except torch.linalg.LinAlgError:  # rounding has eaten the mass of 1
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # rounding has eaten the mass of 1
         return None
     solution = factors.solve(right.to(dtype)).to(right.dtype)
     scale = right.abs().amax().item() or 1.0
