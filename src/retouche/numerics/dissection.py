@@ -27,6 +27,10 @@ MOST_CORRECTIONS = 6
 ACCURACY = 1e-7
 """Largest error of a solution whose right side is about 1. It is estimated, so a quarter of it is aimed at."""
 
+STRONGEST = {torch.float32: 1e6, torch.float64: 1e12}
+"""Links up to which factors of this type are of use: beyond, rounding eats the mass of 1 on the diagonal, and the
+factors are of another matrix, whose corrections need not show it."""
+
 LEAST = -1e-15
 """Stands in a matrix where nothing is linked. Far pixels' links fade exponentially, to numbers so small (denormal) that
 a processor computes with them a hundred times as slowly. All links have one sign, so nothing cancels, and none becomes
@@ -48,11 +52,12 @@ def solve(right: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     Returns: (N, C, H, W)
     Raises: InputError where links are too strong for float64, too
     """
-    for dtype in (torch.float32, torch.float64):
-        solution = _corrected(right, horizontal, vertical, dtype)
-        if solution is not None:
-            return solution
-    strongest = max(each.amax().item() for each in (horizontal, vertical) if each.numel())
+    strongest = max([0.0, *(each.amax().item() for each in (horizontal, vertical) if each.numel())])
+    for dtype, most in STRONGEST.items():
+        if strongest <= most:
+            solution = _corrected(right, horizontal, vertical, dtype)
+            if solution is not None:
+                return solution
     raise InputError(
         f"neighbouring pixels are linked up to {strongest:.1g} times as strongly as to their own value, "
         "which cannot be computed with: give a larger sharpness or less strength"
