@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 if TYPE_CHECKING:
@@ -18,3 +19,14 @@ def is_tensor(given: object) -> TypeGuard[Tensor]:
     """Whether it is a PyTorch tensor; nobody has one before PyTorch is imported."""
     kind = getattr(sys.modules.get("torch"), "Tensor", None)  # another thread may be importing it just now
     return kind is not None and isinstance(given, kind)
+
+
+def union(boxes: Iterable[Box]) -> Box:
+    """The smallest box that holds all."""
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
+def area(box: Box) -> int:
+    """Pixels of a box."""
+    return (box[2] - box[0]) * (box[3] - box[1])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retouche.image import Box
+from retouche.conventions import Box, area, union
 from retouche.masks import components, dilate, squared
 from retouche.methods.method import Scope
 
@@ -103,7 +103,7 @@ def _gathered(boxes: Sequence[Box], side: int) -> list[Box]:
         waiting = [box for box in waiting if box[3] > floor]
         group: Box | None = None
         for box in sorted(strip):
-            wider = box if group is None else _union(group, box)
+            wider = box if group is None else union([group, box])
             if group is not None and max(wider[2] - wider[0], wider[3] - wider[1]) > side:
                 joined.append(group)
                 wider = box
@@ -125,12 +125,12 @@ def _centred(box: Box, side: int, centre: int) -> Region:
 
 def _shared(regions: list[Region], size: tuple[int, ...]) -> list[Region]:
     """Regions without those that a larger region's only window shows anyway, with enough around them."""
-    order = sorted(regions, key=lambda region: -_area(region.windows[0].crop))
+    order = sorted(regions, key=lambda region: -area(region.windows[0].crop))
     kept: list[Region] = []
     for region in order:
         for index, host in enumerate(kept):
             if host.scale == region.scale == 1 and len(host.windows) == 1 and _shows(host, region.box, size):
-                box = _union(host.windows[0].target, region.box)
+                box = union([host.windows[0].target, region.box])
                 kept[index] = Region(box, host.strategy, 1.0, (Window(host.windows[0].crop, box),))
                 break
         else:
@@ -145,14 +145,6 @@ def _shows(host: Region, box: Box, size: tuple[int, ...]) -> bool:
         (inside - outside if side < 2 else outside - inside) >= (0 if outside == end else MARGIN)
         for side, (inside, outside, end) in enumerate(zip(box, crop, ends, strict=True))
     )
-
-
-def _union(one: Box, two: Box) -> Box:
-    return min(one[0], two[0]), min(one[1], two[1]), max(one[2], two[2]), max(one[3], two[3])
-
-
-def _area(box: Box) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _region(hole: np.ndarray, box: Box, scope: Scope, memory: int) -> Region:
@@ -282,7 +274,7 @@ def with_something_known(window: Window, scale: float, unknown: np.ndarray) -> t
             crop = (x, y, x + across, y + down)
         else:
             crop = _around(window.crop, across, down, width, height)
-    fewer = math.sqrt((right - left) * (bottom - top) / _area(crop))
+    fewer = math.sqrt((right - left) * (bottom - top) / area(crop))
     shorter = max(right - left, bottom - top) / max(crop[2] - crop[0], crop[3] - crop[1])
     return Window(crop, window.target), scale * min(fewer, shorter)
 

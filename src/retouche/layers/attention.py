@@ -11,7 +11,6 @@ time, so that memory grows with a band and not with the whole map.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from retouche.ambient import without_autocast
 from retouche.errors import InputError
 from retouche.image import Box
 from retouche.layers import attention_rows
@@ -98,7 +98,7 @@ def contextual_attention(
     free = _hole_free(mask, h, w, rules).expand(n, -1, -1)  # (N, 1, L)
     small = _resize(exact, h // 2, w // 2, rules.resize)
     device = features.device.type
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+    with without_autocast(device):
         attended, (left, top) = _attend(small, _blocks(exact), free, rules, box or (0, 0, w, h))
     blocks = attended.unflatten(1, (-1, 2, 2)).movedim((4, 5), (2, 4))  # (N, C, blocks down, 2, blocks across, 2)
     picture = blocks.flatten(2, 3).flatten(3, 4)

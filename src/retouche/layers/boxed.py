@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retouche.image import Box
+from retouche.conventions import Box, union
 from retouche.layers.attention import contextual_attention
 from retouche.layers.two_stage import Chain, Size, Unit
 from retouche.masks import components
@@ -122,21 +122,16 @@ def worthwhile(mask: np.ndarray, cost: Callable[[Sequence[Box], Size], float]) -
     size = (mask.shape[0], mask.shape[1])
     boxes = components(mask, REACH // 2)
     if len(boxes) > MOST:
-        boxes = [_union(boxes)]
+        boxes = [union(boxes)]
     cheaper = True
     while cheaper:  # two whose surroundings overlap much are one
         cheaper = False
         for one, two in combinations(boxes, 2):
-            if cost([_union([one, two])], size) <= cost([one, two], size):
-                boxes = [_union([one, two]), *(box for box in boxes if box not in (one, two))]
+            if cost([union([one, two])], size) <= cost([one, two], size):
+                boxes = [union([one, two]), *(box for box in boxes if box not in (one, two))]
                 cheaper = True
                 break
     return boxes if cost(boxes, size) < WORTH * mask.size else None
-
-
-def _union(boxes: Sequence[Box]) -> Box:
-    left, top, right, bottom = zip(*boxes, strict=True)
-    return min(left), min(top), max(right), max(bottom)
 
 
 def cost_of_stages(boxes: Sequence[Box], size: Size) -> int:

@@ -7,7 +7,6 @@ lazy-cat-y/SII-GAN-for-Image-Inpainting.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from retouche.ambient import without_autocast
 from retouche.layers.exporting import exporting, plainly
 from retouche.layers.winograd import convolved, worthwhile
 
@@ -144,7 +144,7 @@ def mirrored(x: Tensor, margins: Sequence[int]) -> Sequence[Tensor]:
         return Mirrored.apply(x, *margins)
     device = x.device.type
     # autocast would mirror in float32 and back: copied numbers need no precision
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+    with without_autocast(device):
         padded = functional.pad(x, (max(margins),) * 4, mode="reflect")
     return [_trimmed(padded, max(margins) - margin) for margin in margins]
 

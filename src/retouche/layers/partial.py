@@ -7,13 +7,13 @@ over the number of valid pixels in it; naoto0804/pytorch-inpainting-with-partial
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.ambient import without_autocast
 from retouche.errors import InputError
 
 EPSILON = 1e-8
@@ -126,8 +126,7 @@ def _counted(layer: nn.Conv2d, known: Tensor, widths: Sequence[int]) -> Tensor:
     """
     known = known.to(torch.promote_types(known.dtype, torch.float32))
     each = known.new_tensor(widths).view(1, -1, 1, 1).expand(1, -1, *layer.kernel_size)
-    kind = known.device.type
-    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
+    with without_autocast(known.device.type):
         return functional.conv2d(known, each, None, layer.stride, layer.padding, layer.dilation)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from retouche.image import Box
+from retouche.conventions import Box, union
 
 Size = tuple[int, int]
 """Height and width."""
@@ -31,7 +31,7 @@ def decoder_steps(box: Box, levels: int, size: Size) -> list[Step]:
     """The decoder's steps, by level, to make a box of the picture; both boxes of a step are of its own level."""
     steps = []
     for level in range(levels):
-        given = _even(grown(box, 1, _size(size, level)))
+        given = _doubled(halved(grown(box, 1, _size(size, level))))
         steps.append(Step(given, box))
         box = halved(given)
     return steps
@@ -48,9 +48,9 @@ def encoder_steps(wanted: Sequence[Box], kernels: Sequence[int], size: Size) -> 
     steps: list[Step] = []
     for level in reversed(range(len(kernels))):
         made = grown(boxes[level + 1], (kernels[level] + 1) // 4, _size(size, level + 1))
-        given = tuple(2 * edge for edge in made)
-        boxes[level] = union([boxes[level], given])  # type: ignore[list-item]
-        steps.insert(0, Step(given, boxes[level + 1]))  # type: ignore[arg-type]
+        given = _doubled(made)
+        boxes[level] = union([boxes[level], given])
+        steps.insert(0, Step(given, boxes[level + 1]))
     return steps
 
 
@@ -66,21 +66,15 @@ def halved(box: Box) -> Box:
     return left // 2, top // 2, -(right // -2), -(bottom // -2)
 
 
-def union(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all."""
-    left, top, right, bottom = zip(*boxes, strict=True)
-    return min(left), min(top), max(right), max(bottom)
-
-
 def cut(x: Tensor, begun: Box, wanted: Box) -> Tensor:
     """A box of a map of which `x` is the part that begins at the corner of another."""
     left, top = wanted[0] - begun[0], wanted[1] - begun[1]
     return x[..., top : top + wanted[3] - wanted[1], left : left + wanted[2] - wanted[0]]
 
 
-def _even(box: Box) -> Box:
-    left, top, right, bottom = (2 * edge for edge in halved(box))
-    return left, top, right, bottom
+def _doubled(box: Box) -> Box:
+    left, top, right, bottom = box
+    return 2 * left, 2 * top, 2 * right, 2 * bottom
 
 
 def _size(size: Size, level: int) -> Size:

@@ -31,10 +31,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.backbones.vgg import NORMALISATIONS, VGG
+from retouche.conventions import Box, area, union
 from retouche.errors import InputError, WeightsError
-from retouche.image import Box, composite
+from retouche.image import composite
 from retouche.layers.partial import GroupedPartialConv2d, Window
-from retouche.layers.unet_boxes import cut, decoder_steps, encoder_steps, grown, halved, union
+from retouche.layers.unet_boxes import cut, decoder_steps, encoder_steps, grown, halved
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations
 from retouche.methods.method import (
     Batch,
@@ -132,7 +133,7 @@ class PartialUNet(Generator):
             )
         self.config = config
         self.multiple = self.smallest = 2**config.levels
-        widths = [3, *(min(2**i, 8) * config.width for i in range(config.levels))]
+        self.widths = widths = [3, *(min(2**i, 8) * config.width for i in range(config.levels))]
         self.kernels = kernels = [7, 5, 5, *[3] * (config.levels - 3)]
         self.encoder = nn.ModuleList(
             Layer([widths[i]], widths[i + 1], kernels[i], 2, config, 0.0, norm=i > 0) for i in range(config.levels)
@@ -237,17 +238,12 @@ class PartialUNet(Generator):
         return refined
 
     def cost_near(self, boxes: Sequence[Box], size: tuple[int, int]) -> float:
-        widths = [3, *(min(2**i, 8) * 64 for i in range(self.config.levels))]  # shares hardly depend on the width
-        pairs = list(enumerate(pairwise(widths)))
+        pairs = list(enumerate(pairwise(self.widths)))
         encoder = sum(self.kernels[i] ** 2 * one * two / 4 ** (i + 1) for i, (one, two) in pairs)
         decoder = sum(9 * (one + two) * one / 4**i for i, (one, two) in pairs)
-        near = sum(_area(grown(box, NEAR, size)) for box in boxes)
-        around = _area(grown(union(boxes), FAR * self.multiple, size))
+        near = sum(area(grown(box, NEAR, size)) for box in boxes)
+        around = area(grown(union(boxes), FAR * self.multiple, size))
         return (encoder * around + decoder * near) / (encoder + decoder)
-
-
-def _area(box: Box) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _imagenet(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -534,8 +530,8 @@ METHOD = Method(
     layouts=LAYOUTS,
     weights=WEIGHTS,
     # trained at 256 (512) with holes of up to 60 %. Where a hole is thicker its crop is shrunk: what lies further than
-    # about 300 pixels from anything known would stay grey. 940 bytes a pixel measured at 512, 860 at 1024
-    # measured in float32 on a CPU, the whole pass: 1422 bytes a pixel at 256, 1381 at 512
+    # about 300 pixels from anything known would stay grey. Measured in float32 on a CPU, the whole pass: 1422 bytes a
+    # pixel at 256, 1381 at 512
     scope=lambda config: Scope(side=2 ** (config.levels + 2), hole=2**config.levels, pixel_bytes=1550.0),
     recipes=RECIPES,
     recipe=PartialRecipe,

@@ -14,7 +14,6 @@ The networks' layers are in `structure_flow_networks.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouche.ambient import without_autocast
 from retouche.errors import InputError
 from retouche.layers.exporting import at_hand
 from retouche.layers.spectral import SpectralConv2d
@@ -114,8 +114,7 @@ def structure_for(config: StructureFlowConfig, masked: Tensor, mask: Tensor) -> 
             "the texture network alone needs structure=, a complete structure picture: give one, or load the "
             "folder with both networks"
         )
-    kind = masked.device.type
-    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():  # all its digits
+    with without_autocast(masked.device.type):  # linear systems want all their digits
         return structure_of_known(masked, mask, config.smoothing)
 
 
