@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from retouche.conventions import LUMA as LUMA
 from retouche.conventions import Box as Box
+from retouche.conventions import area as area
+from retouche.conventions import union as union
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retouche.conventions import Box, area, union
+from retouche.image import Box, area, union
 from retouche.masks import components, dilate, squared
 from retouche.methods.method import Scope
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retouche.conventions import Box, union
+from retouche.image import Box, union
 from retouche.layers.attention import contextual_attention
 from retouche.layers.two_stage import Chain, Size, Unit
 from retouche.masks import components

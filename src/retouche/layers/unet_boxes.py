@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from retouche.conventions import Box, union
+from retouche.image import Box, union
 
 Size = tuple[int, int]
 """Height and width."""

@@ -31,9 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retouche.backbones.vgg import NORMALISATIONS, VGG
-from retouche.conventions import Box, area, union
 from retouche.errors import InputError, WeightsError
-from retouche.image import composite
+from retouche.image import Box, area, composite, union
 from retouche.layers.partial import GroupedPartialConv2d, Window
 from retouche.layers.unet_boxes import cut, decoder_steps, encoder_steps, grown, halved
 from retouche.losses.partial import Share, Variation, hole_and_valid, perceptual_and_style_of_both, variations

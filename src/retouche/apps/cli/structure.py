@@ -37,7 +37,8 @@ class Options(folder_runs.Options):
     setting: Literal["script", "example", "xu"] = "script"
     """How much is smoothed."""
     solver: Literal["exact", "published"] = "exact"
-    """published: stops where the published MATLAB script did, for pictures equal to those weights were trained on."""
+    """exact: above 2 megapixels to about half a level of 8 bits. published: stops where the published MATLAB script
+    did, for pictures equal to those weights were trained on."""
 
 
 def main(options: Options) -> int:
