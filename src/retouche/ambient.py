@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -12,14 +12,6 @@ import torch
 _lock = threading.Lock()
 _inside = 0  # how many computations of all threads are under way
 _theirs: tuple[Any, ...] = ()  # the process-wide settings that the first of them found
-
-
-def without_autocast(kind: str) -> AbstractContextManager[Any]:
-    """Inside, computations on this kind of device have the types of their inputs.
-
-    Nothing is entered where autocast is off: graphs are recorded without a trace of it.
-    """
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 @contextmanager
@@ -32,7 +24,8 @@ def plain_torch() -> Iterator[None]:
     """
     with ExitStack() as stack:
         for kind in ("cpu", "cuda", "mps", "xpu"):
-            stack.enter_context(without_autocast(kind))
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         _enter()

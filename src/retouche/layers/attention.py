@@ -19,11 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from retouche.ambient import without_autocast
 from retouche.errors import InputError
 from retouche.image import Box
 from retouche.layers import attention_rows
-from retouche.layers.exporting import exporting
+from retouche.layers.exporting import exporting, without_autocast
 
 Map = Callable[[Tensor], Tensor]
 

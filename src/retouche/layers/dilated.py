@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from retouche.ambient import without_autocast
-from retouche.layers.exporting import exporting, plainly
+from retouche.layers.exporting import exporting, plainly, without_autocast
 from retouche.layers.winograd import convolved, worthwhile
 
 BAND_BYTES = 8 * 2**20

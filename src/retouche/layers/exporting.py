@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -93,3 +94,11 @@ def in_export_form(network: nn.Module) -> nn.Module:
     for name, child in list(network.named_children()):
         setattr(network, name, in_export_form(child))
     return network.export_form() if isinstance(network, ExportForm) else network
+
+
+def without_autocast(kind: str) -> AbstractContextManager[Any]:
+    """Inside, computations on this kind of device have the types of their inputs.
+
+    Nothing is entered where autocast is off, so that a recorded graph has no trace of it.
+    """
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retouche.ambient import without_autocast
 from retouche.errors import InputError
+from retouche.layers.exporting import without_autocast
 
 EPSILON = 1e-8
 Window = Literal["ratio", "none"]

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retouche.ambient import without_autocast
 from retouche.errors import InputError
-from retouche.layers.exporting import at_hand
+from retouche.layers.exporting import at_hand, without_autocast
 from retouche.layers.spectral import SpectralConv2d
 from retouche.losses.adversarial import least_squares_critic, least_squares_generator
 from retouche.losses.correctness import EPSILON, LAYER, correctness_map
