@@ -9,9 +9,7 @@ EXEMPLAR = Method(
     title="Exemplar synthesis after Wexler et al. 2007, Barnes et al. 2009, Newson et al. 2014",
     source="https://doi.org/10.1109/TPAMI.2007.60, https://doi.org/10.1145/1531326.1531330, arXiv 1503.05528",
     fill=exemplar.fill,
-    # Large holes are begun on coarse levels, so none is too large: the budget alone scales pictures down. 350 bytes a
-    # pixel were measured at 3 megapixels; the margin keeps such a crop within a quarter of a minute.
-    scope=lambda config: Scope(side=1 << 20, hole=1 << 20, context=1.0, pixel_bytes=700.0),
+    scope=lambda config: Scope(side=1024, hole=400, context=1.0, pixel_bytes=700.0),
 )
 
 
